@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.contract import LinearMixedFit
+from validation.errors import RAISED, EndedError
 from validation.tolerances import Match
 from validation.wellformed import (
     MalformedError,
@@ -130,7 +131,7 @@ class CheckedFit:
             found = getattr(self._fit, name)
         except AttributeError:
             raise
-        except Exception as error:  # a property that raises is not there
+        except RAISED as error:  # a property that raises is not there
             raise AttributeError(f"{name}: {error!r}") from error
         if name == "devfun" and callable(found):
             return lambda theta: self._guard("devfun", lambda: number(found(theta), "devfun(θ)"))
@@ -149,6 +150,8 @@ class CheckedFit:
         except MalformedError as error:
             self.malformed[part] = str(error)
             raise
+        except (SystemExit, GeneratorExit) as error:
+            raise EndedError(f"{part} ends the program: {error!r}") from error
 
     def _once(self, part: str, read: Callable[[], Any]) -> Any:
         """Read a part; asked again, give what it was (or raise what it raised) the first time."""

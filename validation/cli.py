@@ -307,19 +307,20 @@ def conformance(
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
     if candidate:
         start_r(reference, bayes=False)
-    from validation.conformance import terminal
+    from validation.conformance import command
+    from validation.conformance.table import markdown, read_runs
 
     if features or table:
         output_console().print(
-            terminal.features() if features else terminal.table(table or []), markup=False, soft_wrap=True
+            command.features() if features else markdown(read_runs(table or [])), markup=False, soft_wrap=True
         )
         return OK
     return exit_code(
-        terminal.judge(
-            terminal.candidate_named(candidate, can, missing, time_limit),
+        command.judge(
+            command.candidate_named(candidate, can, missing, time_limit),
             reference,
             cases or [],
-            terminal.Files(deviations, junit, json_file, output),
+            command.Files(deviations, junit, json_file, output),
             seed=seed,
             quiet=quiet,
             out=output_console(),
@@ -409,11 +410,10 @@ def certify(
     debug: Debug = False,
 ) -> int:
     """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
-    from validation.certify.command import run_certify
+    from validation.certify.command import CertifyCommand, chosen
 
-    return run_certify(
-        list(cases or []), check, digits, bayes, anew, directory, output_console(), error_console(), quiet
-    )
+    command = CertifyCommand(chosen(list(cases or [])), bayes, directory, output_console(), error_console(), quiet)
+    return command.score() if digits else command.check() if check else command.write(anew)
 
 
 @app.command()

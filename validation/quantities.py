@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ import pandas as pd
 from r_scripts.variances import ConditionalVariances
 from validation.contract import BayesianFit, LinearMixedFit
 from validation.covariances import structures_of
+from validation.errors import RAISED
 from validation.wellformed import MalformedError, numbers, variances_of
 
 __all__ = [
@@ -33,13 +34,17 @@ __all__ = [
     "likelihood_quantities",
     "posterior_summary",
     "prediction_quantities",
+    "quietly",
     "records",
     "split_parameter",
 ]
 
 #: What identifies a number.
 KEYS = ("quantity", "group", "term", "term2", "level")
-Key = tuple[object, ...]
+Key = tuple[str, str | None, str | None, str | None, str | None]
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 #: Posterior quantiles that are compared.
 QUANTILES = (0.025, 0.5, 0.975)
@@ -92,7 +97,7 @@ def _extracted(fit: object, parts: Iterable[_Part]) -> Extraction:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deviance() of a REML fit warns, as R does
                 rows += list(read(fit))
-        except Exception as error:  # a candidate may raise anything: it is reported, and nothing else is lost
+        except RAISED as error:  # a candidate may raise anything: it is reported, and nothing else is lost
             problems |= dict.fromkeys(quantities, f"{type(error).__name__}: {error}")
     return Extraction(_table(rows), problems)
 
@@ -130,7 +135,7 @@ def _by_row(quantity: str, values: pd.Series) -> Iterator[_Row]:
 
 
 def _fixef(fit: LinearMixedFit) -> Iterator[_Row]:
-    errors = _quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
+    errors = quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
     for term, value in fit.fixef().items():
         yield _row("fixef", value, term=str(term), error=errors.get(term, np.nan))
 
@@ -161,7 +166,7 @@ def _varcorr(fit: LinearMixedFit) -> Iterator[_Row]:
 
 
 def _ranef(fit: LinearMixedFit) -> Iterator[_Row]:
-    sds = _quietly(lambda: _conditional_sds(variances_of(fit.ranef_condVar())), {})
+    sds = quietly(lambda: _conditional_sds(variances_of(fit.ranef_condVar())), {})
     for group, frame in fit.ranef().items():
         values = frame.to_numpy(dtype=float)
         for j, effect in enumerate(numbered(map(str, frame.columns))):
@@ -221,9 +226,9 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
         a term's covariances are structured.
     """
     parts = list(_LIKELIHOOD)
-    if bool(reml) if reml is not None else _quietly(lambda: bool(fit.isREML()), False):
+    if bool(reml) if reml is not None else quietly(lambda: bool(fit.isREML()), False):
         parts.append(_scalar("REMLcrit"))
-    if any(not structure.free for structure in _quietly(lambda: structures_of(fit), None) or ()):
+    if any(not structure.free for structure in quietly(lambda: structures_of(fit), None) or ()):
         parts.append((("par",), lambda fit: _by_term("par", fit.getME("par"))))
     return _extracted(fit, parts)
 
@@ -251,7 +256,7 @@ def inference_quantities(fit: LinearMixedFit) -> Extraction:
             if quantity is not None:
                 yield from _by_term(quantity, table[column])
 
-    table = _quietly(table_of_tests, None)
+    table = quietly(table_of_tests, None)
     return _extracted(table, [(("df", "p"), read)] if isinstance(table, pd.DataFrame) else [])
 
 
@@ -287,7 +292,7 @@ def prediction_quantities(fit: LinearMixedFit, data: pd.DataFrame | None = None)
     parts: list[_Part] = [
         (("predict-marginal",), lambda _: _by_row("predict-marginal", predict(None, re_form="~0"))),
     ]
-    newdata = _quietly(lambda: _unseen_levels(fit, data), None)
+    newdata = quietly(lambda: _unseen_levels(fit, data), None)
     if newdata is not None:
         parts.append((("predict-new",), lambda _: _by_row("predict-new", predict(newdata, allow_new_levels=True))))
     return _extracted(fit, parts)
@@ -315,10 +320,11 @@ def columns_of(formula: str, data: pd.DataFrame) -> list[Any]:
     return [column for column in data.columns if str(column) in words]
 
 
-def _quietly(function: Callable[[], Any], default: Any) -> Any:
+def quietly(function: Callable[[], T], default: D) -> T | D:
+    """What a function gives, or the default where it raises: what a side lacks is told where it is compared."""
     try:
         return function()
-    except Exception:  # reported where the quantity itself is extracted
+    except RAISED:
         return default
 
 
@@ -567,7 +573,7 @@ def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
 
 def key_of(record: Mapping[str, object]) -> Key:
     """Which number a row of a comparison's table holds."""
-    return tuple(record[name] for name in KEYS)
+    return cast("Key", tuple(record[name] for name in KEYS))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -51,8 +51,6 @@ class Cause:
         What was computed that points to it, with its figures.
     remedy : str
         What to do about it, in words that an educational researcher understands.
-    figures : dict of str to float
-        The evidence's figures, for programs.
     strength : float
         How strong the evidence is, one of :class:`validation.tolerances.Strength`: it ranks causes, those of one
         strength in the detectors' order.
@@ -63,5 +61,4 @@ class Cause:
     title: str
     evidence: str
     remedy: str
-    figures: dict[str, float] = field(default_factory=dict)
     strength: float = field(default=0.0, repr=False, compare=False)

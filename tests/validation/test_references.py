@@ -168,6 +168,24 @@ def test_a_record_that_lacks_a_part_is_refused(recorded, tmp_path, part, value, 
         store.load("own-ml", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("name", "h"), ("effects", ["(Intercept)", "z"]), ("effects", ["x", "(Intercept)"]), ("both", "h")],
+)
+def test_a_term_is_held_against_its_grouping_factor_and_its_components(recorded, tmp_path, part, value):
+    def change(content):
+        term = content["fit"]["terms"][0]
+        if part == "both":  # the components under the new name, too
+            for row in content["fit"]["components"]:
+                row[0] = value if row[0] == term["name"] else row[0]
+        term["name" if part == "both" else part] = value
+
+    path = store.save(recorded, tmp_path)
+    sealed(path, change)
+    with pytest.raises(store.DamagedReferenceError, match=r"no grouping factor|other names or effects"):
+        store.load("own-ml", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["../M1-ml", "/etc/passwd", "a\0b", "x" * 300, "CON", "a/b", ""])
 def test_no_name_leads_out_of_the_folder(recorded, tmp_path, name):
     with pytest.raises(FileError, match="cannot be the name of a file"):

@@ -11,7 +11,7 @@ Layout of version 1 (keys never change their meaning within a version; new ones 
         title, formula, kind, verdict, agrees
         reference, candidate      label, kind, provenance
         checks                    list of id, title, verdict, summary, rule
-        causes                    list of fault, name, title, evidence, remedy, figures
+        causes                    list of fault, name, title, evidence, remedy
         notes                     list of str
         table                     columns (list of str) and rows (list of lists, in that order)
         printed                   reference, candidate
