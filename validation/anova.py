@@ -104,7 +104,7 @@ def compare_anova(
     for formula in formulas:
         model = Model(formula, frame, "likelihood", criterion, arguments, default=False)
         left.append(reference_of(model, source, say))
-        right.append(candidate_fit(replace(model, reml=REML), Candidate(candidate), left[-1], say))
+        right.append(candidate_fit(replace(model, REML=REML), Candidate(candidate), left[-1], say))
     say("done", 1.0)
     return compare_anova_fits(
         [cast("LinearMixedFit", one.fit) for one in left],

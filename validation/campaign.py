@@ -18,7 +18,7 @@ from validation.cases import Case
 from validation.checks import Check, Side
 from validation.compare import compare, spoken
 from validation.comparison import Comparison
-from validation.conformance.cases import all_cases
+from validation.conformance.cases import all_cases, available
 from validation.errors import NotSupportedError, SideError, UnknownCaseError
 from validation.files import make_folder
 from validation.options import Progress
@@ -36,6 +36,7 @@ __all__ = [
     "added",
     "choose",
     "could_not_compare",
+    "described",
     "pictures",
     "record_works",
     "recordable",
@@ -81,6 +82,23 @@ def add(work: Work) -> None:
 def added() -> tuple[Work, ...]:
     """What was added to the built-in cases."""
     return tuple(_added)
+
+
+def described() -> list[dict[str, str]]:
+    """Name, title, formula, kind and references of every case."""
+    there = {kind: available(Source((kind,))) for kind in ("certified", "recorded")}
+    found = [
+        {
+            "name": case.name,
+            "title": case.title,
+            "formula": case.formula,
+            "kind": case.kind,
+            "references": " ".join(kind for kind, names in there.items() if case.name in names),
+        }
+        for case in all_cases()
+    ]
+    own = [{"name": work.name, "title": work.title, "formula": work.formula, "kind": work.kind} for work in _added]
+    return [*found, *({**one, "references": "recorded"} for one in own)]
 
 
 def choose(names: Sequence[str]) -> list[Case | Work]:

@@ -2,8 +2,8 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypedDict, Unpack
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, TypedDict, Unpack
 
 import pandas as pd
 
@@ -22,33 +22,20 @@ _MOST_NAMES = 12
 _LISTED = "`mlmparity cases` lists the {}."
 
 
-@dataclass(frozen=True)
-class Case:
-    """A model to be fitted by both sides.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Case(Model):
+    """A model with a name (``"M1-ml"``, short and unique), as validate, conformance and record know it.
 
     Attributes
     ----------
-    name : str
-        Short and unique: ``"M1-ml"``.
     title : str
         For a reader.
-    formula : str
-    data : callable or DataFrame
-        The data, or a function ``data(against)`` that gets them live from R or from the recorded data set.
-    kind : {"likelihood", "bayes"}
-    REML : bool
-        Criterion of a likelihood fit.
-    options : mapping
-        Further arguments of :func:`validation.compare` (``weights``, ``reference_options``, ...).
     dataset : str
         Name under which the data are recorded; empty where Python makes them.
     package : str
         The R package that has the data set.
     needs : frozenset of str
         What a program must be able to do to fit it: keys of :data:`validation.suite.FEATURES`.
-    certified_only : bool
-        Only certified values can judge it: R's own arithmetic loses so many digits that it would call a right answer
-        wrong.
     too_large : bool
         Its blocks are too large for multi-precision: it is not certified unless it is named.
 
@@ -57,35 +44,19 @@ class Case:
     >>> Case.of("mine", "y ~ x + (1 | g)", frame, REML=False).compare()  # doctest: +SKIP
     """
 
-    name: str
     title: str
-    formula: str
-    data: Callable[[str], pd.DataFrame] | pd.DataFrame
-    kind: Literal["likelihood", "bayes"] = "likelihood"
-    REML: bool = True
-    options: Mapping[str, object] = field(default_factory=dict)
     dataset: str = ""
     package: str = "mlmRev"
     needs: frozenset[str] = frozenset()
-    certified_only: bool = False
     too_large: bool = False
+
+    stated: ClassVar[bool] = True
 
     @classmethod
     def of(cls, name: str, formula: str, data: pd.DataFrame, *, bayes: bool = False, REML: bool = True) -> "Case":
         """Make a case of one's own from a DataFrame and a formula."""
         kind: Literal["likelihood", "bayes"] = "bayes" if bayes else "likelihood"
-        return cls(name, f"{name}: {formula}", formula, data, kind, REML)
-
-    def load(self, against: str = "auto") -> pd.DataFrame:
-        """The data: from R where it is live, or as recorded."""
-        return self.data.copy() if isinstance(self.data, pd.DataFrame) else self.data(against)
-
-    def model(self, seed: int = DEFAULT_SEED, default: bool = True) -> Model:
-        """The model whose reference is wanted (``validation.references.choose``)."""
-        return Model(
-            self.formula, self.data, self.kind, self.REML, self.options, name=self.name, stated=True,
-            certified_only=self.certified_only, seed=seed, default=default,
-        )  # fmt: skip
+        return cls(formula, data, kind, REML, name=name, title=f"{name}: {formula}")
 
     def compare(
         self,
@@ -95,7 +66,8 @@ class Case:
         candidate: Candidate | None = None,
     ) -> Comparison:
         """Fit and judge; arguments as of :func:`validation.compare.compare_model`."""
-        return compare_model(self.model(seed), against, title=self.title, candidate=candidate, progress=progress)
+        model = replace(self, seed=seed)
+        return compare_model(model, against, title=self.title, candidate=candidate, progress=progress)
 
 
 class _More(TypedDict, total=False):
@@ -163,7 +135,9 @@ def both_criteria(
     def case(criterion: str, words: str) -> Case:
         features = frozenset([criterion, *needs.split()])
         reml = criterion == "reml"
-        return Case(f"{name}-{criterion}", f"{title}, {words}", formula, data, REML=reml, needs=features, **more)
+        return Case(
+            formula, data, REML=reml, name=f"{name}-{criterion}", title=f"{title}, {words}", needs=features, **more
+        )
 
     return case("ml", "maximum likelihood"), case("reml", "REML")
 
@@ -181,7 +155,15 @@ def _tutorial() -> tuple[Case, ...]:
         cases += both_criteria(name, title, formula, gcsemv, needs, dataset="Gcsemv")
         features = frozenset(["bayes", *needs.split()])
         cases.append(
-            Case(f"{name}-bayes", f"{title}, posterior", formula, gcsemv, "bayes", dataset="Gcsemv", needs=features)
+            Case(
+                formula,
+                gcsemv,
+                "bayes",
+                name=f"{name}-bayes",
+                title=f"{title}, posterior",
+                dataset="Gcsemv",
+                needs=features,
+            )
         )
     return tuple(cases)
 

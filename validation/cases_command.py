@@ -1,8 +1,7 @@
-"""The command ``mlmparity cases``, and the completion of cases' names in a shell."""
+"""The command ``mlmparity cases``: which cases there are."""
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +9,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from validation.arguments import Debug, JsonFile, case_names
 from validation.console import VisibleConsole
 
-__all__ = ["complete_case", "register"]
+__all__ = ["register"]
 
 #: What a model's endings say, in the order of the table.
 _ENDINGS = {"ml": "ML", "reml": "REML", "bayes": "Bayes"}
@@ -23,48 +23,17 @@ def register(app: typer.Typer, guarded: Callable[[Callable[..., int]], Callable[
     app.command(name="cases")(guarded(_cases))
 
 
-def complete_case(incomplete: str) -> list[tuple[str, str]]:
-    """Names of cases that begin as what was typed, with their titles: what a shell offers."""
-    start = incomplete.casefold()
-    return [(one["name"], one["title"]) for one in _described() if one["name"].casefold().startswith(start)]
-
-
-def _described() -> list[dict[str, str]]:
-    """Name, title, formula, kind and references of every case."""
-    from validation.campaign import added
-    from validation.conformance.cases import all_cases, available
-    from validation.references.choose import Source
-
-    there = {kind: available(Source((kind,))) for kind in ("certified", "recorded")}
-    found = [
-        {
-            "name": case.name,
-            "title": case.title,
-            "formula": case.formula,
-            "kind": case.kind,
-            "references": " ".join(kind for kind, names in there.items() if case.name in names),
-        }
-        for case in all_cases()
-    ]
-    own = [{"name": work.name, "title": work.title, "formula": work.formula, "kind": work.kind} for work in added()]
-    return [*found, *({**one, "references": "recorded"} for one in own)]
-
-
 def _cases(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="Names of cases, or parts of names; all when none is given.", autocompletion=complete_case),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the list to this file ('-': print it).", metavar="FILE")
-    ] = None,
+    names: Annotated[list[str] | None, case_names("Names of cases, or parts of names; all when none is given.")] = None,
+    json_file: JsonFile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the names only, one a line.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Debug = False,
 ) -> int:
     """List the cases that compare, conformance and validate know."""
+    from validation.campaign import described
     from validation.files import write_or_print
 
-    found = _described()
+    found = described()
     if names:
         chosen = _chosen(names)
         found = [one for one in found if one["name"] in chosen]

@@ -11,7 +11,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,10 +18,12 @@ import typer
 from rich.text import Text
 
 from r_scripts.dialect import Dialect
-from validation.cases_command import complete_case
+from validation.arguments import Debug, JsonFile, Quiet, case_names
 from validation.cases_command import register as register_cases
+from validation.errors import InputError, NoReferenceError, NoRError
 from validation.exit_codes import BAD_INPUT, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
+from validation.options import Against
 from validation.sbc_command import register as register_sbc
 from validation.shown import (
     GIVEN,
@@ -51,23 +52,9 @@ app = typer.Typer(
 )
 
 
-class AgainstOption(StrEnum):
-    """What to compare with."""
-
-    auto = "auto"
-    live = "live"
-    recorded = "recorded"
-    certified = "certified"
-
-
-Cases = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="Names of cases (see `mlmparity cases`); all when none is given.", autocompletion=complete_case
-    ),
-]
+Cases = Annotated[list[str] | None, case_names("Names of cases (see `mlmparity cases`); all when none is given.")]
 AgainstArg = Annotated[
-    AgainstOption,
+    Against,
     typer.Option(
         help="Live R, recorded references, or live R where there is one (auto); or the certified values, which have no "
         "error (of likelihood fits of the suite)."
@@ -78,23 +65,14 @@ Seed = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and report.json.", metavar="DIR")]
 AllRows = Annotated[bool, typer.Option("--all", help="Print every row of the tables.")]
-JsonFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--json", help="Write everything as JSON to this file ('-': print it, and nothing else).", metavar="FILE"
-    ),
-]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Open up what agrees, too: checks, notes, parameters.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line (``sys.argv`` when no arguments are given) and exit with its code."""
     _make_output_safe()
-    os.environ.pop(
-        "MPLBACKEND", None
-    )  # the page's pictures need no backend, and one that is not there stops matplotlib
+    # the page's pictures need no backend, and one that is not there stops matplotlib
+    os.environ.pop("MPLBACKEND", None)
     given = list(sys.argv[1:] if arguments is None else arguments)
     GIVEN.set(tuple(given))
     _start_r_ahead(given)
@@ -141,7 +119,7 @@ def _guarded(function: Callable[..., int]) -> Callable[..., None]:
 @_guarded
 def validate(
     cases: Cases = None,
-    against: AgainstArg = AgainstOption.auto,
+    against: AgainstArg = "auto",
     bayes: Annotated[bool, typer.Option("--bayes/--no-bayes", help="Also the Bayesian cases (rstanarm).")] = True,
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
@@ -159,24 +137,21 @@ def validate(
     if not bayes:
         kept = [case for case in chosen if case.kind != "bayes"]
         if not kept:
-            raise _usage(
+            raise InputError(
                 "every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes"
             )
         chosen = kept
     can_write(output)
     import_ahead()
     shown = Shown(all_rows, verbose, quiet, json_file)
-    return run_cases(chosen, choose_source(against.value), seed, output, shown)
+    return run_cases(chosen, choose_source(against), seed, output, shown)
 
 
 @app.command()
 @_guarded
 def compare(
     cases: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Names of cases of the suite, in place of your own data and formula.", autocompletion=complete_case
-        ),
+        list[str] | None, case_names("Names of cases of the suite, in place of your own data and formula.")
     ] = None,
     data: Annotated[
         Path | None,
@@ -231,7 +206,7 @@ def compare(
             metavar="VERSION",
         ),
     ] = None,
-    against: AgainstArg = AgainstOption.auto,
+    against: AgainstArg = "auto",
     seed: Seed = None,
     output: Output = Path("mlmparity-report"),
     verbose: Verbose = False,
@@ -243,9 +218,9 @@ def compare(
     """Compare R (or certified values) and Python on your own data, or on cases of the suite."""
     formulas = list(formula or [])
     if cases and (data is not None or formulas):
-        raise _usage("name cases of the suite, or give --data and --formula of your own; not both")
+        raise InputError("name cases of the suite, or give --data and --formula of your own; not both")
     if cases and (bayes or not reml or factor or strings_as_factors or dialect):
-        raise _usage(
+        raise InputError(
             "a case of the suite has its own criterion and data (`mlmparity cases` lists them): --ml, --bayes, "
             "--factor, --strings-as-factors and --dialect go with --data and --formula"
         )
@@ -253,7 +228,7 @@ def compare(
         lacking = " and ".join(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
         )
-        raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
+        raise InputError(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
     from validation.campaign import run_own
     from validation.conformance.cases import with_reference
     from validation.reading.files import read_file
@@ -262,7 +237,7 @@ def compare(
 
     if cases:
         import_ahead()
-        reference = choose_source(against.value)
+        reference = choose_source(against)
         works = with_reference(reference, cases)
         can_write(output)
         return run_cases(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
@@ -270,7 +245,7 @@ def compare(
     try:
         spoken = None if dialect is None else Dialect.of(dialect)
     except ValueError as error:
-        raise _usage(f"--{error}") from None
+        raise InputError(f"--{error}") from None
     reading = read_file(
         "-" if str(data) == "-" else data,
         text=TextOptions(encoding, "\t" if separator in ("tab", "\\t") else separator, decimal, na),
@@ -286,7 +261,7 @@ def compare(
         error_console().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
     can_write(output)
     import_ahead()
-    reference = choose_source(against.value)
+    reference = choose_source(against)
     say_reference(reference, quiet)
     fit: Fit = "bayes" if bayes else "REML" if reml else "ML"
     return run_and_show(
@@ -303,10 +278,7 @@ def compare(
 @app.command()
 @_guarded
 def conformance(
-    cases: Annotated[
-        list[str] | None,
-        typer.Argument(help="Names of cases; all that it claims when none is given.", autocompletion=complete_case),
-    ] = None,
+    cases: Annotated[list[str] | None, case_names("Names of cases; all that it claims when none is given.")] = None,
     candidate: Annotated[
         str,
         typer.Option("--candidate", "-c", help="package.module:function, or an adapter that ships.", metavar="NAME"),
@@ -421,10 +393,7 @@ def record(
 @_guarded
 def certify(
     cases: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Names of cases of the suite; all but the largest when none is given.", autocompletion=complete_case
-        ),
+        list[str] | None, case_names("Names of cases of the suite; all but the largest when none is given.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Recompute the stored values by another program.")] = False,
     digits: Annotated[
@@ -485,16 +454,9 @@ def _options(
     pass
 
 
-def _usage(text: str) -> Exception:
-    from validation.errors import InputError
-
-    return InputError(text)
-
-
 def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
     """Print an error as one clean message; the exit code that it means."""
     from bridge.errors import RCrashError, RNotFoundError, RPackageError, Rpy2Error, RTimeoutError
-    from validation.errors import NoReferenceError, NoRError
 
     ours = type(error).__module__.partition(".")[0] in ("bridge", "pyimpl", "validation")
     message = str(error).strip() or type(error).__name__
@@ -506,7 +468,7 @@ def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
     if isinstance(error, (NoRError, RNotFoundError, Rpy2Error, RPackageError)):
         return NO_R
     if isinstance(error, NoReferenceError):
-        return BAD_INPUT if against in (AgainstOption.recorded, "certified") else NO_R
+        return BAD_INPUT if against in ("recorded", "certified") else NO_R
     if isinstance(error, (RCrashError, RTimeoutError)) or not ours:
         return INCONCLUSIVE
     return BAD_INPUT

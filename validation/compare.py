@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -184,8 +184,8 @@ def compare(
 
         r_options, options = {**for_r(priors), **r_options}, {**priors, **options}
     given = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
-    kind = "bayes" if bayes else "likelihood"
-    model = Model(formula, as_pandas(data), kind, REML, given, r_options, name=recorded, seed=seed)
+    kind: Literal["likelihood", "bayes"] = "bayes" if bayes else "likelihood"
+    model = Model(formula, as_pandas(data), kind, REML, given, r_options, name=recorded or "", seed=seed)
     return compare_model(model, against, title=title, candidate=Candidate(candidate, options), progress=progress)
 
 
@@ -226,7 +226,7 @@ def compare_model(
     about = About(
         model.formula,
         title,
-        model.reml,
+        model.REML,
         data,
         model.seed,
         quadrature_of(fitted.fit) if model.kind == "bayes" else None,
@@ -508,12 +508,12 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
     name = getattr(function, "__qualname__", type(function).__name__)
     module = str(getattr(function, "__module__", "") or "").partition(".")[0]
     say(f"{module or name}: fitting", 0.0)
-    own: dict[str, Any] = {"seed": model.seed} if bayes else {"REML": model.reml}
+    own: dict[str, Any] = {"seed": model.seed} if bayes else {"REML": model.REML}
     started = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are fields of the fit and become notes
-            fit = function(model.formula, model.load("live"), **{**own, **model.arguments, **options})
+            fit = function(model.formula, model.load("live"), **{**own, **model.options, **options})
     except RAISED as error:
         who, why = f"{module or 'the candidate'} ({name})", f"{type(error).__name__}: {error}"
         if is_refusal(error):

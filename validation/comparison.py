@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Check, Side
-from validation.presentation import presenter
+from validation.presentation import show
 from validation.verdict import Cause, Verdict
 
 __all__ = ["TABLE_COLUMNS", "Check", "Comparison", "Side"]
@@ -61,14 +61,14 @@ class Comparison:
 
     def to_html(self) -> str:
         """The comparison as one self-contained HTML page."""
-        return presenter().page(self)
+        return show("page", [self])
 
     def to_json(self) -> str:
         """The comparison as JSON (missing and infinite values as ``null`` and strings)."""
-        return presenter().data(self)
+        return show("data", [self])
 
     def _repr_html_(self) -> str:
-        return presenter().fragment(self)
+        return show("fragment", self)
 
     def __str__(self) -> str:
-        return presenter().text(self)
+        return show("text", self)

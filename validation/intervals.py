@@ -14,15 +14,14 @@ import pandas as pd
 from pyimpl.covariance.structures import covariance_of
 from pyimpl.likelihood.parameters import Parameter, Parameters
 from r_scripts.dialect import Dialect
-from validation.checks import Check, Side
+from validation.checks import Side
 from validation.comparison import Comparison
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 from validation.dialects import dialect_of
-from validation.judge.rows import Row, judge_number, missing_row, table_of
+from validation.judge.rows import Row, check_of, judge_number, missing_row, table_of
 from validation.references.live import live_dialect
-from validation.tolerances import ENDS, TITLES, Tolerance
-from validation.verdict import Verdict
+from validation.tolerances import ENDS, Tolerance
 
 __all__ = ["ENDS", "compare_intervals", "dialect_of_fit", "judge_intervals", "tidy_intervals"]
 
@@ -113,8 +112,8 @@ def judge_intervals(reference: pd.DataFrame, candidate: pd.DataFrame, tolerance:
 
     Returns
     -------
-    list of dict
-        Rows of the comparison's table: a row for each end; ``level`` says which. What one side lacks is missing.
+    list of Row
+        One for each end; ``level`` says which. What one side lacks is missing.
     """
     sides = [
         {tuple(map(str, row[:4])): (float(row[4]), float(row[5])) for row in table.itertuples(index=False)}
@@ -181,12 +180,10 @@ def compare_intervals(
             table = make(fit)
         tables.append(tidy_intervals(table, fit, dialect))
     rows = judge_intervals(tables[0], tables[1], tolerance)
-    bad = [row for row in rows if row.verdict.failed]
-    verdict = Verdict.INCONCLUSIVE if not rows else Verdict.DISAGREES if bad else Verdict.AGREES
-    summary = f"{len(rows) - len(bad)} of {len(rows)} ends agree"
+    ends = sum(not row.verdict.failed for row in rows)
     formula = str(getattr(reference, "formula", ""))
     title = f"{level:.4g} {method} intervals: {formula}"
-    check = Check("intervals", TITLES["intervals"], verdict, summary, tolerance.reason)
+    check = check_of("intervals", rows, f"{ends} of {len(rows)} ends agree", tolerance.reason)
     return Comparison(
         title=title,
         formula=formula,

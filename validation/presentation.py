@@ -1,40 +1,24 @@
 """How a comparison is shown: the place where :mod:`validation.report` says it, and where a comparison asks.
 
-A comparison knows nothing of pages; the report knows comparisons. So the report registers itself here when the package
-is imported, and no module below it imports it.
+A comparison knows nothing of pages; the report knows comparisons. So the report registers its functions here when the
+package is imported, and no module below it imports it.
 """
 
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from importlib import import_module
 
-__all__ = ["Presenter", "present_by", "presenter"]
+__all__ = ["present_by", "show"]
 
-Shown = TypeVar("Shown", contravariant=True)
-
-
-class Presenter(Protocol[Shown]):
-    """What shows a comparison."""
-
-    def page(self, comparison: Shown) -> str:
-        """As one self-contained HTML page."""
-
-    def data(self, comparison: Shown) -> str:
-        """As JSON."""
-
-    def fragment(self, comparison: Shown) -> str:
-        """As HTML for a notebook."""
-
-    def text(self, comparison: Shown) -> str:
-        """As text for a terminal."""
+_functions: dict[str, tuple[str, str]] = {}
 
 
-_registered: list[Presenter[Any]] = []
+def present_by(functions: Mapping[str, tuple[str, str]]) -> None:
+    """Show comparisons by these from now on: form -> module and function, which is imported when it is wanted."""
+    _functions.update(functions)
 
 
-def present_by(new: Presenter[Any]) -> None:
-    """Show comparisons by this presenter from now on."""
-    _registered[:] = [new]
-
-
-def presenter() -> Presenter[Any]:
-    """What shows comparisons."""
-    return _registered[0]
+def show(form: str, shown: object) -> str:
+    """A comparison (``text``, ``fragment``), or a list of them (``page``, ``data``), in one of the report's forms."""
+    module, name = _functions[form]
+    function: Callable[[object], str] = getattr(import_module(module), name)
+    return function(shown)

@@ -7,7 +7,7 @@ A cause is named only where undoing it gives the reference's numbers.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,20 +59,8 @@ _RULES = {
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
-@dataclass(frozen=True)
-class _Table:
-    """One side: its rows' labels, and its numbers by what they are."""
-
-    labels: tuple[str, ...]
-    numbers: pd.DataFrame
-
-    def row(self, label: str) -> "Mapping[str, float] | None":
-        if label not in self.labels:
-            return None
-        return {str(k): float(v) for k, v in self.numbers.iloc[self.labels.index(label)].items()}
-
-
-def _read(side: Table, keys: Sequence[str] | None, what: str) -> _Table:
+def _read(side: Table, keys: Sequence[str] | None, what: str) -> pd.DataFrame:
+    """One side's numbers by what they are, indexed by the labels of their rows."""
     table = getattr(side, "frame", side)
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"the {what} is a data frame, or what emmeans() and predictions() return, not {side!r:.80}")
@@ -95,10 +83,8 @@ def _read(side: Table, keys: Sequence[str] | None, what: str) -> _Table:
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
         raise ValueError(f"the {what} has a row twice: {twice[0]!r}; keys= names the columns that tell rows apart")
-    numbers = pd.DataFrame(
-        {quantity: pd.to_numeric(table[name], errors="coerce").to_numpy(float) for quantity, name in found.items()}
-    )
-    return _Table(labels, numbers)
+    numbers = {q: pd.to_numeric(table[name], errors="coerce").to_numpy(float) for q, name in found.items()}
+    return pd.DataFrame(numbers, index=pd.Index(labels, dtype=object))
 
 
 def _label(value: object) -> str:
@@ -133,7 +119,23 @@ def compare_emmeans(
     ValueError
         A side is no such table; rows that cannot be told apart.
     """
-    return _compare(reference, candidate, keys, title or "estimated marginal means")
+    left, right = _read(reference, keys, "reference"), _read(candidate, keys, "candidate")
+    rows: dict[str, list[Row]] = {check: [] for check in _RULES}
+    sides = [{label: dict(row) for label, row in table.iterrows()} for table in (left, right)]
+    for label in dict.fromkeys([*left.index, *right.index]):
+        _judge_row(label, sides[0].get(label), sides[1].get(label), rows)
+    checks = [check_of(name, found, counts(found), _RULES[name]) for name, found in rows.items() if found]
+    causes = tuple(_causes(left, right)) if any(check.verdict.failed for check in checks) else ()
+    return Comparison(
+        title=title or "estimated marginal means",
+        formula="",
+        kind="results",
+        reference=_side(reference, "reference"),
+        candidate=_side(candidate, "candidate"),
+        checks=tuple(checks),
+        table=table_of([one for found in rows.values() for one in found]),
+        causes=causes,
+    )
 
 
 def compare_predictions(
@@ -159,26 +161,7 @@ def compare_predictions(
     ValueError
         A side is no such table; rows that cannot be told apart.
     """
-    return _compare(reference, candidate, keys, title or "predictions")
-
-
-def _compare(reference: Table, candidate: Table, keys: Sequence[str] | None, title: str) -> Comparison:
-    left, right = _read(reference, keys, "reference"), _read(candidate, keys, "candidate")
-    rows: dict[str, list[Row]] = {check: [] for check in _RULES}
-    for label in dict.fromkeys([*left.labels, *right.labels]):
-        _judge_row(label, left.row(label), right.row(label), rows)
-    checks = [check_of(name, found, counts(found), _RULES[name]) for name, found in rows.items() if found]
-    causes = tuple(_causes(left, right)) if any(check.verdict.failed for check in checks) else ()
-    return Comparison(
-        title=title,
-        formula="",
-        kind="results",
-        reference=_side(reference, "reference"),
-        candidate=_side(candidate, "candidate"),
-        checks=tuple(checks),
-        table=table_of([one for found in rows.values() for one in found]),
-        causes=causes,
-    )
+    return compare_emmeans(reference, candidate, keys=keys, title=title or "predictions")
 
 
 def _judge_row(
@@ -203,6 +186,7 @@ def _judge_row(
         ("lower", 2 * half, REPORTED_INTERVAL),
         ("upper", 2 * half, REPORTED_INTERVAL),
         ("statistic", tested, REPORTED_STATISTIC),
+        ("p", math.nan, REPORTED_P),
     ]
     for quantity, scale, tolerance in wanted:
         check = tolerance.check
@@ -210,19 +194,15 @@ def _judge_row(
             continue
         value, found = ours[quantity], theirs.get(quantity, math.nan)
         if quantity not in theirs:
-            rows[check].append(missing_row(check, quantity, True, False, value, level=label))
+            made = missing_row(check, quantity, True, False, value, level=label)
+        elif quantity == "p":
+            made = judge_p(check, quantity, value, found, tolerance, level=label)
         elif value == found and math.isinf(value):  # infinite degrees of freedom are normal quantiles
             same = replace(tolerance, reason="infinite on both sides")
-            rows[check].append(judge_number(check, quantity, 1.0, 1.0, 1.0, same, level=label))
+            made = judge_number(check, quantity, 1.0, 1.0, 1.0, same, level=label)
         else:
-            rows[check].append(judge_number(check, quantity, value, found, scale, tolerance, level=label))
-    if "p" in ours:
-        if "p" not in theirs:
-            rows[REPORTED_P.check].append(missing_row(REPORTED_P.check, "p", True, False, ours["p"], level=label))
-        else:
-            rows[REPORTED_P.check].append(
-                judge_p(REPORTED_P.check, "p", ours["p"], theirs["p"], REPORTED_P, level=label)
-            )
+            made = judge_number(check, quantity, value, found, scale, tolerance, level=label)
+        rows[check].append(made)
 
 
 def _side(given: Table, name: str) -> Side:
@@ -233,12 +213,11 @@ def _side(given: Table, name: str) -> Side:
 # -- causes ------------------------------------------------------------------------------------------------------------
 
 
-def _causes(left: _Table, right: _Table) -> list[Cause]:
+def _causes(left: pd.DataFrame, right: pd.DataFrame) -> list[Cause]:
     """What, undone in the candidate's numbers, gives the reference's."""
-    common = [label for label in left.labels if label in right.labels]
-    ours = left.numbers.iloc[[left.labels.index(label) for label in common]].reset_index(drop=True)
-    theirs = right.numbers.iloc[[right.labels.index(label) for label in common]].reset_index(drop=True)
-    return [] if not len(common) else [cause for find in _FINDERS if (cause := find(ours, theirs)) is not None]
+    common = [label for label in left.index if label in right.index]
+    ours, theirs = (table.loc[common].reset_index(drop=True) for table in (left, right))
+    return [cause for find in _FINDERS if (cause := find(ours, theirs)) is not None] if common else []
 
 
 def _same(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray, limit: float) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from validation.arguments import Debug, JsonFile, Quiet
 from validation.console import VisibleConsole
 
 __all__ = ["register"]
@@ -29,14 +30,9 @@ def _sbc(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of ranks and plots; a campaign goes on there.")
     ] = Path("mlmparity-sbc"),
-    json_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", help="Write everything as JSON to this file ('-': print it, and nothing else).", metavar="FILE"
-        ),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> int:
     """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
     from pyimpl.extras import has
@@ -63,12 +59,9 @@ def _sbc(
         for model in chosen:
             follow.start(model.title)
 
-            def say(text: str, share: float) -> None:
-                follow(text, share)
-
             result = sbc(
                 model.formula, model.data(), name=model.name, simulations=simulations, draws=draws, seed=seed,
-                jobs=jobs, folder=output, progress=say,
+                jobs=jobs, folder=output, progress=follow,
             )  # fmt: skip
             if pictures:
                 result.plot().savefig(output / f"sbc-{model.name}.png", dpi=110)

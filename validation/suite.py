@@ -199,9 +199,5 @@ def certified_fit(name: str, directory: Path | None = None) -> RecordedLmerFit:
     """
     for case in SUITE:
         if case.name == name:
-            try:
-                data = case.load("recorded")
-            except LookupError:  # too large to be recorded: it comes from R
-                data = case.load("live")
-            return certified.load(name, data, directory)
+            return certified.load(name, case.load("recorded"), directory)
     raise LookupError(f"the suite has no case {name!r}; it has {', '.join(case.name for case in SUITE)}")

@@ -291,7 +291,7 @@ def test_weights_offset_and_contrasts_reach_the_candidate():
 
 
 def test_posteriors_are_judged_by_their_draws():
-    record = reference_of(case_of("M1-bayes").model(), choose_source("recorded")).fit
+    record = reference_of(case_of("M1-bayes"), choose_source("recorded")).fit
     gaps = "density new-levels mean_PPD log-posterior ranef"
 
     def drawn(shift):
@@ -505,7 +505,7 @@ def test_digits_against_certified_values():
     from validation.certify.scores import PEER_QUANTITIES, score, score_table
 
     (case,) = choose(["anova-6x5-reml"])
-    reference = reference_of(case.model(), choose_source("certified"))
+    reference = reference_of(case, choose_source("certified"))
     result = judge_case(load_candidate("pyimpl"), case, "certified", reference=reference)
     found = score_table(result.comparison.table)
     own = score(lmer(case.formula, reference.data), case.name)
@@ -617,7 +617,7 @@ def test_the_best_source_of_each_case_judges():
     assert choose_source("auto", lambda: None, certified_first=True).kinds == ("certified", "live")
     assert choose_source("certified+recorded").kinds == ("certified", "recorded")
     kinds = {
-        name: reference_of(case_of(name).model(), choose_source("certified+recorded")).side.kind
+        name: reference_of(case_of(name), choose_source("certified+recorded")).side.kind
         for name in ("Dyestuff-ml", "level-order-ml", "M1-bayes")
     }
     assert kinds["Dyestuff-ml"] == "certified"
@@ -627,9 +627,9 @@ def test_the_best_source_of_each_case_judges():
     )
     changed = case_of("Dyestuff-ml").load("recorded").assign(Yield=lambda data: data["Yield"] + 1)
     with pytest.raises(LookupError, match="other data"):
-        reference_of(replace(case_of("Dyestuff-ml"), data=changed).model(), choose_source("certified+recorded"))
+        reference_of(replace(case_of("Dyestuff-ml"), data=changed), choose_source("certified+recorded"))
     with pytest.raises(LookupError, match="weights"):
-        reference_of(case_of("weights-ml").model(), choose_source("certified"))
+        reference_of(case_of("weights-ml"), choose_source("certified"))
     with pytest.raises(ValueError, match="in the order of preference"):
         choose_source("auto+live")
 
@@ -681,7 +681,7 @@ def test_the_cause_is_named_of_a_candidate_without_design_and_objective(name, ch
 
 
 def test_a_better_optimum_is_recognised_without_an_objective_to_call():
-    record = reference_of(case_of("crossed-three-ml").model(), choose_source("recorded"))
+    record = reference_of(case_of("crossed-three-ml"), choose_source("recorded"))
     theta = record.fit.theta * 1.01
     worse = solve(pieces_of(record.fit), theta.to_numpy(), False).objective
     scalars = {**record.fit.scalars, "logLik": -worse / 2}
@@ -707,7 +707,7 @@ def test_pyimpl_agrees_with_live_r(name):
 def test_every_made_up_case_is_singular_only_where_it_says_so():
     for case in all_cases():
         if case.kind == "likelihood" and not case.dataset:
-            reference = reference_of(case.model(), choose_source("live"))
+            reference = reference_of(case, choose_source("live"))
             assert reference.fit.isSingular() == ("singular" in case.needs), case.name
 
 

@@ -7,8 +7,7 @@ import pytest
 
 from tests.validation import comparisons as made
 from validation.comparison import TABLE_COLUMNS
-from validation.report.html import render_page
-from validation.report.notebook import render_fragment
+from validation.report.html import render_fragment, render_page
 from validation.report.plots import plots
 from validation.report.result import digits_of
 

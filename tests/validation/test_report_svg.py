@@ -90,7 +90,7 @@ def test_texts_and_references_survive():
 
 def test_every_picture_of_the_report_is_small():
     figure = Figure()
-    assert inline_svg(figure, "salt", {}) == inline_svg(figure, "salt", {})
+    assert inline_svg(figure, "salt") == inline_svg(figure, "salt")
     for plot in plots(made.bayes()) + plots(made.likelihood(levels=73)):
         assert len(plot.svg) < 26_000, plot.name
         assert "matplotlib" not in plot.svg

@@ -22,15 +22,15 @@ from validation.verdict import Verdict
 
 @pytest.mark.parametrize("name", ["sleepstudy-reml", "sleepstudy-independent-ml", "cake-reml", "weights-reml"])
 def test_degrees_of_freedom_by_two_programs(name):
-    model = choose([name])[0].model()
-    fit = lmer(model.formula, model.load("recorded"), REML=model.reml, **model.arguments)
-    own = degrees_of_freedom(solve(pieces_of(fit), fit.getME("theta").to_numpy(), model.reml), model.reml)
+    model = choose([name])[0]
+    fit = lmer(model.formula, model.load("recorded"), REML=model.REML, **model.options)
+    own = degrees_of_freedom(solve(pieces_of(fit), fit.getME("theta").to_numpy(), model.REML), model.REML)
     assert np.abs(own / fit.satterthwaite()["df"].to_numpy() - 1.0).max() < 3e-5
 
 
 @pytest.fixture(scope="module")
 def sleep():
-    return choose(["sleepstudy-reml"])[0].model().load("recorded")
+    return choose(["sleepstudy-reml"])[0].load("recorded")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ CASE = next(case for case in all_cases() if case.name == "sleepstudy-reml")
 
 @pytest.fixture(scope="module")
 def reference():
-    return reference_of(CASE.model(), choose_source("recorded"))
+    return reference_of(CASE, choose_source("recorded"))
 
 
 @pytest.fixture(scope="module")

@@ -206,11 +206,10 @@ def data_stored_on(case: Case, stored: Certificate | CertifiedPosterior) -> pd.D
 
 def data_of(case: Case) -> pd.DataFrame:
     """The data as recorded, so that every machine certifies the same; from R where they are not recorded."""
-    try:
-        return case.load("recorded")
-    except LookupError:
-        data = case.load("live")
-    if case.dataset and len(data) <= ROWS_RECORDED:
+    from validation.references.datasets import dataset_names
+
+    data = case.load("recorded")
+    if case.dataset and case.dataset not in dataset_names() and len(data) <= ROWS_RECORDED:
         from bridge import datasets
 
         save_data(case.dataset, datasets.load(case.dataset, package=case.package))

@@ -199,7 +199,7 @@ def judge_case(
         return Result(case, Status.NOT_CLAIMED, f"does not claim {', '.join(unclaimed) or case.kind}")
     if reference is None:
         try:
-            reference = reference_of(case.model(seed, default=False), source)
+            reference = reference_of(replace(case, seed=seed, default=False), source)
         except LookupError as error:  # NoReferenceError, NotRecordedError
             return Result(case, Status.NO_REFERENCE, str(error))
         except Exception as error:  # R itself refuses the model, or crashed: the other cases go on

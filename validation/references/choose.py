@@ -6,7 +6,7 @@ First where references come from (:func:`choose_source`), once for a run; then t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -127,9 +127,9 @@ def _first_problem(diagnosis: "Diagnosis") -> str:
     return "see `mlmparity doctor`"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a data frame has no equality of its own
 class Model:
-    """A model whose reference is wanted.
+    """A model to be fitted by both sides, whose reference is wanted.
 
     Attributes
     ----------
@@ -137,17 +137,17 @@ class Model:
     data : DataFrame or callable
         The data, or a function ``data(against)`` that gets them live from R or from the recorded data set.
     kind : {"likelihood", "bayes"}
-    reml : bool
-    arguments : mapping
-        Of both sides' fitting functions: ``weights``, ``offset``, ``contrasts``.
+    REML : bool
+        Criterion of a likelihood fit.
+    options : mapping
+        Arguments of both sides' fitting functions: ``weights``, ``offset``, ``contrasts``.
     r_options : mapping
         Of R's fitting function alone.
-    name : str or None
+    name : str
         Of the case that it is. Records are searched for one of this model and these data where it is not given.
-    stated : bool
-        Whether the arguments belong to the named case, and so are in its record too.
     certified_only : bool
-        Only certified values can judge it.
+        Only certified values can judge it: R's own arithmetic loses so many digits that it would call a right answer
+        wrong.
     seed : int
         Of live rstanarm.
     default : bool
@@ -156,25 +156,33 @@ class Model:
 
     formula: str
     data: Callable[[str], pd.DataFrame] | pd.DataFrame
-    kind: str = "likelihood"
-    reml: bool = True
-    arguments: Mapping[str, object] = field(default_factory=dict)
+    kind: Literal["likelihood", "bayes"] = "likelihood"
+    REML: bool = True
+    options: Mapping[str, object] = field(default_factory=dict)
     r_options: Mapping[str, object] = field(default_factory=dict)
-    name: str | None = None
-    stated: bool = False
+    name: str = ""
     certified_only: bool = False
     seed: int = DEFAULT_SEED
     default: bool = True
 
-    def load(self, against: Literal["live", "recorded"]) -> pd.DataFrame:
-        """The data: from R where it is live, or as recorded."""
+    #: Whether the options belong to the named case, and so are in its record too.
+    stated: ClassVar[bool] = False
+
+    def load(self, against: str = "auto") -> pd.DataFrame:
+        """The data: live from R; or as recorded, from R where they are not.
+
+        Raises
+        ------
+        NoReferenceError
+            They are not recorded, and there is no R.
+        """
         if isinstance(self.data, pd.DataFrame):
             return self.data.copy()
-        if against == "live":
-            return self.data("live")
         try:
-            return self.data("recorded")
+            return self.data(against)
         except LookupError as error:
+            if against != "recorded":
+                raise
             try:
                 return self.data("auto")
             except Exception:
@@ -204,22 +212,22 @@ def reference_of(model: Model, source: Source, say: Progress = silent) -> Refere
 
 def _of_kind(model: Model, kind: str, source: Source, say: Progress) -> Reference:
     if kind == "live":
-        arguments = {**model.arguments, **model.r_options}
+        arguments = {**model.options, **model.r_options}
         data = model.load("live")
         if model.kind == "bayes":
             return live_stan_lmer(model.formula, data, model.seed, arguments, say)
-        return live_lmer(model.formula, data, model.reml, arguments, say, model.default)
-    if model.r_options or (model.arguments and not model.stated):
+        return live_lmer(model.formula, data, model.REML, arguments, say, model.default)
+    if model.r_options or (model.options and not model.stated):
         why = source.reason or f"{kind} references were asked for"
         raise NoReferenceError(f"{why}, and stored references have no weights, offset or priors of your own")
     data = model.load("recorded")
-    wanted = (model.formula, data, model.kind, model.reml, model.name)
+    wanted = (model.formula, data, model.kind, model.REML, model.name)
     if kind == "certified":
-        if model.arguments:
-            raise NoReferenceError(f"no model with {', '.join(model.arguments)} is certified")
+        if model.options:
+            raise NoReferenceError(f"no model with {', '.join(model.options)} is certified")
         return certified.find(*wanted)
     found = store.find(*wanted, why=source.reason or "")
-    return replace(found, fit=_with_arguments(found.fit, model.arguments, data))
+    return replace(found, fit=_with_arguments(found.fit, model.options, data))
 
 
 def _with_arguments(fit: Any, arguments: Mapping[str, object], data: pd.DataFrame) -> Any:

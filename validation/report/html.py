@@ -47,7 +47,7 @@ from validation.report.wording import (
 )
 from validation.verdict import Verdict
 
-__all__ = ["render_page", "view"]
+__all__ = ["render_fragment", "render_page", "view"]
 
 #: So many rows stand in the page's HTML; the script shows the others (they are in the page as JSON).
 STATIC_ROWS = 25
@@ -107,6 +107,11 @@ def render_page(
             policy=_policy(),
         )
     )
+
+
+def render_fragment(comparison: Comparison) -> str:
+    """Verdict, checks, causes, notes, first rows and plots for a notebook's cell: no script, styles confined to it."""
+    return environment().get_template("fragment.html.j2").render(view=view(comparison))
 
 
 #: Kinds of comparisons in words.

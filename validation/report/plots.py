@@ -16,7 +16,7 @@ import pandas as pd
 from pyimpl.extras import has
 from validation.comparison import Comparison
 from validation.judge.rows import rows_of
-from validation.report import svg
+from validation.report.svg import CANDIDATE, INK, REFERENCE, inline_svg
 from validation.report.wording import (
     cell,
     checked_table,
@@ -31,20 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["INK", "RULE", "Plot", "inline_svg", "plots", "style"]
-
-# Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
-INK, RULE, _REFERENCE, _CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
-_CSS = {
-    INK: "var(--ink, #1b1e24)",
-    RULE: "var(--rule, #d5d8de)",
-    _REFERENCE: "var(--reference, #2b6cb0)",
-    _CANDIDATE: "var(--candidate, #c05a12)",
-    # The tutorial's three kinds of pooling.
-    "#0072b2": "var(--reference, #0072b2)",
-    "#c03a1e": "var(--candidate, #c03a1e)",
-    "#6a3d9a": "var(--third, #6a3d9a)",
-}
+__all__ = ["Plot", "plots", "style"]
 
 _INTERVAL_QUANTITIES = ("fixef", "se", "post-mean", "post-q2.5", "post-q97.5")
 _MOST_PARAMETERS, _MOST_PANELS = 12, 6
@@ -129,7 +116,7 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     with _panels(len(rows), 0.62, columns=1) as (figure, panels):
         for ax, (label, sides) in zip(panels, rows, strict=True):
             for y, colour, marker, line, (middle, low, high) in zip(
-                (1, 0), (_REFERENCE, _CANDIDATE), ("o", "s"), _LINES, sides, strict=True
+                (1, 0), (REFERENCE, CANDIDATE), ("o", "s"), _LINES, sides, strict=True
             ):
                 ax.plot([low, high], [y, y], color=colour, linestyle=line, linewidth=1.6, solid_capstyle="butt")
                 ax.plot([middle], [y], marker=marker, color=colour, markersize=5)
@@ -193,9 +180,9 @@ def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             low, high = np.quantile(np.concatenate(draws), [0.001, 0.999])
             edges = np.linspace(low, high if high > low else low + 1.0, 41)
             words = []
-            for name, side, colour, line in zip(names, draws, (_REFERENCE, _CANDIDATE), _LINES, strict=True):
+            for name, side, colour, line in zip(names, draws, (REFERENCE, CANDIDATE), _LINES, strict=True):
                 height, _ = np.histogram(side, edges, density=True)
-                if colour == _REFERENCE:
+                if colour == REFERENCE:
                     ax.stairs(height, edges, fill=True, facecolor=colour, alpha=0.18, edgecolor="none")
                 ax.stairs(height, edges, color=colour, linestyle=line, linewidth=1.3, label=name)
                 words.append(f"{name} mean {format_number(side.mean(), 5)}, sd {format_number(side.std(ddof=1), 3)}")
@@ -222,9 +209,9 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         for ax, (label, a, b) in zip(panels, pairs, strict=True):
             found = ecdf_difference(b, a)
             position, lower, upper = band(b.size, a.size)
-            ax.fill_between(position, lower, upper, color=_REFERENCE, alpha=0.16, linewidth=0, step="mid")
+            ax.fill_between(position, lower, upper, color=REFERENCE, alpha=0.16, linewidth=0, step="mid")
             ax.axhline(0.0, color=INK, linewidth=0.7, linestyle=(0, (5, 3)))
-            ax.plot(found.position, found.difference, color=_CANDIDATE, linewidth=1.3)
+            ax.plot(found.position, found.difference, color=CANDIDATE, linewidth=1.3)
             ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
             outside = int(((found.difference < lower - 1e-12) | (found.difference > upper + 1e-12)).sum())
             largest = format_number(float(np.abs(found.difference).max()), 2)
@@ -252,7 +239,7 @@ def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     with _panels(1, 2.5) as (figure, (ax,)):
         top = 1.08 * max(limit, float(z.max()), float(expected.max()))
         ax.plot([0, top], [0, top], **_EQUAL)
-        ax.axhline(limit, color=_CANDIDATE, linewidth=1.2)
+        ax.axhline(limit, color=CANDIDATE, linewidth=1.2)
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8, "color": INK}
         ax.annotate(f"limit {limit:.2f}", (0.01, limit), **place)
         ax.plot(expected, z, **_points(z.size), markersize=3.5)
@@ -269,7 +256,7 @@ def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
 def _points(count: int) -> dict[str, Any]:
     """Open circles without a line."""
     return {
-        "linestyle": "none", "marker": "o", "markerfacecolor": "none", "markeredgecolor": _REFERENCE,
+        "linestyle": "none", "marker": "o", "markerfacecolor": "none", "markeredgecolor": REFERENCE,
         "rasterized": count > _RASTER_ABOVE,
     }  # fmt: skip
 
@@ -350,16 +337,3 @@ def style() -> "Iterator[None]":
         # Only the layout uses matplotlib's font; the browser draws the glyphs.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         yield
-
-
-def inline_svg(figure: "Figure", salt: str) -> str:
-    """Return the figure as one ``<svg>`` element for a page: see :func:`validation.report.svg.inline_svg`.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        Drawn under :func:`style`; what has the colour :data:`INK` or :data:`RULE` follows the page, light or dark.
-    salt : str
-        Makes the ids of the file reproducible.
-    """
-    return svg.inline_svg(figure, salt, _CSS)

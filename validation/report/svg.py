@@ -9,14 +9,27 @@ import io
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compact", "inline_svg"]
+__all__ = ["CANDIDATE", "INK", "REFERENCE", "RULE", "compact", "inline_svg"]
+
+# Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
+INK, RULE, REFERENCE, CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
+_CSS = {
+    INK: "var(--ink, #1b1e24)",
+    RULE: "var(--rule, #d5d8de)",
+    REFERENCE: "var(--reference, #2b6cb0)",
+    CANDIDATE: "var(--candidate, #c05a12)",
+    # The tutorial's three kinds of pooling.
+    "#0072b2": "var(--reference, #0072b2)",
+    "#c03a1e": "var(--candidate, #c03a1e)",
+    "#6a3d9a": "var(--third, #6a3d9a)",
+}
+
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
 _NUMBER = re.compile(r"-?\d+\.\d{2,}")
@@ -29,16 +42,16 @@ _RASTER_DPI = 144  # of what is drawn as points of an embedded picture
 _FONT = "var(--plot-font, sans-serif)"
 
 
-def inline_svg(figure: "Figure", salt: str, colours: Mapping[str, str]) -> str:
+def inline_svg(figure: "Figure", salt: str) -> str:
     """Return a figure as one ``<svg>`` element for a page: no prolog, no metadata, the page's colours and type.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
+        Drawn under :func:`validation.report.plots.style`; what has the colour :data:`INK` or :data:`RULE` follows the
+        page, light or dark.
     salt : str
         Makes the ids of the file reproducible.
-    colours : mapping of str to str
-        Colours with which the figure is drawn -> the CSS that stands in their place.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -53,7 +66,7 @@ def inline_svg(figure: "Figure", salt: str, colours: Mapping[str, str]) -> str:
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = compact(svg[svg.index("<svg") :])
-    for colour, css in colours.items():
+    for colour, css in _CSS.items():
         svg = svg.replace(colour, css)
     return svg
 
