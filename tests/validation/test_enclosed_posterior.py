@@ -311,7 +311,7 @@ def test_nothing_is_written_that_contradicts_the_estimates(monkeypatch):
     assert "mean of sigma: 1.5" in posteriors.contradiction(wrong, estimates)
     monkeypatch.setattr(posteriors, "estimate", lambda design: estimates)
     monkeypatch.setattr(posteriors, "enclose_posterior", lambda design, estimates, progress: ([wrong], {}))
-    with pytest.raises(NotCertifiedError, match="mean of sigma: 1.5"):
+    with pytest.raises(NotCertifiedError, match="mean of sigma"):
         posteriors.certify_posterior(CASES["anova-6x5-ml"])
 
 
