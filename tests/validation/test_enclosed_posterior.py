@@ -301,12 +301,17 @@ def test_the_check_of_the_command_fails_on_a_wrong_posterior(tmp_path, monkeypat
     assert runner.invoke(app, [*arguments, "--no-bayes"]).exit_code == 0
 
 
-def test_nothing_is_written_that_contradicts_the_estimates():
+def test_nothing_is_written_that_contradicts_the_estimates(monkeypatch):
     posterior, _ = quick_posterior()
     estimates = rough(ONE)
     row = posterior.row("sigma", "mean")
     assert not posteriors.contradiction(row, estimates)
-    assert "mean of sigma: 1.5" in posteriors.contradiction((*row[:2], "1.5", *row[3:]), estimates)
+    wrong = (*row[:2], "1.5", *row[3:])
+    assert "mean of sigma: 1.5" in posteriors.contradiction(wrong, estimates)
+    monkeypatch.setattr(posteriors, "estimate", lambda design: estimates)
+    monkeypatch.setattr(posteriors, "enclose_posterior", lambda design, estimates, progress: ([wrong], {}))
+    with pytest.raises(NotCertifiedError, match="mean of sigma"):
+        posteriors.certify_posterior(CASES["anova-6x5-ml"])
 
 
 # ------------------------------------------------------------------------------------------------- judging

@@ -20,8 +20,7 @@ DECIDING = sorted(
     ))]
 )  # fmt: skip
 
-#: Numbers of the judge that decide nothing: steps of numerical differences, stopping rules of searches, what is lost in
-#: rounding.
+#: Numbers that decide nothing: steps of numerical differences, stopping rules of searches, what is lost in rounding.
 NUMERICS = {
     "judge/units.py": {0.05, 0.02, 1e-6, 1e-9},
     "judge/noise.py": {1e-9, 1e-2},
