@@ -48,7 +48,7 @@ class Row(NamedTuple):
     reason: str
 
     @property
-    def key(self) -> tuple[object, ...]:
+    def key(self) -> tuple[str, str | None, str | None, str | None, str | None]:
         """Which number it holds (:data:`validation.quantities.KEYS`)."""
         return self[1:6]
 

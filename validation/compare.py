@@ -26,7 +26,7 @@ from validation.comparison import Comparison
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
 from validation.dialects import dialect_of
 from validation.draws import DrawsAlone, quadrature_of
-from validation.errors import NoReferenceError, NotSupportedError, SideError
+from validation.errors import RAISED, NoReferenceError, NotSupportedError, SideError
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
 from validation.judge.digits import digits
@@ -514,7 +514,7 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are fields of the fit and become notes
             fit = function(model.formula, model.load("live"), **{**own, **model.arguments, **options})
-    except Exception as error:
+    except RAISED as error:
         who, why = f"{module or 'the candidate'} ({name})", f"{type(error).__name__}: {error}"
         if is_refusal(error):
             raise NotSupportedError(

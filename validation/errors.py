@@ -3,7 +3,9 @@
 from r_scripts.escapes import VisibleText
 
 __all__ = [
+    "RAISED",
     "DetectorWarning",
+    "EndedError",
     "InputError",
     "NoRError",
     "NoReferenceError",
@@ -14,12 +16,20 @@ __all__ = [
 ]
 
 
+#: What a side's code may raise: SystemExit too is an answer that failed, and only KeyboardInterrupt is the user's.
+RAISED = (Exception, SystemExit, GeneratorExit)
+
+
 class NoReferenceError(VisibleText, LookupError):
     """There is nothing to compare with: no R, and no recorded reference of this model and these data."""
 
 
 class NoRError(VisibleText, RuntimeError):
     """Live R was asked for and is not there, or not complete."""
+
+
+class EndedError(VisibleText, RuntimeError):
+    """A side's code asked for the end of the program, where it was asked for a number."""
 
 
 class DetectorWarning(VisibleText, RuntimeWarning):

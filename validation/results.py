@@ -276,7 +276,6 @@ def _scaled_errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
             "The residual variance is in the standard errors of means",
             f"every squared standard error exceeds the reference's by {float(extra.mean()):.6g}",
             "Of a mean the error is that of its estimate; the residual variance belongs to a new observation.",
-            {"variance": float(extra.mean())},
         )
     return None
 
@@ -310,7 +309,6 @@ def _quantiles(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
                 f"The candidate's intervals are of another level, {100 * level:g}%",
                 "their half widths in standard errors are that level's quantiles",
                 "Ask for the same level on both sides.",
-                {"level": level},
             )
     return None
 
@@ -384,7 +382,6 @@ def _single(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
         "One row alone differs",
         f"row {row + 1} of {len(one)}: {one[row]:.6g} there, {other[row]:.6g} here; every other estimate agrees",
         "Look at what is special to this row: an empty cell, a level's weight.",
-        {"row": row + 1},
     )
 
 

@@ -25,6 +25,7 @@ from pyimpl.inference.contract import LikelihoodFit
 from pyimpl.inference.joint_covariance import JointCovariance
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.simulation import NewParameters
+from pyimpl.likelihood.threads import fit_threads
 from pyimpl.linalg.quadratic_forms import quadratic_forms
 
 __all__ = ["Interval", "PredictArguments", "Uncertainty", "predict_with_errors"]
@@ -110,6 +111,7 @@ class _Part:
         return quadratic_forms(z, self.covariance)
 
 
+@fit_threads
 def predict_with_errors(
     fit: LikelihoodFit,
     newdata: pd.DataFrame | None = None,

@@ -252,6 +252,7 @@ def test_the_standard_errors_of_many_predictions_say_how_long_they_take(monkeypa
     monkeypatch.setattr(forecast, "KNOWN", 0.0)
     monkeypatch.setattr(forecast, "LONG", 1e-5)
     monkeypatch.setattr("pyimpl.inference.joint_covariance._CHUNK", 30)
+    monkeypatch.setattr("pyimpl.inference.joint_covariance.MAX_CONNECTED", 0)  # as where too many hang together
     with pytest.warns(PyimplWarning, match=r"the standard errors may take about .* more: \d+ rows of"):
         in_pieces = fit.predict(frame, se_fit=True)
     np.testing.assert_allclose(in_pieces, plain, rtol=1e-12)

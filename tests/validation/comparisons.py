@@ -135,7 +135,6 @@ def disagreeing(title: str = "M2, REML for ML") -> Comparison:
         "REML estimates were compared with ML estimates",
         "the candidate's sd equals R's REML value 8.90000 to 7 digits",
         "Pass REML=False on both sides.",
-        {"digits": 7.0},
     )
     printed = {"reference": "a\nREML criterion\nsame\n", "candidate": "a\nML deviance\nsame\n"}
     return Comparison(

@@ -116,6 +116,39 @@ def test_every_fault_of_an_answer_is_found(fault, quantity):
     assert quantity in set(result.figures.loc[result.figures["failed"] > 0, "quantity"])
 
 
+class Leaving:
+    """A fit that ends the program where a number is asked of it."""
+
+    def __init__(self, fit, name, error):
+        self._fit, self._name, self._error = fit, name, error
+
+    def __getattr__(self, name):
+        if name == self._name:
+            raise self._error
+        return getattr(self._fit, name)
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit("bye"), GeneratorExit()])
+def test_a_candidate_that_ends_the_program_has_failed(error):
+    def leaves(formula, data, REML=True):
+        raise error
+
+    result = judge(leaves, "Dyestuff-ml")
+    assert result.status is Status.RAISED
+    assert type(error).__name__ in result.error
+    for name in ("fixef", "ranef", "VarCorr"):
+        late = judge(lambda *args, name=name, **more: Leaving(lmer(*args, **more), name, error), "Dyestuff-ml")
+        assert late.status.failed, name
+
+
+def test_the_users_own_interruption_stays_his():
+    def stops(formula, data, REML=True):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judge(stops, "Dyestuff-ml")
+
+
 def test_rows_are_joined_by_label_whatever_their_order():
     def shuffled(formula, data, REML=True):
         answer = plain(formula, data, REML=REML)

@@ -8,7 +8,7 @@ import pytest
 
 from validation import Verdict, compare_draws, compare_fits
 from validation.judge.density import density_points
-from validation.judge.diagnosis.priors import blocks_of
+from validation.judge.diagnosis.density import layout_of
 from validation.judge.posterior_evidence import error_and_limit, main_parameters, mcse_freedom, z_limit
 from validation.judge.validity import repeated_draws
 from validation.quantities import posterior_summary
@@ -88,12 +88,12 @@ def test_gate_1_with_a_density_of_nan(make_posterior):
 
 def test_blocks_account_for_rstanarms_vector(make_posterior):
     fake = make_posterior()
-    blocks = blocks_of(fake.names, fake.size)
+    blocks = layout_of(fake.names, fake.size).blocks
     assert [b.name for b in blocks] == [
         "intercept", "coefficients", "random-effects", "correlations", "simplex", "scale", "sigma",
     ]  # fmt: skip
     assert blocks[-1].stop == fake.size
-    assert blocks_of(fake.names, fake.size + 1) is None
+    assert layout_of(fake.names, fake.size + 1) is None
 
 
 # ------------------------------------------------------------------------------------------------ gate 2

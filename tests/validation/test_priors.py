@@ -10,8 +10,8 @@ import pyimpl
 from bridge import priors as r_priors
 from pyimpl.posterior.priors import default_prior_coef, default_prior_intercept
 from validation import compare, compare_fits
+from validation.judge.diagnosis.density import layout_of
 from validation.judge.diagnosis.prior_summaries import has_scales, read_prior_summary
-from validation.judge.diagnosis.priors import blocks_of
 from validation.priors import bridge_prior, for_r
 
 
@@ -94,9 +94,9 @@ def test_other_priors_are_named_as_the_cause(reference: dict, candidate: dict, n
 def test_blocks_of_the_unconstrained_vector_include_the_scales() -> None:
     fit = pyimpl.stan_lmer(FORMULA, data(), prior=pyimpl.lasso(), seed=1, iter=200)
     names = list(fit.stanfit_matrix().columns)
-    assert blocks_of(names, fit.num_upars) is None
+    assert layout_of(names, fit.num_upars) is None
     assert has_scales(fit)
-    blocks = {b.name: (b.start, b.stop) for b in blocks_of(names, fit.num_upars, scales=True)}
+    blocks = {b.name: (b.start, b.stop) for b in layout_of(names, fit.num_upars, scales=True).blocks}
     full = fit._full
     assert blocks["coefficient-scales"] == (full.scales.start, full.scales.stop)
     assert blocks["sigma"] == (full.num_upars - 1, full.num_upars)

@@ -21,9 +21,9 @@ def reports(fit, **rules):
         return by_rules((quantity, None, None, None, None), vectors, rules.get(quantity, "R"))
 
     coefficients = ["(Intercept)", "x"]
-    fit.fixef = lambda: pd.Series({name: value("fixef", at[name]) for name in coefficients})
-    fit.se = lambda: pd.Series({name: value("se", at[name]) for name in coefficients})
-    fit.sigma = lambda: value("sigma", at["sigma"])
+    fit.fixef = lambda: pd.Series({name: value("fixef", at.get(name)) for name in coefficients})
+    fit.se = lambda: pd.Series({name: value("se", at.get(name)) for name in coefficients})
+    fit.sigma = lambda: value("sigma", at.get("sigma"))
 
     def varcorr():
         a, b = (at.covariance("g", effect, effect) for effect in coefficients)
@@ -34,14 +34,14 @@ def reports(fit, **rules):
                 ("g", "x", None, value("reported-variance", b), value("reported-sd", b)),
                 ("g", "(Intercept)", "x", value("reported-covariance", c, a, b),
                  value("reported-correlation", c, a, b)),
-                ("Residual", None, None, value("residual-variance", at["sigma"]), value("residual-sd", at["sigma"])),
+                ("Residual", None, None, *(value(f"residual-{what}", at.get("sigma")) for what in ("variance", "sd"))),
             ],
             columns=["grp", "var1", "var2", "vcov", "sdcor"],
         )  # fmt: skip
 
     fit.VarCorr = varcorr
     level = "b[x g:10]"
-    fit.ranef = lambda: {"g": pd.DataFrame({"x": {"10": value("ranef", at[level])}})}
+    fit.ranef = lambda: {"g": pd.DataFrame({"x": {"10": value("ranef", at.get(level))}})}
     return fit
 
 

@@ -12,27 +12,14 @@ import numpy as np
 
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row
-from validation.judge.units import ComponentErrors
+from validation.judge.units import ComponentErrors, components
 from validation.verdict import Verdict
 
 __all__ = ["BY_COVARIANCE", "correlation_apart", "judged_by_covariance", "theta_apart"]
 
-Key = tuple[str, str, str]
-
 #: The unit of what has none of its own here.
 BY_COVARIANCE = "standard errors of Σ"
 _WORST_FIRST = (Verdict.DISAGREES, Verdict.INCONCLUSIVE, Verdict.BETTER, Verdict.AGREES)
-
-
-def _given(evidence: Evidence) -> dict[Key, float]:
-    """Σ as the candidate gives it, by (term, effect, effect2), both ways round."""
-    found: dict[Key, float] = {}
-    rows = evidence.compared("variance", "covariance")
-    for group, term, term2, value in rows[["group", "term", "term2", "candidate"]].itertuples(index=False):
-        if isinstance(term, str):
-            second = term2 if isinstance(term2, str) else term
-            found[group, term, second] = found[group, second, term] = float(value)
-    return found
 
 
 def theta_apart(evidence: Evidence, errors: ComponentErrors | None, limit: float) -> str:
@@ -40,39 +27,33 @@ def theta_apart(evidence: Evidence, errors: ComponentErrors | None, limit: float
 
     Where it gives no Σ, or no σ, the reference's stands for it.
     """
-    theta, pieces = evidence.candidate_theta(), evidence.reference_pieces
+    theta, pieces, own = evidence.candidate_theta, evidence.reference_pieces, evidence.reference_theta
     if theta is None or pieces is None or errors is None or theta.size != pieces.n_theta:
         return ""
-    sigma, given = evidence.value("candidate", "sigma"), _given(evidence)
-    own = evidence.theta("reference")
-    known = None if own is None else pieces.templates(own.to_numpy())
-    reference_sigma = evidence.value("reference", "sigma")
-    sigma = sigma if math.isfinite(sigma) else reference_sigma
-    for number, (term, T) in enumerate(zip(pieces.terms, pieces.templates(theta), strict=True)):
-        implied = sigma**2 * T @ T.T
-        for i, first in enumerate(term.effects):
-            for j, second in enumerate(term.effects[: i + 1]):
-                key = (term.name, first, second)
-                value = given.get(key, math.nan)
-                if math.isnan(value) and known is not None:
-                    value = float(reference_sigma**2 * (known[number] @ known[number].T)[i, j])
-                unit = errors.covariance.get(key, errors.covariance.get((term.name, second, first), math.nan))
-                if abs(implied[i, j] - value) > limit * unit:
-                    place = first if i == j else f"{first}, {second}"
-                    return f"with σ it gives {implied[i, j]:.6g} in Σ for {term.name} {place}, where {value:.6g} stands"
+    sigma, reference_sigma = evidence.value("candidate", "sigma"), evidence.value("reference", "sigma")
+    known = {} if own is None else components(pieces, own, reference_sigma)
+    implied = components(pieces, theta, sigma if math.isfinite(sigma) else reference_sigma)
+    for key in [key for key in implied if key[0] in ("variance", "covariance")]:
+        quantity, group, first, second, _ = key
+        value = evidence.candidate_covariances.get((str(group), str(first), str(second or first)), math.nan)
+        value = known.get(key, math.nan) if math.isnan(value) else value
+        if abs(implied[key] - value) > limit * errors.of(quantity, group, first, second):
+            place = ", ".join(filter(None, (first, second)))
+            return f"with σ it gives {implied[key]:.6g} in Σ for {group} {place}, where {value:.6g} stands"
     return ""
 
 
-def correlation_apart(evidence: Evidence, errors: ComponentErrors | None, key: Key, value: float, limit: float) -> str:
+def correlation_apart(
+    evidence: Evidence, errors: ComponentErrors | None, key: tuple[str, str, str], value: float, limit: float
+) -> str:
     """Say where a correlation of the candidate gives another covariance than the candidate does."""
-    given = _given(evidence)
     group, first, second = key
+    given = evidence.candidate_covariances
     needed = [given.get((group, *pair), math.nan) for pair in ((first, first), (second, second), (first, second))]
-    if errors is None or not (all(map(math.isfinite, needed)) and math.isfinite(value)):
+    if errors is None or not all(map(math.isfinite, [*needed, value])):
         return ""
-    unit = errors.covariance.get(key, errors.covariance.get((group, second, first), math.nan))
     implied = value * math.sqrt(max(needed[0], 0.0) * max(needed[1], 0.0))
-    if abs(implied - needed[2]) <= limit * unit or math.isnan(unit):
+    if not abs(implied - needed[2]) > limit * errors.of("covariance", *key):
         return ""
     return f"with its standard deviations it gives the covariance {implied:.6g}, where {needed[2]:.6g} stands"
 
@@ -105,11 +86,11 @@ def judged_by_covariance(evidence: Evidence, rows: Sequence[Row]) -> list[Row]:
 
 def _owners(evidence: Evidence) -> dict[tuple[str, str], str]:
     """The term of each θ and, where covariances are structured, of each ``par``, by its name."""
-    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
+    pieces, theta = evidence.reference_pieces, evidence.reference_theta
     if pieces is None or theta is None or theta.size != pieces.n_theta:
         return {}
     found: dict[tuple[str, str], str] = {}
-    parts = list(zip(pieces.terms, pieces.by_term(theta.to_numpy()), strict=True))
+    parts = list(zip(pieces.terms, pieces.by_term(theta), strict=True))
     named = {"par" if pieces.structured else "theta": (pieces.theta_names, [len(part) for _, part in parts])}
     if pieces.structured:
         lengths = [len(term.structure.theta(part, term.p)) for term, part in parts]

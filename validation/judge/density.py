@@ -1,6 +1,7 @@
 """Gate 1: the same log density, up to a constant."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ from validation import tolerances
 from validation.checks import Check
 from validation.contract import BayesianFit
 from validation.judge.posterior_evidence import PosteriorEvidence
-from validation.judge.rows import Row, check_of, counts, judge_number, missing_row, row
+from validation.judge.rows import Row, asked, check_of, counts, judge_number, missing_row, row
+from validation.quantities import quietly
 from validation.verdict import Verdict
 from validation.wellformed import number, numbers, whole
 
@@ -40,12 +42,11 @@ def density_points(
         return points, [f"recorded {i + 1}" for i in range(len(points))]
     draws, labels = [], []
     for side, fit in (("reference", reference), ("candidate", candidate)):
-        if fit is None:
+        # one side's draws are enough to compare at; log_prob itself is what is compared
+        given = None if fit is None else quietly(lambda: fit.unconstrained_draws(n, seed), None)  # noqa: B023
+        if given is None:
             continue
-        try:
-            points = np.atleast_2d(np.asarray(fit.unconstrained_draws(n, seed), dtype=float))
-        except Exception:  # one side's draws are enough to compare at; log_prob itself is what is compared
-            continue
+        points = np.atleast_2d(np.asarray(given, dtype=float))
         draws.append(points)
         labels += [f"{side} draw {i + 1}" for i in range(len(points))]
     if not draws:
@@ -84,53 +85,42 @@ def _densities(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
 def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Row]]:
     """Gate 1: log densities at the same points, up to one constant."""
     rows: list[Row] = []
-    sides = {"reference": evidence.reference, "candidate": evidence.candidate}
+    sides = evidence.reference, evidence.candidate
+
+    def count(fit: BayesianFit, quantity: str) -> float:
+        value = getattr(fit, quantity)
+        return float(whole(value() if callable(value) else value, quantity))
+
     for quantity in ("nobs", "num_upars"):
-        values = {}
-        why = ""
-        for side, fit in sides.items():
-            try:
-                value = getattr(fit, quantity)
-                values[side] = float(whole(value() if callable(value) else value, quantity))
-            except Exception as error:
-                why += f"{side}: {type(error).__name__}: {error} "
-        if len(values) == 2:
-            rows.append(
-                judge_number("gate-1", quantity, values["reference"], values["candidate"], 1.0, tolerances.EXACT)
-            )
+        left, right, why = asked(*sides, partial(count, quantity=quantity))
+        if left is None or right is None:
+            rows.append(missing_row("gate-1", quantity, left is not None, right is not None, why=why))
         else:
-            rows.append(missing_row("gate-1", quantity, "reference" in values, "candidate" in values, why=why))
+            rows.append(judge_number("gate-1", quantity, left, right, 1.0, tolerances.EXACT))
     if any(r.verdict.failed for r in rows):
         return check_of(
             "gate-1", rows, "not the same data or parameters: " + counts(rows), tolerances.DENSITY.reason
         ), rows
-    found: dict[str, np.ndarray] = {}
-    why = ""
     try:
         points, labels = density_points(evidence.reference, evidence.candidate, seed)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         rows.append(missing_row("gate-1", "log-density", False, False, why=why))
         return check_of("gate-1", rows, f"no points to compare at: {why}", tolerances.DENSITY.reason), rows
-    for side, fit in sides.items():
-        try:
-            found[side] = _densities(fit, points)
-        except Exception as error:
-            why += f"{side}: {type(error).__name__}: {error} "
-    if len(found) < 2:
-        rows.append(missing_row("gate-1", "log-density", "reference" in found, "candidate" in found, why=why))
+    ours, theirs, why = asked(*sides, lambda fit: _densities(fit, points))
+    if ours is None or theirs is None:
+        rows.append(missing_row("gate-1", "log-density", ours is not None, theirs is not None, why=why))
         return check_of("gate-1", rows, f"a density is missing: {why}", tolerances.DENSITY.reason), rows
     evidence.points, evidence.point_labels = points, labels
-    evidence.densities = pd.DataFrame(found)
-    both_zero = np.isneginf(found["reference"]) & np.isneginf(found["candidate"])
-    finite = np.isfinite(found["reference"]) & np.isfinite(found["candidate"])
+    evidence.densities = pd.DataFrame({"reference": ours, "candidate": theirs})
+    both_zero = np.isneginf(ours) & np.isneginf(theirs)
+    finite = np.isfinite(ours) & np.isfinite(theirs)
     origin = int(np.argmax(finite)) if finite.any() else 0
     for i, label in enumerate(labels):
         if i == origin or both_zero[i]:
             continue
         with np.errstate(invalid="ignore"):
-            left = float(found["reference"][i] - found["reference"][origin])
-            right = float(found["candidate"][i] - found["candidate"][origin])
+            left, right = float(ours[i] - ours[origin]), float(theirs[i] - theirs[origin])
         if math.isnan(left) or math.isnan(right):
             rows.append(row("gate-1", "log-density", left, right, Verdict.DISAGREES, "not a number", level=label))
             continue
@@ -139,7 +129,7 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
         )
     compared = [r for r in rows if r.quantity == "log-density"]
     largest = max((r.scaled for r in compared), default=math.nan)
-    constant = float(found["candidate"][origin] - found["reference"][origin])
+    constant = float(theirs[origin] - ours[origin])
     summary = (
         f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {tolerances.DENSITY.limit:g}); "
         f"constants differ by {constant:.2g}"

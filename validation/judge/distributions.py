@@ -50,9 +50,6 @@ def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
                 f"{smallest.scaled:.2g} ({smallest.name}), limit {limit:.2g} for a false-alarm rate of "
                 f"{tolerances.FALSE_ALARM_RATE:g} over all"
             )
-        across = _rhat_across(evidence)
-        if across is not None:
-            summary += f"; R-hat across the two sides {across[0]:.4f} ({across[1]}), an addition only"
     return check_of("gate-5", rows, summary, tolerances.ECDF.reason), rows
 
 
@@ -87,25 +84,3 @@ def _tested(
     verdict = Verdict.AGREES if p >= tolerance.limit else Verdict.DISAGREES
     measured = Measure(p, tolerance.unit, tolerance.limit)
     return row("gate-5", quantity, left, right, verdict, reason, measured, **place)._replace(digits=math.nan)
-
-
-def _rhat_across(evidence: PosteriorEvidence) -> tuple[float, str] | None:
-    """Largest R-hat of main parameters when the chains of both sides are taken for chains of one sampler."""
-    if len(evidence.draws) < 2:
-        return None
-    from arviz_stats.base import array_stats
-
-    names = [name for name in main_parameters(evidence.names["reference"]) if name in evidence.names["candidate"]]
-    if not names:
-        return None
-    length = min(evidence.draws[side].shape[2] for side in ("reference", "candidate"))
-    parts = [
-        evidence.draws[side][[evidence.names[side].index(name) for name in names]][:, :, :length]
-        for side in ("reference", "candidate")
-    ]
-    with np.errstate(all="ignore"):
-        rhats = np.asarray(array_stats.rhat(np.concatenate(parts, axis=1)), dtype=float)
-    if np.isnan(rhats).all():
-        return None
-    worst = int(np.nanargmax(rhats))
-    return float(rhats[worst]), names[worst]

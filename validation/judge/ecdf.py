@@ -7,9 +7,9 @@ staying inside a band is a product of small matrices: of binomial steps for unif
 a's among the first k values of two pooled samples of one continuous distribution.
 """
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import bdtr, bdtrc, gammaln, xlog1py, xlogy
@@ -41,45 +41,29 @@ class Ecdf:
 
 
 @dataclass(frozen=True)
-class _Chain(ABC):
+class _Chain:
     """How many of n values are below each limit: a chain in which they can only become more.
 
     Attributes
     ----------
-    n : int
-    other : int
-        Size of the other sample, or draws that each value was ranked among.
-    points : int
-        Number of limits at most.
+    n, values : int
+        Number of values, and of what the limits are among: pooled values, or possible ranks.
+    limits : ndarray
+        How many of the latter are below each limit.
+    tails : tuple of ndarray
+        P(C <= c) and P(C >= c) at each limit (rows) for c = 0..n (columns).
+    log_steps : callable
+        (limit before, limit, states, gained) -> log probability of gaining so many (columns) from each state (rows).
+    difference : callable
+        The ECDF difference that counts are.
     """
 
     n: int
-    other: int
-    points: int
-
-    @property
-    @abstractmethod
-    def values(self) -> int:
-        """What the limits are among: pooled values, or possible ranks."""
-
-    @cached_property
-    def limits(self) -> np.ndarray:
-        """How many of the values are below each limit."""
-        steps = min(self.points, self.values)
-        return np.unique(np.round(np.linspace(0, self.values, steps + 1)).astype(int))[1:-1]
-
-    @cached_property
-    @abstractmethod
-    def tails(self) -> tuple[np.ndarray, np.ndarray]:
-        """P(C <= c) and P(C >= c) at each limit (rows) for c = 0..n (columns)."""
-
-    @abstractmethod
-    def log_steps(self, before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
-        """Log probability of gaining so many (columns) from each state (rows, at limit ``before``) to a limit."""
-
-    @abstractmethod
-    def difference(self, counts: np.ndarray) -> np.ndarray:
-        """The ECDF difference that the counts are."""
+    values: int
+    limits: np.ndarray
+    tails: tuple[np.ndarray, np.ndarray]
+    log_steps: Callable[[int, int, np.ndarray, np.ndarray], np.ndarray]
+    difference: Callable[[np.ndarray], np.ndarray]
 
     def bounds(self, level: float, strict: bool) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest counts whose both tail probabilities are at least (``strict``: above) level / 2."""
@@ -128,58 +112,49 @@ class _Chain(ABC):
         return self.limits / self.values, self.difference(low), self.difference(high)
 
 
-class _TwoSamples(_Chain):
+def _limits(values: int, points: int) -> np.ndarray:
+    return np.unique(np.round(np.linspace(0, values, min(points, values) + 1)).astype(int))[1:-1]
+
+
+# Chains are kept with their tails: comparisons of samples of one size share them.
+@lru_cache(maxsize=64)
+def _two_samples(n: int, other: int, points: int) -> _Chain:
     """The a's among the first k of the pooled values, of samples of sizes ``n`` and ``other``."""
+    values, limits, counts = n + other, _limits(n + other, points), np.arange(n + 1)
+    log_pmf = _log_choose(n, counts)[None, :] + _log_choose(other, limits[:, None] - counts[None, :])
+    pmf = np.exp(log_pmf - _log_choose(values, limits)[:, None])
+    pmf /= pmf.sum(axis=1, keepdims=True)
+    lower, upper = np.cumsum(pmf, axis=1), np.cumsum(pmf[:, ::-1], axis=1)[:, ::-1]
 
-    @property
-    def values(self) -> int:
-        return self.n + self.other
-
-    @cached_property
-    def tails(self) -> tuple[np.ndarray, np.ndarray]:
-        counts, k = np.arange(self.n + 1), self.limits[:, None]
-        pmf = np.exp(
-            _log_choose(self.n, counts)[None, :]
-            + _log_choose(self.other, k - counts[None, :])
-            - _log_choose(self.values, self.limits)[:, None]
-        )
-        pmf /= pmf.sum(axis=1, keepdims=True)
-        lower, upper = np.cumsum(pmf, axis=1), np.cumsum(pmf[:, ::-1], axis=1)[:, ::-1]
-        return np.minimum(lower, 1.0), np.minimum(upper, 1.0)
-
-    def log_steps(self, before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
+    def log_steps(before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
         step = limit - before
-        return np.asarray(
-            _log_choose(self.n - states, gained)
-            + _log_choose(self.other - before + states, step - gained)
-            - _log_choose(self.values - before, step)
-        )
+        ways = _log_choose(n - states, gained) + _log_choose(other - before + states, step - gained)
+        return np.asarray(ways - _log_choose(values - before, step))
 
-    def difference(self, counts: np.ndarray) -> np.ndarray:
-        return counts / self.n - (self.limits - counts) / self.other
+    def difference(counts: np.ndarray) -> np.ndarray:
+        return counts / n - (limits - counts) / other
+
+    return _Chain(n, values, limits, (np.minimum(lower, 1.0), np.minimum(upper, 1.0)), log_steps, difference)
 
 
-class _Ranks(_Chain):
-    """Ranks below each limit, of ``n`` uniform ones among ``other`` draws."""
+@lru_cache(maxsize=64)
+def _ranks(n: int, draws: int, points: int) -> _Chain:
+    """Ranks below each limit, of ``n`` uniform ones among so many draws."""
+    values, limits, counts = draws + 1, _limits(draws + 1, points), np.arange(n + 1)
+    share = (limits / values)[:, None]
+    upper = np.where(counts > 0, bdtrc(np.maximum(counts - 1, 0), n, share), 1.0)
 
-    @property
-    def values(self) -> int:
-        return self.other + 1
-
-    @cached_property
-    def tails(self) -> tuple[np.ndarray, np.ndarray]:
-        counts, share = np.arange(self.n + 1), (self.limits / self.values)[:, None]
-        return bdtr(counts, self.n, share), np.where(counts > 0, bdtrc(np.maximum(counts - 1, 0), self.n, share), 1.0)
-
-    def log_steps(self, before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
-        step, left = (limit - before) / (self.values - before), self.n - states
+    def log_steps(before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
+        step, left = (limit - before) / (values - before), n - states
         possible = (gained >= 0) & (gained <= left)
         kept = np.where(possible, gained, 0)
         found = _log_choose(left, kept) + xlogy(kept, step) + xlog1py(left - kept, -step)
         return np.where(possible, found, -np.inf)
 
-    def difference(self, counts: np.ndarray) -> np.ndarray:
-        return counts / self.n - self.limits / self.values
+    def difference(counts: np.ndarray) -> np.ndarray:
+        return counts / n - limits / values
+
+    return _Chain(n, values, limits, (bdtr(counts, n, share), upper), log_steps, difference)
 
 
 @lru_cache(maxsize=8)
@@ -195,10 +170,6 @@ def _log_choose(total: np.ndarray | int, chosen: np.ndarray | int) -> np.ndarray
     table = _log_factorials(int(np.max(total)))
     value = table[total] - table[np.where(possible, chosen, 0)] - table[np.where(possible, rest, 0)]
     return np.where(possible, value, -np.inf)
-
-
-#: Chains with their tails, which comparisons of samples of one size share.
-_two_samples, _ranks = lru_cache(maxsize=64)(_TwoSamples), lru_cache(maxsize=64)(_Ranks)
 
 
 def ecdf_difference(a: np.ndarray, b: np.ndarray, points: int = 100, seed: int = 0) -> Ecdf:

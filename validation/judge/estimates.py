@@ -25,17 +25,15 @@ def estimate_limit(evidence: Evidence) -> float:
 def either_on_boundary(evidence: Evidence) -> bool:
     """Whether either side is on the boundary; what they say of it decides only where θ is not known."""
     pieces = evidence.reference_pieces
-    known = [theta.to_numpy() for side in ("reference",) if (theta := evidence.theta(side)) is not None]
-    known += [theta for theta in (evidence.candidate_theta(),) if theta is not None]
+    known = [theta for theta in (evidence.reference_theta, evidence.candidate_theta) if theta is not None]
     if pieces is None or len(known) < 2:
         return any(value == 1.0 for value in evidence.pair("singular"))
-    return any(bool(pieces.on_boundary(theta).any()) for theta in known if theta.size == pieces.n_theta)
+    return any(bool(pieces.on_boundary(theta).any()) for theta in known if len(theta) == pieces.n_theta)
 
 
 def _errors(evidence: Evidence) -> ComponentErrors | None:
     """Standard errors of the variance components, at the reference's optimum."""
-    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
-    sigma = evidence.value("reference", "sigma")
+    pieces, theta, sigma = evidence.reference_pieces, evidence.reference_theta, evidence.value("reference", "sigma")
     if pieces is None or theta is None or not (math.isfinite(sigma) and sigma > 0):
         return None
     # The candidate's objective is the quickest, and tier 2 says whether it is the same function; a recorded reference's
@@ -45,14 +43,14 @@ def _errors(evidence: Evidence) -> ComponentErrors | None:
         evidence.devfun("reference"),
         evidence.own_objective,
     )
-    inside = not pieces.on_boundary(theta.to_numpy()).any()
+    inside = not pieces.on_boundary(theta).any()
     for devfun in functions if inside else ():
         with contextlib.suppress(Exception):  # a function that fails beside its optimum: the next one
             if devfun is not None:
-                found = component_errors(pieces, theta.to_numpy(), sigma, evidence.reml, devfun)
+                found = component_errors(pieces, theta, sigma, evidence.reml, devfun)
                 if found.source == "curvature":
                     return found
-    return component_errors(pieces, theta.to_numpy(), sigma, evidence.reml, None)
+    return component_errors(pieces, theta, sigma, evidence.reml, None)
 
 
 def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
@@ -68,7 +66,6 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
 
     def scale_of(r: dict[str, Any]) -> tuple[float, str]:
         quantity, reference = r["quantity"], r["reference"]
-        key = (r["group"], r["term"], r["term2"] or r["term"])
         if quantity == "fixef":
             return se.get(r["term"], math.nan), "standard errors"
         if quantity == "se":
@@ -77,22 +74,8 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
             return max(1.0, abs(reference)), "of max(1, |t|)"
         if quantity == "vcov":
             return se.get(r["term"], math.nan) * se.get(r["term2"], math.nan), "of the product of the standard errors"
-        if errors is None:
-            return math.nan, "standard errors"
-        if quantity == "sigma" or (quantity == "sd" and r["term"] is None):
-            return errors.sigma, "standard errors"
-        if quantity == "variance" and r["term"] is None:
-            return 2.0 * math.sqrt(reference) * errors.sigma if reference >= 0 else math.nan, "standard errors"
-        if quantity in ("theta", "par"):
-            known = errors.theta if quantity == "theta" else errors.par
-            return known.get(r["term"], math.nan), "standard errors"
-        if quantity in ("variance", "covariance"):
-            reverse = (r["group"], r["term2"], r["term"])
-            return errors.covariance.get(key, errors.covariance.get(reverse, math.nan)), "standard errors"
-        if quantity == "sd":
-            return errors.sd.get((r["group"], r["term"]), math.nan), "standard errors"
-        reverse = (r["group"], r["term2"], r["term"])
-        return errors.cor.get(key, errors.cor.get(reverse, math.nan)), "standard errors"
+        known = math.nan if errors is None else errors.of(quantity, r["group"], r["term"], r["term2"])
+        return known, "standard errors"
 
     on_boundary = singular or (errors is not None and errors.source == "closed form")
     of_theta = theta_apart(evidence, errors, limit) if on_boundary else ""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from validation import tolerances
 from validation.algebra import Pieces, Solution, objective_floor, pieces_of, solve
-from validation.checked_fit import PART_OF, CheckedFit
+from validation.checked_fit import CheckedFit
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
 from validation.judge.noise import measured_noise
@@ -22,6 +22,7 @@ from validation.quantities import (
     join,
     likelihood_quantities,
     prediction_quantities,
+    quietly,
 )
 from validation.tolerances import Match, objective_noise
 
@@ -30,13 +31,10 @@ __all__ = ["Evidence"]
 
 def _row_order(reference: LinearMixedFit, candidate: LinearMixedFit) -> np.ndarray | None:
     """Positions of the candidate's rows in the reference's order, where the same rows stand in another order."""
-    try:
-        left, right = reference.fitted().index, candidate.fitted().index
-    except Exception:  # tier 1 reports that the rows are not to be had
+    left, right = quietly(lambda: reference.fitted().index, None), quietly(lambda: candidate.fitted().index, None)
+    if left is None or right is None or len(left) != len(right) or left.equals(right):
         return None
-    if len(left) != len(right) or not (left.is_unique and right.is_unique) or left.equals(right):
-        return None
-    positions = right.get_indexer(left)
+    positions = right.get_indexer(left) if left.is_unique and right.is_unique else np.array([-1])
     return None if (positions < 0).any() else np.asarray(positions)
 
 
@@ -61,20 +59,6 @@ class _Reordered:
         if isinstance(value, pd.DataFrame | pd.Series):
             return value.iloc[self._order]
         return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
-
-
-def _pieces(fit: LinearMixedFit) -> Pieces | None:
-    try:
-        return pieces_of(fit)
-    except Exception:  # what is missing is tier 1's to report
-        return None
-
-
-def _no_fixed_effects(fit: LinearMixedFit) -> bool:
-    try:
-        return len(fit.fixef()) == 0
-    except Exception:  # told where the coefficients are compared
-        return False
 
 
 def _extended(base: Extraction, more: Extraction, quantities: set[str]) -> Extraction:
@@ -119,7 +103,7 @@ class Evidence:
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
         self.candidate = CheckedFit(self.candidate)
-        if self.reml and _no_fixed_effects(self.reference):
+        if self.reml and quietly(lambda: len(self.reference.fixef()), 1) == 0:
             # Nothing to restrict: both criteria are one, lme4 fits by ML, and its REMLcrit adds uninitialised memory.
             self.reml = False
         order = _row_order(self.reference, self.candidate)
@@ -154,6 +138,16 @@ class Evidence:
         rows = self.rows(*quantities)
         return rows[rows["has_reference"] & rows["has_candidate"]]
 
+    def arrays(self, *quantities: str) -> tuple[np.ndarray, np.ndarray]:
+        """The reference's and the candidate's numbers of some quantities, row by row, that both sides have."""
+        rows = self.compared(*quantities)
+        return rows["reference"].to_numpy(dtype=float), rows["candidate"].to_numpy(dtype=float)
+
+    def by_term(self, side: str, quantity: str) -> dict[str, float]:
+        """A side's numbers of a quantity that both sides have, by coefficient."""
+        rows = self.compared(quantity)
+        return {str(term): float(value) for term, value in zip(rows["term"], rows[side], strict=True)}
+
     def value(self, side: str, quantity: str, **keys: str) -> float:
         """One number of ``"reference"`` or ``"candidate"``; NaN where the side lacks it."""
         rows = self.rows(quantity)
@@ -173,30 +167,23 @@ class Evidence:
                 parts.append(f"{side}: {extraction.problems[quantity]}")
         return "; ".join(parts)
 
-    def malformed(self, quantity: str) -> dict[str, str]:
-        """Side -> what is wrong with what it handed over for a quantity; empty where both are well formed."""
-        part = PART_OF.get(quantity, quantity)
-        return {side: wrong[part] for side in ("reference", "candidate") if part in (wrong := self.wrong_of(side))}
-
-    def wrong_of(self, side: str) -> Mapping[str, str]:
+    def malformed(self, side: str) -> Mapping[str, str]:
         """Part -> what is wrong with it, of what a side handed over (:class:`validation.checked_fit.CheckedFit`)."""
         found: Mapping[str, str] = getattr(self.fit(side), "malformed", {})
         return found
 
     def theta(self, side: str) -> pd.Series | None:
         """θ̂ of a side, in its own order: what its objective takes (``par``, where its covariances are structured)."""
-        try:
+
+        def read() -> pd.Series:
             theta = parameters_of(self.fit(side))
             return pd.Series(np.asarray(theta, dtype=float), index=[str(name) for name in theta.index])
-        except Exception:  # tier 1 reports that θ is not to be had
-            return None
+
+        return quietly(read, None)
 
     def structures(self, side: str) -> list[Structure] | None:
         """The covariance structures of a side's terms; None where it does not say."""
-        try:
-            return structures_of(self.fit(side))
-        except Exception:  # malformed: tier 1 reports it
-            return None
+        return quietly(lambda: structures_of(self.fit(side)), None)
 
     @cached_property
     def other_structures(self) -> bool:
@@ -206,72 +193,84 @@ class Evidence:
 
     def devfun(self, side: str) -> Callable[[np.ndarray], float] | None:
         """A side's objective as a function of θ in the *reference's* order; None where there is none."""
-        fit = self.fit(side)
-        reference_theta = self.theta("reference")
-        own = self.theta(side)
-        if side == "candidate" and self.other_structures:
+        fit, names, own = self.fit(side), self.theta("reference"), self.theta(side)
+        if not callable(getattr(fit, "devfun", None)) or names is None or own is None:
             return None
-        if not callable(getattr(fit, "devfun", None)) or reference_theta is None or own is None:
+        if (side == "candidate" and self.other_structures) or sorted(own.index) != sorted(names.index):
             return None
-        if sorted(own.index) != sorted(reference_theta.index):
-            return None
-        names, order = reference_theta.index, own.index
-        if not names.is_unique:
-            return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)))
-        positions = names.get_indexer(order)
-        return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)[positions]))
+        order = names.index.get_indexer(own.index) if names.index.is_unique else np.arange(len(own))
+        return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)[order]))
 
     @cached_property
     def reference_pieces(self) -> Pieces | None:
         """y, X, Z of the reference."""
-        return _pieces(self.reference)
+        return quietly(lambda: pieces_of(self.reference), None)
 
     @cached_property
     def candidate_pieces(self) -> Pieces | None:
         """y, X, Z of the candidate."""
-        return _pieces(self.candidate)
+        return quietly(lambda: pieces_of(self.candidate), None)
 
     @cached_property
     def referee_holds(self) -> bool:
         """Whether the judge's own algebra reproduces the reference's objective."""
-        theta = self.theta("reference")
-        if self.reference_pieces is None or theta is None:
+        pieces, theta, objective = self.reference_pieces, self.reference_theta, -2.0 * self.value("reference", "logLik")
+        if pieces is None or theta is None:
             return False
-        try:
-            own = solve(self.reference_pieces, theta.to_numpy(), self.reml).objective
-        except Exception:  # a singular X, ...: then there is no third opinion
-            return False
-        objective = -2.0 * self.value("reference", "logLik")
-        return bool(abs(own - objective) <= Match.COMPUTED * max(abs(objective), self.reference_pieces.y.size))
+        own = quietly(lambda: solve(pieces, theta, self.reml).objective, math.nan)  # X may be singular, ...
+        return bool(abs(own - objective) <= Match.COMPUTED * max(abs(objective), pieces.y.size))
 
-    def solve(self, theta: np.ndarray, reml: bool | None = None, freed: bool = False) -> Solution | None:
+    def solve(self, theta: np.ndarray | None, reml: bool | None = None, freed: bool = False) -> Solution | None:
         """The judge's own solution at θ (the reference's order), where its algebra is known to hold.
 
         ``freed``: θ is of the model whose covariances are all free.
         """
         pieces = self.reference_pieces
-        if not self.referee_holds or pieces is None:
+        if pieces is None or theta is None or not self.referee_holds:
             return None
-        try:
-            return solve(pieces.freed if freed else pieces, theta, self.reml if reml is None else reml)
-        except Exception:
-            return None
+        return quietly(
+            lambda: solve(pieces.freed if freed else pieces, theta, self.reml if reml is None else reml), None
+        )
+
+    @cached_property
+    def at_reference(self) -> Solution | None:
+        """The judge's own solution at the reference's θ̂."""
+        return self.solve(self.reference_theta)
+
+    @cached_property
+    def at_candidate(self) -> Solution | None:
+        """The judge's own solution at the candidate's θ̂ (:attr:`known_theta`)."""
+        return self.solve(self.known_theta)
 
     def own_objective(self, theta: np.ndarray) -> float:
         """The judge's own objective; NaN where its algebra is not known to hold."""
         solution = self.solve(theta)
         return float("nan") if solution is None else solution.objective
 
+    @cached_property
+    def reference_theta(self) -> np.ndarray | None:
+        """The reference's θ̂."""
+        theta = self.theta("reference")
+        return None if theta is None else theta.to_numpy()
+
+    @cached_property
     def candidate_theta(self) -> np.ndarray | None:
         """The candidate's θ̂ in the reference's order."""
         own, reference = self.theta("candidate"), self.theta("reference")
-        if own is None or reference is None or self.other_structures:
+        if own is None or reference is None or self.other_structures or sorted(own.index) != sorted(reference.index):
             return None
-        if sorted(own.index) != sorted(reference.index):
-            return None
-        if not own.index.is_unique:
-            return own.to_numpy()
-        return own.reindex(reference.index).to_numpy()
+        return own.reindex(reference.index).to_numpy() if own.index.is_unique else own.to_numpy()
+
+    @cached_property
+    def candidate_covariances(self) -> dict[tuple[str, str, str], float]:
+        """Σ as the candidate gives it, by (term, effect, effect2), both ways round."""
+        found: dict[tuple[str, str, str], float] = {}
+        rows = self.compared("variance", "covariance")
+        for group, term, term2, value in rows[["group", "term", "term2", "candidate"]].itertuples(index=False):
+            if isinstance(term, str):
+                second = term2 if isinstance(term2, str) else term
+                found[group, term, second] = found[group, second, term] = float(value)
+        return found
 
     @cached_property
     def known_theta(self) -> np.ndarray | None:
@@ -279,35 +278,19 @@ class Evidence:
 
         For the diagnosis alone: what a side does not give is missing, whatever follows from the rest.
         """
-        given, pieces = self.candidate_theta(), self.reference_pieces
-        if given is not None or pieces is None or self.right.table.empty or self.other_structures:
-            return given
-        sigma = self.value("candidate", "sigma")
-        rows = self.compared("variance", "covariance")
-        values = {
-            (group, term, term2): float(value)
-            for group, term, term2, value in rows[["group", "term", "term2", "candidate"]].itertuples(index=False)
-        }
-        theta: list[float] = []
+        pieces, sigma, given = self.reference_pieces, self.value("candidate", "sigma"), self.candidate_covariances
+        if self.candidate_theta is not None or pieces is None or self.right.table.empty or self.other_structures:
+            return self.candidate_theta
+        found: list[np.ndarray | None] = []
         for term in pieces.terms:
-            matrix = np.empty((term.p, term.p))
-            for i, first in enumerate(term.effects):
-                for j, second in enumerate(term.effects[: i + 1]):
-                    keys = (
-                        [(term.name, first, None)]
-                        if i == j
-                        else [(term.name, *pair) for pair in ((first, second), (second, first))]
-                    )
-                    found = [values[key] for key in keys if key in values]
-                    absent = 0.0 if i != j and term.structure.name == "diag" else np.nan
-                    matrix[i, j] = matrix[j, i] = found[0] if found else absent
+            absent = 0.0 if term.structure.name == "diag" else np.nan
+            places = [(term.name, a, b) for a in term.effects for b in term.effects]
+            entries = [given.get(place, np.nan if place[1] == place[2] else absent) for place in places]
+            matrix = np.reshape(entries, (term.p, term.p))
             if not (np.isfinite(matrix).all() and sigma > 0 and (np.diag(matrix) >= 0).all()):
                 return None
-            parameters = term.structure.parameters(matrix / sigma**2)
-            if parameters is None:
-                return None
-            theta += parameters.tolist()
-        return np.array(theta)
+            found.append(term.structure.parameters(matrix / sigma**2))
+        return None if any(part is None for part in found) else np.concatenate([[], *found])
 
     @cached_property
     def both_optima(self) -> tuple[float, float] | None:
@@ -317,23 +300,19 @@ class Evidence:
         found it to be the same; otherwise the judge's own algebra, where it gives the reference's log-likelihood at the
         reference's θ̂.
         """
-        theta_reference, theta_candidate = self.theta("reference"), self.candidate_theta()
-        if theta_reference is None or theta_candidate is None:
+        ours, theirs = self.reference_theta, self.candidate_theta
+        if ours is None or theirs is None:
             return None
         for side in ("reference", "candidate"):
-            trusted = not self.lost_at(theta_candidate) if side == "reference" else self.objective_agrees is True
-            if not trusted:
-                continue
             devfun = self.devfun(side)
-            if devfun is None:
-                continue
-            try:
-                both = devfun(theta_reference.to_numpy()), devfun(theta_candidate)
-            except Exception:  # a recorded reference knows its objective at recorded points only
-                continue
-            if np.isfinite(both).all():  # lme4 2.1-0 has none where the correlation of cs() is 1
-                return both
-        own = [self.solve(theta) for theta in (theta_reference.to_numpy(), theta_candidate)]
+            trusted = not self.lost_at(theirs) if side == "reference" else self.objective_agrees is True
+            if devfun is not None and trusted:
+                # A recorded reference knows its objective at recorded points only; lme4 2.1-0 has none where the
+                # correlation of cs() is 1.
+                values = [quietly(partial(devfun, theta), math.nan) for theta in (ours, theirs)]
+                if np.isfinite(values).all():
+                    return values[0], values[1]
+        own = self.at_reference, self.solve(theirs)
         return None if own[0] is None or own[1] is None else (own[0].objective, own[1].objective)
 
     @cached_property
@@ -352,10 +331,10 @@ class Evidence:
     @cached_property
     def variation(self) -> float | None:
         """By how much the judge's objective varies on the way from the one θ̂ to the other; None where unknown."""
-        start, end, pieces = self.theta("reference"), self.candidate_theta(), self.reference_pieces
+        start, end, pieces = self.reference_theta, self.candidate_theta, self.reference_pieces
         if start is None or end is None or pieces is None:
             return None
-        points = (pieces.between(start.to_numpy(), end, share) for share in np.linspace(0.0, 1.0, 9))
+        points = (pieces.between(start, end, share) for share in np.linspace(0.0, 1.0, 9))
         way = [self.solve(point, freed=True) for point in points]
         values = [solution.objective if solution is not None else np.nan for solution in way]
         return float(np.ptp(values)) if np.isfinite(values).all() else None
@@ -370,14 +349,13 @@ class Evidence:
         if not np.isfinite(logLik):
             return 0.0
         least = objective_noise(2.0 * logLik, int(nobs) if np.isfinite(nobs) else 0)
-        devfun, theta = self.devfun("reference"), self.theta("reference")
-        if devfun is None or theta is None:
-            return least
-        try:
-            measured = measured_noise(devfun, theta.to_numpy(dtype=float))
-        except Exception:  # a recorded reference knows its objective at recorded points only
-            return least
+        measured = math.nan if self.reference_theta is None else self._measured_noise(self.reference_theta)
         return max(least, measured) if np.isfinite(measured) else least
+
+    def _measured_noise(self, theta: np.ndarray) -> float:
+        """Rounding error of the reference's objective about a θ; NaN where it can only be called at recorded points."""
+        devfun = self.devfun("reference")
+        return math.nan if devfun is None else quietly(lambda: measured_noise(devfun, theta), math.nan)
 
     def lost_at(self, theta: np.ndarray, difference: float = tolerances.OPTIMUM.limit) -> float:
         """Rounding error of the reference's objective at a θ, where it could make such a difference; otherwise 0.
@@ -385,11 +363,5 @@ class Evidence:
         At a θ far out R's sums lose their digits (σ runs to 0, standard deviations to infinity): what it says there
         is no measure of a candidate.
         """
-        devfun = self.devfun("reference")
-        if devfun is None:
-            return 0.0
-        try:
-            measured = measured_noise(devfun, theta)
-        except Exception:  # a recorded reference knows its objective at recorded points only
-            return 0.0
+        measured = self._measured_noise(theta)
         return measured if difference <= tolerances.ROUNDINGS * measured else 0.0

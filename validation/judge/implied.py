@@ -9,6 +9,7 @@ from validation.algebra import Solution
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row
 from validation.judge.satterthwaite import accept_tests
+from validation.judge.units import components
 from validation.quantities import Key
 from validation.verdict import Verdict
 
@@ -21,30 +22,22 @@ def implied_by(evidence: Evidence) -> tuple[Verdict, str, Solution, Solution | N
     BETTER where its objective is lower; INCONCLUSIVE where the data do not tell the two θ̂ apart, and the reference's
     number follows from its own θ̂ (the second solution) as well; otherwise None.
     """
-    improvement, theta = evidence.improvement, evidence.candidate_theta()
-    if improvement is None or theta is None:
+    improvement, solution = evidence.improvement, evidence.solve(evidence.candidate_theta)
+    if improvement is None or solution is None:
         return None
     if improvement > tolerances.ROUNDINGS * evidence.noise:
-        verdict, reason = (
-            Verdict.BETTER,
+        reason = (
             f"follows from a better optimum than the reference's (objective lower by {improvement:.3g}): the value "
-            "that the candidate's θ implies",
+            "that the candidate's θ implies"
         )
-    elif evidence.undetermined:
-        verdict, reason = (
-            Verdict.INCONCLUSIVE,
-            f"the data do not determine it: from one θ to the other the objective varies by {evidence.variation:.2g}, "
-            "which is rounding. The value is that which the candidate's θ implies",
-        )
-    else:
+        return Verdict.BETTER, reason, solution, None
+    if not evidence.undetermined or evidence.at_reference is None:
         return None
-    solution, own = evidence.solve(theta), None
-    if verdict is Verdict.INCONCLUSIVE:
-        reference = evidence.theta("reference")
-        own = None if reference is None else evidence.solve(reference.to_numpy())
-        if own is None:
-            return None
-    return None if solution is None else (verdict, reason, solution, own)
+    reason = (
+        f"the data do not determine it: from one θ to the other the objective varies by {evidence.variation:.2g}, "
+        "which is rounding. The value is that which the candidate's θ implies"
+    )
+    return Verdict.INCONCLUSIVE, reason, solution, evidence.at_reference
 
 
 def _without_reference(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
@@ -52,18 +45,17 @@ def _without_reference(evidence: Evidence, rows: list[Row], limit: float) -> lis
 
     lme4 2.1-0 gives NaN for variances of ``cs()`` and ``ar1()`` where a standard deviation is 0.
     """
-    lacking = [r for r in rows if r.verdict is Verdict.DISAGREES and math.isnan(r.reference)]
-    improvement, theta = evidence.improvement, evidence.candidate_theta()
-    if not lacking or theta is None or improvement is None or improvement < -tolerances.OPTIMUM.limit:
+    if not any(r.verdict is Verdict.DISAGREES and math.isnan(r.reference) for r in rows):
         return rows
-    if (solution := evidence.solve(theta)) is None:
+    improvement, solution = evidence.improvement, evidence.solve(evidence.candidate_theta)
+    if improvement is None or improvement < -tolerances.OPTIMUM.limit or solution is None:
         return rows
     expected = implied_numbers(solution)
     judged = []
     for r in rows:
-        value = expected.get(r.key)
-        lacks = value is not None and math.isfinite(value) and any(r is one for one in lacking)
-        if lacks and value is not None and abs(r.candidate - value) <= limit * abs(value):
+        value = expected.get(r.key, math.nan)
+        lacks = r.verdict is Verdict.DISAGREES and math.isnan(r.reference) and math.isfinite(value)
+        if lacks and abs(r.candidate - value) <= limit * abs(value):
             own = f"the judge's own algebra gives {value:.8g} at the candidate's θ"
             r = r._replace(verdict=Verdict.INCONCLUSIVE, reason=f"the reference has no value (NaN); {own}")
         judged.append(r)
@@ -119,15 +111,7 @@ def implied_numbers(solution: Solution) -> dict[Key, float]:
     values["sigma", None, None, None, None] = solution.sigma
     values["sd", "Residual", None, None, None] = solution.sigma
     values["variance", "Residual", None, None, None] = solution.sigma**2
-    covariances = solution.covariances()
-    for (term, first, second), value in covariances.items():
-        if first == second:
-            values["variance", term, first, None, None] = value
-            values["sd", term, first, None, None] = math.sqrt(value)
-        else:
-            product = covariances[term, first, first] * covariances[term, second, second]
-            values["covariance", term, first, second, None] = value
-            values["cor", term, first, second, None] = value / math.sqrt(product) if product > 0 else math.nan
+    values |= components(solution.pieces, solution.theta, solution.sigma)
     # R's isSingular() looks at the parameters as they are, in the predictors' own units.
     low, high = np.array(solution.pieces.bounds).reshape(-1, 2).T
     distance = np.minimum(np.abs(solution.theta - low), np.abs(high - solution.theta))

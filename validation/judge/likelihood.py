@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from validation import tolerances
+from validation.checked_fit import PART_OF
 from validation.checks import Check
 from validation.judge.estimates import estimates
 from validation.judge.evidence import Evidence
@@ -60,12 +61,10 @@ def _name_malformed(check: Check, rows: list[Row], evidence: Evidence) -> tuple[
     judged: list[Row] = []
     said: dict[str, None] = {}  # texts in their order
     for r in rows:
-        wrong = evidence.malformed(r.quantity) if r.verdict is Verdict.MISSING else {}
-        wrong = {
-            side: text
-            for side, text in wrong.items()
-            if math.isnan(r.reference if side == "reference" else r.candidate)
-        }
+        part = PART_OF.get(r.quantity, r.quantity)
+        sides = {"reference": r.reference, "candidate": r.candidate} if r.verdict is Verdict.MISSING else {}
+        lost = [side for side, value in sides.items() if math.isnan(value)]
+        wrong = {side: parts[part] for side in lost if part in (parts := evidence.malformed(side))}
         if wrong:
             text = "; ".join(f"malformed ({side}): {text}" for side, text in wrong.items())
             said[text] = None

@@ -14,8 +14,8 @@ from validation import tolerances
 from validation.checks import Check
 from validation.contract import AnovaTable, LinearMixedFit
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Measure, Row, check_of, counts, judge_number, missing_row, row
-from validation.tolerances import Match
+from validation.judge.objective import DIRECTION
+from validation.judge.rows import Measure, Row, check_of, counts, judge_number, judge_p, missing_row, row
 from validation.verdict import Verdict
 
 __all__ = ["COLUMNS", "AnovaEvidence", "judge_anova", "refitted", "table_of_fits", "tidy_table"]
@@ -43,9 +43,6 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "Df": ("df", "chidf", "chisqdf", "dfdiff", "ddf", "dof"),
     "Pr(>Chisq)": ("pr(>chisq)", "p", "pvalue", "p-value", "pr(>chi)"),
 }
-
-#: Of -2 log-likelihood: how each column changes with it.
-_FACTOR = {"logLik": -2.0, "deviance": 1.0, "AIC": 1.0, "BIC": 1.0}
 
 
 def tidy_table(table: AnovaTable) -> pd.DataFrame:
@@ -102,18 +99,19 @@ def refitted(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit
 
 def _by_ml(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit]:
     """The same, in the order given."""
-    compared = []
-    for fit in fits:
-        if refit and fit.isREML():
-            refit_by_ml = getattr(fit, "refitML", None)
-            if not callable(refit_by_ml):
-                raise ValueError(
-                    f"{fit.formula} was fitted by REML and cannot be refitted by maximum likelihood; give a fit by "
-                    "maximum likelihood (REML=False)"
-                )
-            fit = refit_by_ml()
-        compared.append(fit)
-    return compared
+
+    def by_ml(fit: LinearMixedFit) -> LinearMixedFit:
+        if not (refit and fit.isREML()):
+            return fit
+        refit_by_ml = getattr(fit, "refitML", None)
+        if callable(refit_by_ml):
+            return refit_by_ml()
+        raise ValueError(
+            f"{fit.formula} was fitted by REML and cannot be refitted by maximum likelihood; give a fit by maximum "
+            "likelihood (REML=False)"
+        )
+
+    return [by_ml(fit) for fit in fits]
 
 
 def table_of_fits(fits: Sequence[LinearMixedFit]) -> pd.DataFrame:
@@ -283,10 +281,9 @@ def _number(evidence: AnovaEvidence, check: str, column: str, i: int, tolerance:
 
 def _fits(evidence: AnovaEvidence) -> list[Row]:
     rows = []
+    factors = {column: factor for column, factor in DIRECTION.items() if column in evidence.columns}
     for i in range(len(evidence.names)):
-        for column, factor in _FACTOR.items():
-            if column not in evidence.columns:
-                continue
+        for column, factor in factors.items():
             judged = _number(evidence, "anova-fits", column, i, tolerances.OPTIMUM)
             change = factor * judged.difference
             if math.isfinite(judged.scaled):
@@ -337,22 +334,17 @@ def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
     if not (0.0 <= left <= 1.0 and 0.0 <= right <= 1.0):
         return judged  # missing on one side or both, or no probability
     chisq, df = (float(evidence.column("reference", name)[i]) for name in ("Chisq", "Df"))
-    logs = [math.log(max(p, Match.ZERO)) for p in (left, right)]
     from scipy.stats import chi2  # seconds to import, and only p-values need its logarithms
 
     # Beside 0 a chi-square of one degree of freedom has no bounded density: what chi-square's own limit leaves open.
     with np.errstate(all="ignore"):
         edge = [float(chi2.logsf(max(0.0, chisq + sign * tolerances.CHI_SQUARE.limit), df)) for sign in (-1, 1)]
-    limit = tolerances.LIKELIHOOD_RATIO_P.limit
-    open_ = abs(edge[0] - edge[1]) if all(map(math.isfinite, edge)) else 0.0
-    scale = max(1.0, abs(logs[0]), open_ / limit)
-    scaled = abs(logs[1] - logs[0]) / scale
-    verdict = Verdict.AGREES if scaled <= limit else Verdict.DISAGREES
-    reason = tolerances.LIKELIHOOD_RATIO_P.reason
-    if verdict is Verdict.DISAGREES:
+    slack = abs(edge[0] - edge[1]) if all(map(math.isfinite, edge)) else 0.0
+    tolerance, term = tolerances.LIKELIHOOD_RATIO_P, evidence.names[i]
+    judged = judge_p("anova-tests", "p", left, right, tolerance, slack, term=term)
+    if better and judged.verdict is Verdict.DISAGREES:
         own = [float(evidence.column("candidate", name)[i]) for name in ("Chisq", "Df")]
-        if better and abs(logs[1] - float(chi2.logsf(*own))) <= limit * max(1.0, abs(logs[1])) and own[1] == df:
-            verdict, reason = Verdict.BETTER, "follows from a better optimum"
-        else:
-            reason = f"log p differs by {abs(logs[1] - logs[0]):.3g}. {reason}"
-    return judged._replace(scaled=scaled, tolerance=limit, verdict=verdict, reason=reason)
+        follows = judge_p("anova-tests", "p", math.exp(float(chi2.logsf(*own))), right, tolerance)
+        if follows.verdict is Verdict.AGREES and own[1] == df:
+            judged = judged._replace(verdict=Verdict.BETTER, reason="follows from a better optimum")
+    return judged

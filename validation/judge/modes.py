@@ -26,11 +26,8 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
     limit = estimate_limit(evidence)
     sigma = evidence.value("reference", "sigma")
     fallback = _level_errors(evidence, sigma)
-    sds = {
-        (r["group"], r["term"], r["level"]): r["reference"]
-        for r in records(evidence.rows("condsd"))
-        if r["has_reference"]
-    }
+    given = [r for r in records(evidence.rows("condsd")) if r["has_reference"]]
+    sds = {(r["group"], r["term"], r["level"]): r["reference"] for r in given}
     # θ is known to about (the standard error of a level's own estimate) / √levels, in units of σ.
     levels = Counter((group, effect) for group, effect, _ in fallback) if either_on_boundary(evidence) else Counter()
     undetermined = {key: own / math.sqrt(levels[key[:2]]) for key, own in fallback.items() if levels[key[:2]]}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,12 @@ from validation import tolerances
 from validation.checks import Check
 from validation.contract import LinearMixedFit
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, check_of, counts, judge_number, judge_record, missing_row
-from validation.quantities import records
+from validation.judge.rows import Row, asked, check_of, counts, judge_number, judge_record, missing_row
+from validation.quantities import quietly, records
 from validation.tolerances import Match
 from validation.verdict import Verdict
 
-__all__ = ["optimum", "same_theta", "theta_points"]
+__all__ = ["DIRECTION", "optimum", "same_theta", "theta_points"]
 
 
 def theta_points(
@@ -69,8 +70,7 @@ def theta_points(
 def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Row]]:
     """Tier 2: the objective of both sides at the same θ, and each side's optimum as its own function gives it."""
     rows: list[Row] = []
-    theta = evidence.theta("reference")
-    left, right = evidence.devfun("reference"), evidence.devfun("candidate")
+    theta, left, right = evidence.reference_theta, evidence.devfun("reference"), evidence.devfun("candidate")
     if theta is None or left is None or right is None:
         sides = [name for name, fun in (("reference", left), ("candidate", right)) if fun is None]
         why = f"no objective that can be called at the reference's θ: {', '.join(sides) or 'no θ'}"
@@ -83,21 +83,16 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
         pieces = evidence.reference_pieces
         bounds = pieces.bounds if pieces is not None else _bounds(evidence.reference, len(theta))
         scale = pieces.theta_scale if pieces is not None else None
-        points = theta_points(theta.to_numpy(), evidence.candidate_theta(), bounds, seed, scale=scale)
+        points = theta_points(theta, evidence.candidate_theta, bounds, seed, scale=scale)
     nobs = evidence.value("reference", "nobs")
+    rows_used = nobs if math.isfinite(nobs) else 1.0
     values = []
     for name, point in points:
-        pair = []
-        problem = ""
-        for side, function in (("reference", left), ("candidate", right)):
-            try:
-                pair.append(function(point))
-            except Exception as error:
-                pair.append(math.nan)
-                problem += f"{side}: {type(error).__name__}: {error} "
-        both, there = (pair[0], pair[1]), (math.isfinite(pair[0]), math.isfinite(pair[1]))
+        first, second, problem = asked(left, right, lambda function: function(point))  # noqa: B023
+        both = math.nan if first is None else first, math.nan if second is None else second
+        there = math.isfinite(both[0]), math.isfinite(both[1])
         values.append((name, *both))
-        size = max(abs(pair[0]), nobs if math.isfinite(nobs) else 1.0)
+        size = max(abs(both[0]), rows_used)
         shown = "θ = (" + ", ".join(f"{value:.6g}" for value in point) + ")"
         if problem:
             rows.append(missing_row("tier-2", "objective", *there, *both, problem, level=name))
@@ -109,18 +104,13 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
     evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
     evidence.objective_agrees = bool(rows) and not any(r.verdict.failed for r in rows)
 
-    for side, fit_theta, function in (
-        ("reference", theta.to_numpy(), left),
-        ("candidate", evidence.candidate_theta(), right),
-    ):
+    for side, fit_theta, function in (("reference", theta, left), ("candidate", evidence.candidate_theta, right)):
         reported = -2.0 * evidence.value(side, "logLik")
-        if fit_theta is None or math.isnan(reported):
+        # a side that fails at its own θ̂ failed above already
+        at_optimum = None if fit_theta is None else quietly(partial(function, fit_theta), None)
+        if at_optimum is None or math.isnan(reported):
             continue
-        try:
-            at_optimum = function(fit_theta)
-        except Exception:  # a side that fails at its own θ̂ failed above already
-            continue
-        size = max(abs(reported), nobs if math.isfinite(nobs) else 1.0)
+        size = max(abs(reported), rows_used)
         judged = judge_number("tier-2", "own-optimum", at_optimum, reported, size, tolerances.CONSISTENT, level=side)
         told = f"the {side}'s objective at its own θ, and what it reports. {judged.reason}"
         rows.append(judged._replace(reason=told))
@@ -136,10 +126,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
 
 
 def _bounds(fit: LinearMixedFit, n: int) -> list[tuple[float, float]]:
-    try:
-        return [(float(low), math.inf) for low in fit.getME("lower")]
-    except Exception:  # without bounds nothing may be taken below zero
-        return [(0.0, math.inf)] * n
+    # without bounds nothing may be taken below zero
+    return quietly(lambda: [(float(low), math.inf) for low in fit.getME("lower")], [(0.0, math.inf)] * n)
 
 
 def _third_opinion(evidence: Evidence, point: np.ndarray, judged: Row) -> Row:
@@ -163,20 +151,20 @@ def _third_opinion(evidence: Evidence, point: np.ndarray, judged: Row) -> Row:
 
 
 #: How a quantity of the optimum changes with the objective.
-_DIRECTION = {"logLik": -2.0, "deviance": 1.0, "REMLcrit": 1.0, "AIC": 1.0, "BIC": 1.0}
+DIRECTION = {"logLik": -2.0, "deviance": 1.0, "REMLcrit": 1.0, "AIC": 1.0, "BIC": 1.0}
 
 
 def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
     """Tier 3: logLik, deviance, REML criterion, AIC, BIC; one-sided."""
     rows: list[Row] = []
-    wanted = [name for name in _DIRECTION if name != "REMLcrit" or evidence.reml]
+    wanted = [name for name in DIRECTION if name != "REMLcrit" or evidence.reml]
     for quantity in wanted:
         found = records(evidence.rows(quantity))
         if not found:
             rows.append(missing_row("tier-3", quantity, False, False, why=evidence.problem(quantity)))
             continue
         judged = judge_record("tier-3", found[0], 1.0, tolerances.OPTIMUM, evidence.problem(quantity))
-        change = _DIRECTION[quantity] * judged.difference  # of -2 log-likelihood; negative is better
+        change = DIRECTION[quantity] * judged.difference  # of -2 log-likelihood; negative is better
         if judged.verdict is not Verdict.MISSING:
             judged = judged._replace(scaled=abs(change))
         if judged.verdict in (Verdict.AGREES, Verdict.DISAGREES) and math.isfinite(change):
@@ -192,29 +180,25 @@ def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
 
 def _one_sided(change: float, evidence: Evidence) -> tuple[Verdict, str]:
     improvement = evidence.improvement
+    lower = f"lower than the reference by {-change:.6g}, but"
     if abs(change) <= tolerances.OPTIMUM.limit:
         return Verdict.AGREES, tolerances.OPTIMUM.reason
     if change > 0:
-        return (
-            Verdict.DISAGREES,
-            f"above the reference by {change:.3g} in -2 log-likelihood. {tolerances.OPTIMUM.reason}",
-        )
+        words = f"above the reference by {change:.3g} in -2 log-likelihood. {tolerances.OPTIMUM.reason}"
+        return Verdict.DISAGREES, words
     if improvement is None and -change > evidence.most_improvement + tolerances.OPTIMUM.limit:
         return (
             Verdict.DISAGREES,
-            f"lower than the reference by {-change:.6g}, but no θ of this model has an objective that is lower by more "
-            f"than {evidence.most_improvement:.4g}: the reported number is not its own (constants missing, another "
-            "criterion?)",
+            f"{lower} no θ of this model has an objective that is lower by more than {evidence.most_improvement:.4g}: "
+            "the reported number is not its own (constants missing, another criterion?)",
         )
     if improvement is None:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"lower than the reference by {-change:.3g}, but no trusted objective to say whether the θ found is better",
-        )
+        words = f"lower than the reference by {-change:.3g}, but no trusted objective to say whether the θ is better"
+        return Verdict.INCONCLUSIVE, words
     if abs(-change - improvement) <= tolerances.OPTIMUM.limit:
         return Verdict.BETTER, f"a better optimum: the objective is lower by {improvement:.3g} at the candidate's θ"
     return (
         Verdict.DISAGREES,
-        f"lower than the reference by {-change:.6g}, but at the candidate's θ the objective is lower by only "
-        f"{improvement:.3g}: the reported number is not that of its θ (constants missing, another criterion?)",
+        f"{lower} at the candidate's θ the objective is lower by only {improvement:.3g}: the reported number is not "
+        "that of its θ (constants missing, another criterion?)",
     )

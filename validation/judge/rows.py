@@ -1,13 +1,14 @@
 """One compared number: how a row of the comparison's table is judged and written down."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict, Unpack, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 import numpy as np
 import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Check, Row
+from validation.errors import RAISED
 from validation.judge.digits import digits
 from validation.tolerances import SAME_DIGITS, TITLES, Match, Tolerance
 from validation.verdict import Verdict
@@ -16,6 +17,7 @@ __all__ = [
     "Measure",
     "Place",
     "Row",
+    "asked",
     "check_of",
     "counts",
     "judge_number",
@@ -26,6 +28,10 @@ __all__ = [
     "rows_of",
     "table_of",
 ]
+
+
+F = TypeVar("F")
+T = TypeVar("T")
 
 
 class Place(TypedDict, total=False):
@@ -97,6 +103,19 @@ def missing_row(
     return row(check, quantity, reference, candidate, Verdict.MISSING, reason, **place)
 
 
+def asked(reference: F, candidate: F, read: Callable[[F], T]) -> tuple[T | None, T | None, str]:
+    """What both sides answer, and why a side does not: ``"candidate: AttributeError: ..."``."""
+    given: list[T | None] = []
+    problems = []
+    for side, fit in (("reference", reference), ("candidate", candidate)):
+        try:
+            given.append(read(fit))
+        except RAISED as error:  # a candidate may raise anything: the row says what is missing
+            given.append(None)
+            problems.append(f"{side}: {type(error).__name__}: {error}")
+    return given[0], given[1], "; ".join(problems)
+
+
 def judge_number(
     check: str,
     quantity: str,
@@ -136,11 +155,18 @@ def judge_number(
 
 
 def judge_p(
-    check: str, quantity: str, reference: float, candidate: float, tolerance: Tolerance, **place: Unpack[Place]
+    check: str,
+    quantity: str,
+    reference: float,
+    candidate: float,
+    tolerance: Tolerance,
+    slack: float = 0.0,
+    **place: Unpack[Place],
 ) -> Row:
-    """Judge a pair of p-values by their logarithms; the row shows the p-values themselves."""
+    """Judge a pair of p-values by their logarithms, of which ``slack`` is open; the row shows the p-values."""
     left, right = (math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (reference, candidate))
-    judged = judge_number(check, quantity, left, right, max(1.0, abs(left)), tolerance, **place)
+    scale = max(1.0, abs(left), slack / tolerance.limit)
+    judged = judge_number(check, quantity, left, right, scale, tolerance, **place)
     measured = Measure(judged.scaled, judged.unit, judged.tolerance)
     return row(check, quantity, reference, candidate, judged.verdict, judged.reason, measured, **place)
 
@@ -168,17 +194,11 @@ def judge_record(check: str, record: Mapping[str, Any], scale: float, tolerance:
 
 def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> Check:
     """The outcome of a tier or gate from its rows; without any row it is inconclusive, never a pass."""
-    verdicts = [r.verdict for r in rows]
-    if (failure := Verdict.of_failures(verdicts)) is not None:
-        verdict = failure
-    elif not verdicts:
-        verdict, summary = Verdict.INCONCLUSIVE, "nothing could be compared"
-    elif Verdict.INCONCLUSIVE in verdicts:
-        verdict = Verdict.INCONCLUSIVE
-    elif Verdict.BETTER in verdicts:
+    verdicts = {r.verdict for r in rows}
+    verdict = Verdict.of(verdicts)
+    if verdict is Verdict.AGREES and Verdict.BETTER in verdicts:
         verdict = Verdict.BETTER
-    else:
-        verdict = Verdict.AGREES
+    summary = summary if rows else "nothing could be compared"
     return Check(identifier, TITLES[identifier], verdict, summary, rule)
 
 

@@ -73,28 +73,14 @@ def degrees_of_freedom(at: Solution, reml: bool) -> np.ndarray:
 
 
 def accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: str, solution: Solution) -> list[Row]:
-    """Judge anew the df and p that differ, where they may follow from the candidate's θ̂.
+    """Judge anew the df and p of tier 4 that differ, where they follow from the candidate's θ̂: ``verdict`` then.
 
-    Parameters
-    ----------
-    evidence : Evidence
-    rows : list of Row
-        Of tier 4.
-    verdict, reason : Verdict, str
-        What a number is that follows from the candidate's θ̂.
-    solution : Solution
-        At the candidate's θ̂.
-
-    Returns
-    -------
-    list of Row
-        Inconclusive where the reference's own df are not Satterthwaite's: the judge knows no other.
+    Inconclusive where the reference's own df are not Satterthwaite's: the judge knows no other.
     """
     if not any(r.quantity in ("df", "p") and r.verdict is Verdict.DISAGREES for r in rows):
         return rows
     names = solution.pieces.coef_names
-    theta = evidence.theta("reference")
-    own = None if theta is None else evidence.solve(theta.to_numpy())
+    own = evidence.at_reference
     if own is None:
         return rows
     implied = dict(zip(names, degrees_of_freedom(solution, evidence.reml), strict=True))

@@ -13,7 +13,6 @@ from validation.judge.posterior_evidence import PosteriorEvidence, error_and_lim
 from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
 from validation.judge.rows import Row, check_of, counts, judge_record
 from validation.quantities import (
-    KEYS,
     MAIN_EXCLUDED,
     QUANTILES,
     join,
@@ -89,27 +88,24 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     joined = evidence.joined
     both = joined[joined["has_reference"] & joined["has_candidate"]]
     limit = z_limit(len(both))
-    sd_of = {
-        tuple(record[key] for key in KEYS[1:]): record["reference"]
-        for record in records(both[both["quantity"] == "post-sd"])
-    }
+    sd_of = {key_of(record)[1:]: record["reference"] for record in records(both[both["quantity"] == "post-sd"])}
     rows: list[Row] = []
     shifts: dict[str, float] = {}
     power = float(ndtri(tolerances.POWER))
     for record in records(both[both["quantity"].isin(["post-mean", "post-sd"])]):
-        sd = sd_of.get(tuple(record[key] for key in KEYS[1:]), math.nan)
+        sd = sd_of.get(key_of(record)[1:], math.nan)
         judged = judge_record("gate-4", record, sd, tolerances.SIZE)
         error = math.hypot(record["error_reference"], record["error_candidate"])
         z = abs(record["candidate"] - record["reference"]) / error if error > 0 else math.inf
-        if math.isfinite(d := judged.scaled):
-            if d >= tolerances.SHIFT_FAILS and z <= limit:
-                why = f"{d:.2g} posterior sds apart, but the draws are too few to tell that from chance (z = {z:.1f})"
-                judged = judged._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
-            elif d >= tolerances.SHIFT_FAILS:
-                judged = judged._replace(verdict=Verdict.DISAGREES)
-            elif d > tolerances.SHIFT_FINE:
-                why = f"between {tolerances.SHIFT_FINE} and {tolerances.SHIFT_FAILS} posterior sds (z = {z:.1f})"
-                judged = judged._replace(reason=why)
+        d = judged.scaled
+        if d >= tolerances.SHIFT_FAILS and z <= limit:
+            why = f"{d:.2g} posterior sds apart, but the draws are too few to tell that from chance (z = {z:.1f})"
+            judged = judged._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
+        elif d >= tolerances.SHIFT_FAILS:
+            judged = judged._replace(verdict=Verdict.DISAGREES)
+        elif d > tolerances.SHIFT_FINE:
+            why = f"between {tolerances.SHIFT_FINE} and {tolerances.SHIFT_FAILS} posterior sds (z = {z:.1f})"
+            judged = judged._replace(reason=why)
         rows.append(judged)
         if record["quantity"] == "post-mean" and record["level"] is None and sd > 0 and math.isfinite(error):
             name = record["term"] if record["group"] is None else judged._replace(quantity="Sigma").name

@@ -1,6 +1,7 @@
 """Tier 1: rows, columns, levels, the design: exact."""
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from validation.checks import Check
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Measure, Row, check_of, judge_record, missing_row, row
-from validation.quantities import records
+from validation.judge.rows import Measure, Row, asked, check_of, judge_record, missing_row, row
+from validation.quantities import quietly, records
 from validation.verdict import Verdict
 
-__all__ = ["structure"]
+__all__ = ["structure", "structure_words"]
 
 
 def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
@@ -32,17 +33,15 @@ def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
     rows.append(_labels("fixef-names", reference, candidate, lambda fit: list(map(str, fit.fixef().index))))
     rows.append(_labels("theta-names", reference, candidate, lambda fit: list(map(str, fit.getME("theta").index))))
     if any(not structure.free for side in ("reference", "candidate") for structure in evidence.structures(side) or ()):
-        rows.append(_labels("structures", reference, candidate, _structures))
+        rows.append(_labels("structures", reference, candidate, structure_words))
     rows.append(_labels("rows-used", reference, candidate, lambda fit: list(map(str, fit.fitted().index))))
     rows.extend(_levels(reference, candidate))
     for name, compare in (("y", _response), ("X", _fixed_design), ("Z", _random_design)):
-        pieces = [_get(fit, name) for fit in (reference, candidate)]
-        if any(piece is None for piece, _ in pieces):
-            why = "; ".join(text for _, text in pieces if text)
-            left, right = (piece is not None for piece, _ in pieces)
-            rows.append(missing_row("tier-1", name, left, right, why=why))
+        left, right, why = asked(reference, candidate, methodcaller("getME", name))
+        if left is None or right is None:
+            rows.append(missing_row("tier-1", name, left is not None, right is not None, why=why))
         else:
-            rows.extend(compare(*(piece for piece, _ in pieces)))
+            rows.extend(compare(left, right))
     failed = [r for r in rows if r.verdict.failed]
     summary = (
         f"{len(rows)} parts compared, all equal"
@@ -61,19 +60,9 @@ def _labels(
     group: str | None = None,
 ) -> Row:
     """One row for a list of labels: how many, and whether each stands where it should."""
-    sides: list[list[str] | None] = []
-    problems = []
-    for side, fit in (("reference", reference), ("candidate", candidate)):
-        try:
-            sides.append(read(fit))
-        except Exception as error:  # the side does not give it: a missing row with the reason
-            sides.append(None)
-            problems.append(f"{side}: {type(error).__name__}: {error}")
-    left, right = sides
+    left, right, why = asked(reference, candidate, read)
     if left is None or right is None:
-        return missing_row(
-            "tier-1", quantity, left is not None, right is not None, why="; ".join(problems), group=group
-        )
+        return missing_row("tier-1", quantity, left is not None, right is not None, why=why, group=group)
     wrong = [i for i in range(max(len(left), len(right))) if left[i : i + 1] != right[i : i + 1]]
     reason = tolerances.EXACT.reason
     verdict = Verdict.AGREES
@@ -93,7 +82,7 @@ def _labels(
     return row("tier-1", quantity, len(left), len(right), verdict, reason, measured, group=group)
 
 
-def _structures(fit: LinearMixedFit) -> list[str]:
+def structure_words(fit: LinearMixedFit) -> list[str]:
     """What a fit says of its terms' covariances: ``Subject: ar1``."""
     known = structures_of(fit)
     if known is None:
@@ -108,15 +97,8 @@ def _preview(labels: set[str], most: int = 5) -> str:
 
 def _levels(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:
     rows: list[Row] = []
-    groups: list[str] = []
-    frames = []
-    for fit in (reference, candidate):
-        try:
-            frame = fit.getME("flist")
-        except Exception:  # reported by the row below
-            frame = pd.DataFrame()
-        frames.append(frame)
-        groups.extend(str(name) for name in frame.columns if str(name) not in groups)
+    frames = [quietly(lambda: fit.getME("flist"), pd.DataFrame()) for fit in (reference, candidate)]  # noqa: B023
+    groups = list(dict.fromkeys(str(name) for frame in frames for name in frame.columns))
     if not groups:
         return [missing_row("tier-1", "levels", False, False, why="neither side gives getME('flist')")]
     for group in groups:
@@ -144,13 +126,6 @@ def _membership(group: str, left: np.ndarray, right: np.ndarray) -> Row:
     verdict = Verdict.DISAGREES if wrong else Verdict.AGREES
     measured = Measure(wrong, "rows in another level", 0.0)
     return row("tier-1", "membership", *sizes, verdict, reason, measured, group=group)
-
-
-def _get(fit: LinearMixedFit, name: str) -> tuple[Any, str]:
-    try:
-        return fit.getME(name), ""
-    except Exception as error:  # the caller writes a missing row with this reason
-        return None, f"{type(error).__name__}: {error}"
 
 
 def _response(left: Any, right: Any) -> list[Row]:

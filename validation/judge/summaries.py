@@ -7,26 +7,26 @@ at hand, so there is no Monte Carlo error in this: a number is R's or it is not.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from validation import tolerances
 from validation.checks import Check
 from validation.contract import BayesianFit
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Row, check_of, counts, judge_number
-from validation.quantities import records
+from validation.quantities import Key, quietly, records
 
 __all__ = ["MAD_FACTOR", "RULES", "Draws", "by_rules", "reported", "summaries"]
 
 #: R's ``mad(constant = 1.4826)``.
 MAD_FACTOR = 1.4826
 
-#: Quantity, and the labels of a number: group, term, term2, level.
-Key = tuple[str, str | None, str | None, str | None, str | None]
+#: What is reported: its key, the number, and the draws that R's rule takes it from, where there are such.
+_Reported: TypeAlias = tuple[Key, float, tuple[np.ndarray | None, ...]]
 
 
 class Draws:
@@ -36,13 +36,6 @@ class Draws:
         self._at = {name: i for i, name in enumerate(names)}
         self._values = values
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._at
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        vector: np.ndarray = self._values[self._at[name]].ravel()
-        return vector
-
     def get(self, name: str) -> np.ndarray | None:
         """The draws of a parameter; None where there are none."""
         at = self._at.get(name)
@@ -50,11 +43,8 @@ class Draws:
 
     def covariance(self, group: str, first: str, second: str) -> np.ndarray | None:
         """Draws of an element of Sigma; None where there are none."""
-        for a, b in ((first, second), (second, first)):
-            name = f"Sigma[{group}:{a},{b}]"
-            if name in self:
-                return self[name]
-        return None
+        found = self.get(f"Sigma[{group}:{first},{second}]")
+        return self.get(f"Sigma[{group}:{second},{first}]") if found is None else found
 
 
 def _mad_sd(x: np.ndarray) -> float:
@@ -167,61 +157,45 @@ def reported(fit: BayesianFit, draws: Draws) -> dict[Key, tuple[float, tuple[np.
     fit : BayesianFit
     draws : Draws
     """
-    found: dict[Key, tuple[float, tuple[np.ndarray, ...]]] = {}
 
-    def add(key: Key, value: Any, *vectors: np.ndarray | None) -> None:
-        known = tuple(vector for vector in vectors if vector is not None)
-        if len(known) == len(vectors):
-            found[key] = (float(value), known)
+    def coefficients(quantity: str) -> Iterator[_Reported]:
+        for name, value in getattr(fit, quantity)().items():
+            yield (quantity, None, str(name), None, None), value, (draws.get(str(name)),)
 
-    def coefficients(quantity: str, values: pd.Series) -> None:
-        for name, value in values.items():
-            if str(name) in draws:
-                add((quantity, None, str(name), None, None), value, draws[str(name)])
+    def components() -> Iterator[_Reported]:
+        for r in records(fit.VarCorr()):
+            group = str(r["grp"])
+            first, second = (r[name] if isinstance(r[name], str) else None for name in ("var1", "var2"))
+            if first is None:
+                names, pairs = ("residual-variance", "residual-sd"), []
+            elif second is None:
+                names, pairs = ("reported-variance", "reported-sd"), [(first, first)]
+            else:
+                names = "reported-covariance", "reported-correlation"
+                pairs = [(first, second), (first, first), (second, second)]
+            vectors = tuple(draws.covariance(group, *pair) for pair in pairs) or (draws.get("sigma"),)
+            for name, column in zip(names, ("vcov", "sdcor"), strict=True):
+                yield (name, group, first, second, None), r[column], vectors
 
-    def components(table: pd.DataFrame) -> None:
-        for r in records(table):
-            group, first, second = str(r["grp"]), r["var1"], r["var2"]
-            if not isinstance(first, str):
-                residual = draws.get("sigma")
-                add(("residual-variance", group, None, None, None), r["vcov"], residual)
-                add(("residual-sd", group, None, None, None), r["sdcor"], residual)
-                continue
-            if not isinstance(second, str):
-                own = draws.covariance(group, first, first)
-                add(("reported-variance", group, first, None, None), r["vcov"], own)
-                add(("reported-sd", group, first, None, None), r["sdcor"], own)
-                continue
-            three = (
-                draws.covariance(group, first, second),
-                draws.covariance(group, first, first),
-                draws.covariance(group, second, second),
-            )
-            add(("reported-covariance", group, first, second, None), r["vcov"], *three)
-            add(("reported-correlation", group, first, second, None), r["sdcor"], *three)
-
-    def modes(frames: Mapping[str, pd.DataFrame]) -> None:
-        for group, frame in frames.items():
+    def modes() -> Iterator[_Reported]:
+        for group, frame in fit.ranef().items():
             for effect in frame.columns:
                 for level, value in frame[effect].items():
                     name = f"b[{effect} {group}:{str(level).replace(' ', '_')}]"
-                    if name in draws:
-                        add(("ranef", str(group), str(effect), None, str(level)), value, draws[name])
+                    yield ("ranef", str(group), str(effect), None, str(level)), value, (draws.get(name),)
 
-    readers: dict[str, Callable[[Any], None]] = {
-        "fixef": lambda value: coefficients("fixef", value),
-        "se": lambda value: coefficients("se", value),
-        "sigma": lambda value: (
-            add(("sigma", None, None, None, None), value, draws["sigma"]) if "sigma" in draws else None
-        ),
-        "VarCorr": components,
-        "ranef": modes,
-    }
-    for verb, read in readers.items():
-        try:
-            read(getattr(fit, verb)())
-        except Exception:  # draws alone report nothing; what a fit lacks is told where its draws are compared
-            continue
+    def sigma() -> Iterator[_Reported]:
+        yield ("sigma", None, None, None, None), fit.sigma(), (draws.get("sigma"),)
+
+    readers = (partial(coefficients, "fixef"), partial(coefficients, "se"), sigma, components, modes)
+    found: dict[Key, tuple[float, tuple[np.ndarray, ...]]] = {}
+    for read in readers:
+        # Draws alone report nothing; what a fit lacks is told where its draws are compared.
+        given = quietly(lambda: [(key, float(value), vectors) for key, value, vectors in read()], [])  # noqa: B023
+        for key, value, vectors in given:
+            known = tuple(vector for vector in vectors if vector is not None)
+            if len(known) == len(vectors):
+                found[key] = value, known
     return found
 
 
@@ -236,15 +210,7 @@ def by_rules(key: Key, vectors: tuple[np.ndarray, ...], rule: str = "R") -> floa
 def summaries(evidence: PosteriorEvidence) -> tuple[Check, list[Row]] | None:
     """Gate 6: what each side reports, against its own draws by R's rules; None where neither side reports anything.
 
-    Parameters
-    ----------
-    evidence : PosteriorEvidence
-
-    Returns
-    -------
-    Check and rows
-        In the rows the reference's column is R's rule of that side's draws; ``level`` is the side where the row has no
-        level of its own.
+    In the rows the reference's column is R's rule of that side's draws; ``level`` is the side, where a row has none.
     """
     rows: list[Row] = []
     for side, fit in (("reference", evidence.reference), ("candidate", evidence.candidate)):

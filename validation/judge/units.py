@@ -6,13 +6,15 @@ from the curvature of the profiled deviance, or from a closed form where there i
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from validation.algebra import Pieces
+from validation.quantities import Key
 
-__all__ = ["ComponentErrors", "component_errors", "theta_covariance"]
+__all__ = ["ComponentErrors", "component_errors", "components", "theta_covariance"]
 
 
 @dataclass(frozen=True)
@@ -21,25 +23,37 @@ class ComponentErrors:
 
     Attributes
     ----------
-    theta : dict of str to float
-        By name of θ; empty on the boundary, where θ has no normal approximation.
-    par : dict of str to float
-        By name of ``par``, where a term's covariances are structured.
-    sigma : float
-        Of the residual sd.
-    covariance, sd, cor : dict
-        By (term, effect, effect2); ``sd`` by (term, effect). Correlations only where there is a curvature.
+    known : dict
+        (quantity, group, term, term2, level) -> standard error, for ``theta``, ``par`` (where a term's covariances are
+        structured), ``sigma``, ``variance``, ``covariance``, ``sd`` and ``cor``; of θ, ``par`` and correlations only
+        where there is a curvature: on the boundary they have no normal approximation.
     source : str
         ``"curvature"`` or ``"closed form"``.
     """
 
-    theta: dict[str, float]
-    sigma: float
-    covariance: dict[tuple[str, str, str], float]
-    sd: dict[tuple[str, str], float]
-    cor: dict[tuple[str, str, str], float]
+    known: dict[Key, float]
     source: str
-    par: dict[str, float] = field(default_factory=dict)
+
+    def of(self, quantity: str, group: str | None, term: str | None = None, term2: str | None = None) -> float:
+        """One of them, of a pair of effects in either order; NaN where it is not known."""
+        given = self.known.get((quantity, group, term, term2, None), math.nan)
+        return given if term2 is None else self.known.get((quantity, group, term2, term, None), given)
+
+
+def components(pieces: Pieces, theta: np.ndarray, sigma: float) -> dict[Key, float]:
+    """The numbers of Σ = σ²TT', by (quantity, group, term, term2, level), each pair in the order of VarCorr."""
+    found: dict[Key, float] = {}
+    for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
+        Sigma = sigma**2 * T @ T.T
+        for i, first in enumerate(term.effects):
+            found["variance", term.name, first, None, None] = float(Sigma[i, i])
+            found["sd", term.name, first, None, None] = math.sqrt(Sigma[i, i])
+            for j in range(i + 1, term.p):
+                product = Sigma[i, i] * Sigma[j, j]
+                correlation = Sigma[i, j] / math.sqrt(product) if product > 0 else math.nan
+                found["covariance", term.name, first, term.effects[j], None] = float(Sigma[i, j])
+                found["cor", term.name, first, term.effects[j], None] = float(correlation)
+    return found
 
 
 def theta_covariance(
@@ -56,38 +70,25 @@ def theta_covariance(
     ndarray or None
         None where the Hessian is not positive definite or not finite.
     """
-    k = len(theta)
-    centre = devfun(theta)
-    steps = np.empty(k)
+    k, centre = len(theta), devfun(theta)
+    steps = np.zeros((k, k))  # a step along each coordinate, in rows
     for i in range(k):
         unit = 1.0 if scale is None else scale[i]
         step = 0.05 * max(abs(theta[i]), 0.1 * unit)
         for _ in range(20):
-            direction = np.zeros(k)
-            direction[i] = step
-            rise = devfun(theta + direction) - centre
+            steps[i, i] = step
+            rise = devfun(theta + steps[i]) - centre
             if 0.02 <= rise <= 0.5:
                 break
-            step *= math.sqrt(0.1 / rise) if rise > 1e-9 else 8.0
-            step = min(step, 1e6 * unit)
-        steps[i] = step
+            step = min(step * (math.sqrt(0.1 / rise) if rise > 1e-9 else 8.0), 1e6 * unit)
+        steps[i, i] = step
     hessian = np.empty((k, k))
-    forward = np.empty((k, k))
-
-    def at(i: int, j: int, si: float, sj: float) -> float:
-        point = theta.copy()
-        point[i] += si * steps[i]
-        if j != i:
-            point[j] += sj * steps[j]
-        return devfun(point)
-
     for i in range(k):
-        forward[i, i] = at(i, i, 1, 0) - 2 * centre + at(i, i, -1, 0)
-        hessian[i, i] = forward[i, i] / steps[i] ** 2
-    for i in range(k):
+        up, down = theta + steps[i], theta - steps[i]
+        hessian[i, i] = (devfun(up) - 2 * centre + devfun(down)) / steps[i, i] ** 2
         for j in range(i):
-            mixed = at(i, j, 1, 1) - at(i, j, 1, -1) - at(i, j, -1, 1) + at(i, j, -1, -1)
-            hessian[i, j] = hessian[j, i] = mixed / (4 * steps[i] * steps[j])
+            mixed = devfun(up + steps[j]) - devfun(up - steps[j]) - devfun(down + steps[j]) + devfun(down - steps[j])
+            hessian[i, j] = hessian[j, i] = mixed / (4 * steps[i, i] * steps[j, j])
     if not np.isfinite(hessian).all():
         return None
     try:
@@ -126,100 +127,59 @@ def component_errors(
     """
     N, P = pieces.X.shape
     df = max(N - P if reml else N, 1)
-    sigma_error = sigma / math.sqrt(2 * df)
-    interior = not pieces.on_boundary(theta).any()
+    of_sigma = sigma / math.sqrt(2 * df)
+    known: dict[Key, float] = {
+        ("sigma", None, None, None, None): of_sigma,
+        ("sd", "Residual", None, None, None): of_sigma,
+        ("variance", "Residual", None, None, None): 2.0 * sigma * of_sigma,
+    }
     covariance = None
-    if devfun is not None and interior and len(theta) <= 21:
+    if devfun is not None and not pieces.on_boundary(theta).any() and len(theta) <= 21:
         covariance = theta_covariance(devfun, theta, pieces.theta_scale)
     if covariance is None:
-        closed_covariance, closed_sd = _closed_form(pieces, theta, sigma)
-        return ComponentErrors({}, sigma_error, closed_covariance, closed_sd, {}, "closed form")
+        return ComponentErrors(known | _closed_form(pieces, theta, sigma), "closed form")
 
-    joint = np.zeros((len(theta) + 1, len(theta) + 1))  # (θ, log σ)
-    joint[:-1, :-1] = covariance
-    joint[-1, -1] = 1.0 / (2 * df)
-    names, keys = _component_keys(pieces)
-    values = np.append(theta, math.log(sigma))
-    jacobian = np.empty((len(keys), len(values)))
-    scale = np.append(pieces.theta_scale, 1.0)
-    for column in range(len(values)):
-        step = 1e-6 * max(scale[column], abs(values[column]))
-        up, down = values.copy(), values.copy()
-        up[column] += step
-        down[column] -= step
-        jacobian[:, column] = (_components(pieces, up) - _components(pieces, down)) / (2 * step)
-    errors = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, joint, jacobian), 0.0))
-    result: dict[str, dict] = {"covariance": {}, "sd": {}, "cor": {}, "theta": {}}
-    for kind, key, error in zip(names, keys, errors, strict=True):
-        result[kind][key] = float(error)
-    own = {name: float(error) for name, error in zip(pieces.theta_names, np.sqrt(np.diag(covariance)), strict=True)}
-    return ComponentErrors(
-        {key[0]: error for key, error in result["theta"].items()} if pieces.structured else own,
-        sigma_error,
-        result["covariance"],
-        result["sd"],
-        result["cor"],
-        "curvature",
-        own if pieces.structured else {},
-    )
+    joint = block_diag(covariance, 1.0 / (2 * df))  # (θ, log σ)
+
+    def numbers(values: np.ndarray) -> dict[Key, float]:
+        found = components(pieces, values[:-1], math.exp(values[-1]))
+        elements = pieces.elements(values[:-1]) if pieces.element_names else ()
+        return found | {
+            _named("theta", name): value for name, value in zip(pieces.element_names, elements, strict=True)
+        }
+
+    values, scale = np.append(theta, math.log(sigma)), np.append(pieces.theta_scale, 1.0)
+    jacobian = []
+    for column, step in enumerate(1e-6 * np.maximum(scale, np.abs(values))):
+        move = np.where(np.arange(len(values)) == column, step, 0.0)
+        up, down = numbers(values + move), numbers(values - move)
+        jacobian.append([(up[key] - down[key]) / (2 * step) for key in up])
+    errors = np.sqrt(np.maximum(np.einsum("ji,jk,ki->i", jacobian, joint, jacobian), 0.0))
+    known |= {key: float(error) for key, error in zip(numbers(values), errors, strict=True)}
+    own = "par" if pieces.structured else "theta"
+    named = zip(pieces.theta_names, np.sqrt(np.diag(covariance)), strict=True)
+    return ComponentErrors(known | {_named(own, name): float(error) for name, error in named}, "curvature")
 
 
-def _component_keys(pieces: Pieces) -> tuple[list[str], list[tuple[str, ...]]]:
-    kinds: list[str] = []
-    keys: list[tuple[str, ...]] = []
-    for term in pieces.terms:
-        for i in range(term.p):
-            for j in range(i, term.p):
-                kinds.append("covariance")
-                keys.append((term.name, term.effects[i], term.effects[j]))
-        for i in range(term.p):
-            kinds.append("sd")
-            keys.append((term.name, term.effects[i]))
-        for i in range(term.p):
-            for j in range(i + 1, term.p):
-                kinds.append("cor")
-                keys.append((term.name, term.effects[i], term.effects[j]))
-    kinds.extend("theta" for _ in pieces.element_names)
-    keys.extend((name,) for name in pieces.element_names)
-    return kinds, keys
+def _named(quantity: str, name: str) -> Key:
+    return quantity, None, name, None, None
 
 
-def _components(pieces: Pieces, values: np.ndarray) -> np.ndarray:
-    theta, sigma = values[:-1], math.exp(values[-1])
-    out: list[float] = []
-    for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
-        Sigma = sigma**2 * T @ T.T
-        sds = np.sqrt(np.diag(Sigma))
-        out.extend(Sigma[i, j] for i in range(term.p) for j in range(i, term.p))
-        out.extend(sds)
-        out.extend(Sigma[i, j] / (sds[i] * sds[j]) for i in range(term.p) for j in range(i + 1, term.p))
-    if pieces.element_names:
-        out.extend(pieces.elements(theta))
-    return np.array(out)
-
-
-def _closed_form(
-    pieces: Pieces, theta: np.ndarray, sigma: float
-) -> tuple[dict[tuple[str, str, str], float], dict[tuple[str, str], float]]:
-    squares = pieces.squares
-    covariances: dict[tuple[str, str, str], float] = {}
-    sds: dict[tuple[str, str], float] = {}
+def _closed_form(pieces: Pieces, theta: np.ndarray, sigma: float) -> dict[Key, float]:
+    found: dict[Key, float] = {}
     start = 0
     for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
-        block = squares[start : start + term.J * term.p].reshape(term.J, term.p)
+        block = pieces.squares[start : start + term.J * term.p].reshape(term.J, term.p)
         start += term.J * term.p
-        mean_squares = block.mean(axis=0)
         Sigma = sigma**2 * T @ T.T
         with np.errstate(divide="ignore"):
-            v = Sigma + np.diag(sigma**2 / mean_squares)
-        for i in range(term.p):
-            for j in range(i, term.p):
-                error = math.sqrt((v[i, i] * v[j, j] + v[i, j] ** 2) / max(term.J - 1, 1))
-                covariances[term.name, term.effects[i], term.effects[j]] = error
+            v = Sigma + np.diag(sigma**2 / block.mean(axis=0))
+        error = np.sqrt((np.outer(np.diag(v), np.diag(v)) + v**2) / max(term.J - 1, 1))
+        for i, first in enumerate(term.effects):
+            own, sd = float(error[i, i]), math.sqrt(Sigma[i, i])
+            found["variance", term.name, first, None, None] = own
             # An sd of 0 has no derivative with respect to the variance; its error is that of a variance's root.
-            variance_error = covariances[term.name, term.effects[i], term.effects[i]]
-            sd = math.sqrt(Sigma[i, i])
-            sds[term.name, term.effects[i]] = (
-                variance_error / (2 * sd) if sd**2 > variance_error else math.sqrt(variance_error)
-            )
-    return covariances, sds
+            found["sd", term.name, first, None, None] = own / (2 * sd) if sd**2 > own else math.sqrt(own)
+            for j in range(i + 1, term.p):
+                found["covariance", term.name, first, term.effects[j], None] = float(error[i, j])
+    return found

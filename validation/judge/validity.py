@@ -1,7 +1,8 @@
 """Gate 2: samplers that have converged, and draws that were drawn."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -79,49 +80,36 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     texts = []
     worst: dict[str, dict[str, tuple[float, str | None]]] = {}
     for side, fit in (("reference", evidence.reference), ("candidate", evidence.candidate)):
-        if side not in evidence.summaries:
+        summary = evidence.summaries.get(side)
+        # quadrature, certified: no Monte Carlo, nothing to converge
+        if summary is None or ((summary["mcse_mean"] == 0).all() and summary["ess_bulk"].isna().all()):
             continue
-        summary = evidence.summaries[side]
-        exact = bool((summary["mcse_mean"] == 0).all() and summary["ess_bulk"].isna().all())
-        if exact:  # quadrature, certified: no Monte Carlo, nothing to converge
-            continue
-        worst[side] = {"divergences": (_divergences(fit), None)}
-        for quantity, column, largest in (
-            ("rhat", "rhat", True),
-            ("ess-bulk", "ess_bulk", False),
-            ("ess-tail", "ess_tail", False),
-        ):
+        found: dict[str, tuple[float, str | None]] = {"divergences": (_divergences(fit), None)}
+        for column, sign in (("rhat", 1.0), ("ess_bulk", -1.0), ("ess_tail", -1.0)):
             numbers = summary[column].to_numpy(dtype=float)
-            if np.isnan(numbers).any():  # a chain that does not move has no R-hat
-                worst[side][quantity] = (math.nan, str(summary.index[int(np.argmax(np.isnan(numbers)))]))
-            else:
-                place = int(np.argmax(numbers) if largest else np.argmin(numbers))
-                worst[side][quantity] = (float(numbers[place]), str(summary.index[place]))
-        found = worst[side]
+            place = int(np.argmax(sign * numbers))  # the first that is no number, of a chain that does not move
+            found[column] = (float(numbers[place]), str(summary.index[place]))
+        worst[side] = found
         texts.append(
-            f"{side}: largest R-hat {found['rhat'][0]:.4f}, smallest bulk ESS {found['ess-bulk'][0]:.0f}, tail ESS "
-            f"{found['ess-tail'][0]:.0f}, {found['divergences'][0]:.0f} divergences"
+            f"{side}: largest R-hat {found['rhat'][0]:.4f}, smallest bulk ESS {found['ess_bulk'][0]:.0f}, tail ESS "
+            f"{found['ess_tail'][0]:.0f}, {found['divergences'][0]:.0f} divergences"
         )
-    limits: dict[str, tuple[float, str, Callable[[float], bool]]] = {
-        "rhat": (tolerances.VALIDITY.rhat, "largest R-hat", lambda value: value < tolerances.VALIDITY.rhat),
-        "ess-bulk": (tolerances.VALIDITY.ess, "smallest bulk ESS", lambda value: value >= tolerances.VALIDITY.ess),
-        "ess-tail": (tolerances.VALIDITY.ess, "smallest tail ESS", lambda value: value >= tolerances.VALIDITY.ess),
-        "divergences": (
-            float(tolerances.VALIDITY.divergences),
-            "divergent transitions",
-            lambda value: value <= tolerances.VALIDITY.divergences,
-        ),
-    }
-    for quantity, (limit, unit, holds) in limits.items():
+    for quantity, limit, unit, holds in (
+        ("rhat", tolerances.VALIDITY.rhat, "largest R-hat", operator.lt),
+        ("ess_bulk", tolerances.VALIDITY.ess, "smallest bulk ESS", operator.ge),
+        ("ess_tail", tolerances.VALIDITY.ess, "smallest tail ESS", operator.ge),
+        ("divergences", tolerances.VALIDITY.divergences, "divergent transitions", operator.le),
+    ):
         values = {side: found[quantity] for side, found in worst.items()}
-        failed = [side for side, (value, _) in values.items() if not holds(value)]
+        failed = [side for side, (value, _) in values.items() if not holds(value, limit)]
         blamed = failed or list(values)
         left, right = (values.get(side, (math.nan, None))[0] for side in ("reference", "candidate"))
         verdict, level = Verdict.INCONCLUSIVE if failed else Verdict.AGREES, " and ".join(failed) or None
         reason = (f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason
         term = values[blamed[0]][1] if blamed else None
-        measured = Measure(unit=unit, limit=limit)
-        rows.append(row("gate-2", quantity, left, right, verdict, reason, measured, term=term, level=level))
+        measured = Measure(unit=unit, limit=float(limit))
+        name = quantity.replace("_", "-")
+        rows.append(row("gate-2", name, left, right, verdict, reason, measured, term=term, level=level))
     copied = {side: repeated_draws(draws) for side, draws in evidence.draws.items()}
     if copied:
         failed = [side for side, share in copied.items() if share > 0.0]

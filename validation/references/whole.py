@@ -3,6 +3,7 @@
 A reference that lacks a part would have nothing compared in its place; so it is refused when it is read.
 """
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -81,8 +82,14 @@ def _check_random(fit: RecordedLmerFit) -> None:
         _demand(shape == (len(frame), frame.shape[1], frame.shape[1]), f"mode_variances of {group} have shape {shape}")
     components = fit.components
     _demand(len(components) > 1, "no variance components")
-    _finite(components["vcov"], "components")
     single = components["var2"].isna()
+    of_terms = components[single & (components["grp"] != "Residual")].groupby("grp", sort=False)["var1"]
+    given = {str(name): list(names) for name, names in of_terms}
+    _demand(list(given.items()) == list(fit.effects.items()), "terms and components have other names or effects")
+    for name in fit.effects:  # R calls a factor's second term g.1
+        known = {name, re.sub(r"\.\d+$", "", name)} & set(map(str, fit.factors.columns))
+        _demand(bool(known), f"the term {name!r} has no grouping factor")
+    _finite(components["vcov"], "components")
     _demand(int(single.sum()) == sum(effects) + 1, "components do not fit the terms")
     _demand(bool((components["grp"] == "Residual").any()), "components lack the residual")
 

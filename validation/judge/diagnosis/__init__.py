@@ -6,7 +6,7 @@ and the strength of its evidence, or None. :func:`diagnose` runs them all and pu
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from validation.checks import Check
@@ -15,7 +15,7 @@ from validation.judge.rows import Row
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
-__all__ = ["close", "diagnose", "same_p", "unknown_cause"]
+__all__ = ["all_close", "close", "diagnose", "same_p", "unknown_cause"]
 
 EvidenceT = TypeVar("EvidenceT")
 
@@ -26,6 +26,11 @@ _TINY = Match.ZERO
 def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), _TINY)
+
+
+def all_close(values: Iterable[float], targets: Iterable[float], relative: float = Match.ESTIMATED) -> bool:
+    """Whether all numbers are :func:`close` to others."""
+    return all(close(value, target, relative) for value, target in zip(values, targets, strict=True))
 
 
 def same_p(p: float, q: float, limit: float = Match.FOLLOWS) -> bool:

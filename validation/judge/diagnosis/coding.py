@@ -5,7 +5,8 @@ values that its columns take say which contrasts they are, or that a predictor w
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,7 @@ from validation.verdict import Cause
 __all__ = ["basis", "coding"]
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(NamedTuple):
     """What one group of changed columns turned out to be."""
 
     name: str
@@ -83,10 +83,8 @@ def coding(evidence: Evidence) -> Cause | None:
     only_left = [name for name in left.coef_names if name not in right.coef_names]
     names = ""
     if only_left or only_right:
-        names = (
-            f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate "
-            f"{', '.join(only_right) or 'none'}"
-        )
+        names = f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate "
+        names += ", ".join(only_right) or "none"
     return Cause(
         3,
         first.name,
@@ -95,7 +93,6 @@ def coding(evidence: Evidence) -> Cause | None:
         "times an invertible matrix, and mapped by it the coefficients are "
         f"{distance:.2g} standard errors apart: the same model in another basis{names}",
         first.remedy,
-        {"distance_in_se": distance},
         strength=Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH,
     )
 
@@ -136,44 +133,27 @@ def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:
 
 def _kinds(left: Pieces, right: Pieces, A: np.ndarray) -> list[_Kind]:
     if np.allclose(A, np.eye(len(A)), atol=Match.MAPPED_ENTRY):
-        return [
-            _Kind(
-                "coding-names",
-                "The same columns under other names",
-                "Label coefficients as R does: the variable's name, and the level's after it.",
-            )
-        ]
+        remedy = "Label coefficients as R does: the variable's name, and the level's after it."
+        return [_Kind("coding-names", "The same columns under other names", remedy)]
     order = [right.coef_names.index(name) if name in right.coef_names else -1 for name in left.coef_names]
     if sorted(order) == list(range(len(A))) and np.allclose(A[:, order], np.eye(len(A)), atol=Match.MAPPED_ENTRY):
-        return [
-            _Kind(
-                "coding-order",
-                "The columns of X stand in another order",
-                "Keep R's order of coefficients: the intercept, then the formula's terms, main effects first.",
-            )
-        ]
-    kinds = []
-    for rows, columns in _components(left, right, A):
-        kinds.append(_kind(left, right, rows, columns))
+        remedy = "Keep R's order of coefficients: the intercept, then the formula's terms, main effects first."
+        return [_Kind("coding-order", "The columns of X stand in another order", remedy)]
+    kinds = [_kind(left, right, rows, columns) for rows, columns in _components(left, right, A)]
     return kinds or [_Kind("coding", "The fixed effects stand in another basis", _SAME_LEVELS)]
 
 
 def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[int], list[int]]]:
     """Changed columns of both sides, those that A joins together; the intercept and interactions joined to none."""
-    constant = [bool(np.ptp(left.X[:, i]) == 0) for i in range(len(A))]
-    interaction = [":" in name for name in right.coef_names]
-    changed = [
-        j
-        for j in range(len(A))
-        if not interaction[j]
-        and np.ptp(right.X[:, j]) != 0
-        and not (
-            right.coef_names[j] in left.coef_names
-            and np.allclose(
-                left.X[:, left.coef_names.index(right.coef_names[j])], right.X[:, j], rtol=Match.ENTRY, atol=0
-            )
-        )
-    ]
+    constant = np.ptp(left.X, axis=0) == 0
+
+    def kept(j: int) -> bool:
+        name = right.coef_names[j]
+        same = left.X[:, left.coef_names.index(name)] if name in left.coef_names else np.full(len(left.X), np.nan)
+        return bool(np.allclose(same, right.X[:, j], rtol=Match.ENTRY, atol=0))
+
+    of_predictors = [j for j, name in enumerate(right.coef_names) if ":" not in name and np.ptp(right.X[:, j]) != 0]
+    changed = [j for j in of_predictors if not kept(j)]
     found: list[tuple[set[int], set[int]]] = []
     for j in changed:
         rows = {i for i in range(len(A)) if A[i, j] != 0 and not constant[i]}

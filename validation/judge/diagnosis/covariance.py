@@ -10,6 +10,7 @@ from validation.covariances import STRUCTURES, Structure
 from validation.judge.diagnosis.model import another_model, implied_by, optimum_of, small_enough
 from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
+from validation.judge.structure import structure_words
 from validation.tolerances import Strength
 from validation.verdict import Cause
 
@@ -22,13 +23,7 @@ def covariance_structure(evidence: Evidence) -> Cause | None:
     """Row 7: the sides say that they have other covariance structures, or another gives the candidate's numbers."""
     pieces = evidence.reference_pieces
     if evidence.other_structures:
-        shown = [
-            ", ".join(
-                f"{name}: {structure}" for name, structure in zip(_names(evidence, side), structures, strict=True)
-            )
-            for side in ("reference", "candidate")
-            if (structures := evidence.structures(side)) is not None
-        ]
+        shown = [", ".join(structure_words(evidence.fit(side))) for side in ("reference", "candidate")]
         return _cause(f"the reference has {shown[0]}; the candidate {shown[1]}", Strength.ANOTHER_MODEL)
     known = evidence.known_theta
     if pieces is None or not evidence.referee_holds or not small_enough(pieces):
@@ -36,7 +31,7 @@ def covariance_structure(evidence: Evidence) -> Cause | None:
     said = evidence.structures("candidate") is not None and pieces.structured
     if another_model(evidence) or said or _effects_lost(evidence):
         return None  # of one that says it has the reference's structures no other is looked for
-    implied = known is not None and implied_by(evidence, known)
+    implied = implied_by(evidence)
     for place, term, structure in _others(pieces):
         if implied and known is not None and not _has(term, structure, pieces.by_term(known)[place]):
             continue  # all its numbers follow from its θ, which has another structure than this
@@ -59,11 +54,6 @@ def _effects_lost(evidence: Evidence) -> bool:
     """Whether the candidate gives variances, and not of every effect: its terms are others."""
     given = evidence.rows("variance")["has_candidate"]
     return bool(given.any() and not given.all())
-
-
-def _names(evidence: Evidence, side: str) -> list[str]:
-    fit = evidence.fit(side)
-    return [str(name) for name in fit.getME("cnms")]
 
 
 def _others(pieces: Pieces) -> Iterator[tuple[int, Term, Structure]]:

@@ -5,12 +5,11 @@ import math
 import numpy as np
 
 from validation.algebra import Solution
-from validation.judge.diagnosis import close
+from validation.judge.diagnosis import all_close, close
 from validation.judge.diagnosis.model import another_model, least_objective, small_enough
 from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
-from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
@@ -22,13 +21,11 @@ def other_criterion(evidence: Evidence) -> Cause | None:
     flag = evidence.value("candidate", "criterion")
     says_other = math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    figures: dict[str, float] = {}
     solution = other_optimum(evidence)
     # Standard errors alone may be of the other criterion where the fit is not.
     if solution is not None and (proof := proof_by(evidence, solution)) is not None and proof.quantities != {"se"}:
         strength = Strength.RECOMPUTED
         given, own = evidence.value("candidate", "logLik"), -solution.objective / 2
-        figures = {**proof.figures, "other_logLik": own}
         evidence_text = (
             f"{proof.words(f'the {other} fit')} (log-likelihood {own:.6f}, "
             + (f"candidate {given:.6f}, " if math.isfinite(given) else "")
@@ -46,54 +43,41 @@ def other_criterion(evidence: Evidence) -> Cause | None:
         evidence_text,
         f"Ask the candidate for {wanted} (in R: REML = {'TRUE' if evidence.reml else 'FALSE'}). If you did, it ignores "
         "the argument: variance components of REML and ML differ by about one part in the number of groups.",
-        figures,
         strength=strength,
     )
 
 
 def other_optimum(evidence: Evidence) -> Solution | None:
-    """The reference's model at the optimum of the other criterion, by the judge's algebra; None where it is too large.
-
-    Parameters
-    ----------
-    evidence : Evidence
-
-    Returns
-    -------
-    Solution or None
-    """
-    pieces = evidence.reference_pieces
-    theta = evidence.theta("reference")
-    if pieces is None or theta is None or another_model(evidence):
-        return None
-    if not small_enough(pieces):
+    """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large."""
+    pieces, theta = evidence.reference_pieces, evidence.reference_theta
+    if pieces is None or theta is None or another_model(evidence) or not small_enough(pieces):
         return None
 
     def at(point: np.ndarray) -> Solution | None:
         return evidence.solve(point, not evidence.reml)
 
-    start = theta.to_numpy()
-    if (first := at(start)) is None:
+    starts = [theta] if evidence.known_theta is None else [theta, evidence.known_theta]
+    # if the candidate was fitted by the other criterion, its θ̂ is that one's optimum
+    found = [(solution.objective, start) for start in starts if (solution := at(start)) is not None]
+    if at(theta) is None:
         return None
-    candidate = evidence.known_theta
-    beside = None if candidate is None else at(candidate)
-    if candidate is not None and beside is not None and beside.objective < first.objective:
-        start = candidate  # if it was fitted by the other criterion, it is its optimum
+    start = min(found, key=lambda pair: pair[0])[1]
     return least_objective(at, start, pieces)
 
 
 def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
-    rows = records(evidence.compared("se"))
-    off = [r for r in rows if not close(r["candidate"], r["reference"], Match.ESTIMATED)]
-    sigma = evidence.pair("sigma")
-    if not off or not close(sigma[1], sigma[0], Match.RULE):
+    ours, theirs, sigma = (
+        evidence.by_term("reference", "se"),
+        evidence.by_term("candidate", "se"),
+        evidence.pair("sigma"),
+    )
+    off = [term for term, value in theirs.items() if not close(value, ours[term], Match.ESTIMATED)]
+    if not off or not close(sigma[1], sigma[0], Match.RULE) or (solution := other_optimum(evidence)) is None:
         return None
-    solution = other_optimum(evidence)
-    if solution is None:
-        return None
-    expected = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
-    if not all(close(r["candidate"], expected.get(r["term"], math.nan), Match.ESTIMATED) for r in rows):
+    implied = implied_numbers(solution)
+    expected = {term: implied.get(("se", None, term, None, None), math.nan) for term in theirs}
+    if not all_close(theirs.values(), expected.values(), Match.ESTIMATED):
         return None
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     first = off[0]
@@ -101,10 +85,8 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
         1,
         "standard-errors-other-criterion",
         f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
-        f"all {len(rows)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
-        f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
-        f"{expected[first['term']]:.8g}",
+        f"all {len(theirs)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
+        f"{first}: {theirs[first]:.8g}, where {wanted} gives {ours[first]:.8g} and {other} {expected[first]:.8g}",
         f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
-        {"reference": float(first["reference"]), "candidate": float(first["candidate"])},
         strength=Strength.ANOTHER_INPUT,
     )

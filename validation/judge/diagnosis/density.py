@@ -9,16 +9,18 @@ projection); both are exact up to rounding if the fault is of this kind, and not
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
+from validation.quantities import MAIN_EXCLUDED
 from validation.tolerances import Match, Multiple
 
-__all__ = ["Block", "Explanation", "blocks_of", "explain"]
+__all__ = ["Block", "Explanation", "Layout", "explain", "layout_of"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,26 @@ class Block:
     words: str
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """rstanarm's unconstrained vector.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+    effects, random : list of int
+        Effects, and standardised random effects (padded level included), of each term.
+    """
+
+    blocks: tuple[Block, ...]
+    effects: list[int]
+    random: list[int]
+
+    def of(self, name: str) -> np.ndarray:
+        """Positions of a part; none where the model has no such part."""
+        return np.concatenate([np.arange(b.start, b.stop) for b in self.blocks if b.name == name] or [np.empty(0, int)])
 
 
 @dataclass(frozen=True)
@@ -52,47 +74,29 @@ class Explanation:
     residual: float
 
 
-@dataclass
-class _Layout:
-    """Positions of the parts in the unconstrained vector."""
-
-    blocks: dict[str, np.ndarray]
-    sizes: list[int] = field(default_factory=list)  # effects of each term
-
-    def of(self, name: str) -> np.ndarray:
-        return self.blocks.get(name, np.empty(0, dtype=int))
-
-
 def explain(
-    blocks: Sequence[Block],
-    effects: Sequence[int],
-    random: Sequence[int],
+    layout: Layout,
     points: np.ndarray,
     reference: np.ndarray,
     candidate: np.ndarray,
-    density: Callable[[np.ndarray], np.ndarray] | None,
+    density: Callable[[np.ndarray], np.ndarray],
 ) -> Explanation | None:
     """Take the difference of two log densities apart.
 
     Parameters
     ----------
-    blocks : sequence of Block
-    effects : sequence of int
-        Effects of each random-effects term.
-    random : sequence of int
-        Standardised random effects (padded level included) of each term.
+    layout : Layout
     points : ndarray, shape (points, num_upars)
     reference, candidate : ndarray, shape (points,)
         Log densities there.
-    density : callable, optional
-        The candidate's log density at other points; without it no map is looked for.
+    density : callable
+        The candidate's log density at other points.
 
     Returns
     -------
     Explanation or None
         None where nothing of this kind explains the difference to within gate 1's tolerance.
     """
-    layout = _Layout({b.name: np.arange(b.start, b.stop) for b in blocks}, list(effects))
     finite = np.isfinite(reference) & np.isfinite(candidate)
     points, reference, candidate = points[finite], reference[finite], candidate[finite]
     if len(points) < 20:
@@ -100,19 +104,17 @@ def explain(
     # Gate 1's tolerance, and the rounding of a density that is itself large.
     unit = tolerances.DENSITY.limit * np.maximum(1.0, np.abs(reference - reference[0]))
     unit = np.maximum(unit, 1e-13 * np.abs(reference))
-    parts = _parts(layout, points, random)
+    parts = _parts(layout, points)
     found = _linear(parts, candidate - reference, unit)
     if found is not None:
         return Explanation(found[0], {}, found[1])
-    if density is None:
-        return None
     return _mapped(layout, parts, points, reference, unit, density)
 
 
 # ---------------------------------------------------------------------------------------------------- the sum
 
 
-def _parts(layout: _Layout, u: np.ndarray, random: Sequence[int]) -> dict[str, dict[str, np.ndarray]]:
+def _parts(layout: Layout, u: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """Terms that differences of log priors are made of, part by part; the likeliest parts last."""
     parts: dict[str, dict[str, np.ndarray]] = {}
 
@@ -137,13 +139,13 @@ def _parts(layout: _Layout, u: np.ndarray, random: Sequence[int]) -> dict[str, d
     if z_T.size:
         put("directions", "Σ z_T²", np.sum(z_T**2, axis=1))
     start = int(layout.of("random-effects")[0]) if layout.of("random-effects").size else 0
-    for i, length in enumerate(random):
+    for i, length in enumerate(layout.random):
         squares = np.sum(u[:, start : start + length] ** 2, axis=1)
         start += length
         put("random-effects", f"Σ z_b² (term {i + 1})", squares)
         put("random-effects-sigma", f"a Σ z_b² (term {i + 1})", squares * a[:, 0])
     at = 0
-    for i, p in enumerate([p for p in layout.sizes if p > 1]):
+    for i, p in enumerate([p for p in layout.effects if p > 1]):
         total = zeta[:, at : at + p].sum(axis=1)
         put("simplex", f"log Σζ (term {i + 1})", np.log(total))
         at += p
@@ -188,6 +190,14 @@ def _project(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nda
     return coefficients / size, target - design @ (coefficients / size)
 
 
+def _estimable(parts: dict[str, dict[str, np.ndarray]], size: int) -> dict[str, dict[str, np.ndarray]] | None:
+    """The parts whose terms so many points tell apart: all, or all but centring; None where these are too many."""
+    for chosen in (parts, {name: values for name, values in parts.items() if name != "centring"}):
+        if sum(len(values) for values in chosen.values()) + 1 <= size - 8:
+            return chosen
+    return None
+
+
 def _linear(
     parts: dict[str, dict[str, np.ndarray]], gap: np.ndarray, unit: np.ndarray
 ) -> tuple[dict[str, dict[str, float]], float] | None:
@@ -201,16 +211,14 @@ def _linear(
             found.setdefault(part, {})[name] = float(value)
         return found, float(np.max(np.abs(residual)))
 
-    terms = sum(len(values) for values in parts.values())
-    if terms + 1 > gap.size - 8:
-        parts = {name: values for name, values in parts.items() if name != "centring"}
-        if sum(len(values) for values in parts.values()) + 1 > gap.size - 8:
-            return None
-    best = fit(parts)
+    known = _estimable(parts, gap.size)
+    if known is None:
+        return None
+    best = fit(known)
     if best[1] > 1.0:
         return None
-    chosen = dict(parts)
-    for part in parts:  # the unlikeliest first: what is not needed is left out
+    chosen = dict(known)
+    for part in known:  # the unlikeliest first: what is not needed is left out
         fewer = {name: values for name, values in chosen.items() if name != part}
         found = fit(fewer)
         if found[1] <= 1.0:
@@ -222,7 +230,7 @@ def _linear(
 
 
 def _mapped(
-    layout: _Layout,
+    layout: Layout,
     parts: dict[str, dict[str, np.ndarray]],
     points: np.ndarray,
     reference: np.ndarray,
@@ -235,16 +243,6 @@ def _mapped(
     if K > 12 or not sigma.size or not t:
         return None
     names = [f"coefficient {k + 1}" for k in range(K)] + ["sigma"] + [f"scale {i + 1}" for i in range(t)]
-
-    def apply(phi: np.ndarray, kappa: float, centre: np.ndarray | None) -> np.ndarray:
-        moved = points.copy()
-        if centre is not None:
-            moved[:, gamma] = points[:, gamma] + (points[:, z] @ centre)[:, None]
-        moved[:, z] = points[:, z] * np.exp(phi[:K])
-        moved[:, sigma] = points[:, sigma] + phi[K]
-        moved[:, scale] = points[:, scale] + phi[K + 1 : K + 1 + t] + kappa * points[:, sigma]
-        return moved
-
     design, _ = _design(parts, unit)
     if design.shape[1] > len(points) - 8:
         parts = {name: values for name, values in parts.items() if name != "centring"}
@@ -252,34 +250,34 @@ def _mapped(
     # Residuals are compressed so that a far point does not decide where the search goes.
     typical = np.argsort(reference)[::-1][: max(12, len(points) // 3)]
 
-    def gap(phi: np.ndarray, kappa: float, centre: np.ndarray | None) -> np.ndarray:
+    def gap(phi: np.ndarray, kappa: float) -> np.ndarray:
+        moved, centre = points.copy(), phi[K + 1 + t :]
+        if centre.size:
+            moved[:, gamma] += (points[:, z] @ centre)[:, None]
+        moved[:, sigma] += phi[K]
+        moved[:, scale] += phi[K + 1 : K + 1 + t] + kappa * points[:, sigma]
         with np.errstate(all="ignore"):
-            values = density(apply(phi, kappa, centre)) - reference
+            moved[:, z] *= np.exp(phi[:K])
+            values = density(moved) - reference
         return np.where(np.isfinite(values), values, 1e12)
 
     for kappa, centred in ((0.0, False), (1.0, False), (0.0, True), (-1.0, False)):
         if centred and not (gamma.size and K):
             continue
-        size = K + 1 + t + (K if centred else 0)
-
-        def split(phi: np.ndarray, centred: bool = centred) -> tuple[np.ndarray, np.ndarray | None]:
-            return phi[: K + 1 + t], phi[K + 1 + t :] if centred else None
 
         def miss(phi: np.ndarray, kappa: float = kappa) -> float:
-            found = gap(*_insert(split(phi), kappa))[typical]
+            found = gap(phi, kappa)[typical]
             return float(np.log1p(np.mean((found - np.median(found)) ** 2)))
 
         def residual(phi: np.ndarray, kappa: float = kappa) -> np.ndarray:
-            return np.asarray(_project(design, gap(*_insert(split(phi), kappa)) / unit)[1])
+            return np.asarray(_project(design, gap(phi, kappa) / unit)[1])
 
-        start = np.zeros(size)
+        start = np.zeros(K + 1 + t + (K if centred else 0))
+        size = start.size
         if kappa:
             # τ in another unit of σ is also off by σ's own unit, which may be far from 1: begin with the best of a few.
-            shifts = [
-                np.where(np.arange(size) > K, shift, 0.0)
-                for shift in (0.0, *np.arange(-Multiple.SHIFTS, Multiple.SHIFTS + 0.5, 0.5))
-            ]
-            start = min(shifts, key=miss)
+            shifts = (0.0, *np.arange(-Multiple.SHIFTS, Multiple.SHIFTS + 0.5, 0.5))
+            start = min((np.where(np.arange(size) > K, shift, 0.0) for shift in shifts), key=miss)
         simplex = minimize(
             miss, start, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
         )
@@ -291,29 +289,20 @@ def _mapped(
             continue
         if np.max(np.abs(found.fun)) > Multiple.GATE:
             continue
-        phi, centre = split(found.x)
-        linear = _linear(parts, gap(phi, kappa, centre), Multiple.GATE * unit)
+        linear = _linear(parts, gap(found.x, kappa), Multiple.GATE * unit)
         if linear is None:
             continue
-        maps: dict[str, float] = {}
-        for name, value in zip(names, phi, strict=True):
-            if abs(value) > Match.SUMMED:
-                maps[name] = math.exp(-value)
+        needed = np.abs(found.x) > Match.SUMMED
+        maps = {name: math.exp(-value) for name, value, is_ in zip(names, found.x, needed, strict=False) if is_}
         if kappa:
             maps["tau-sigma"] = kappa
-        if centre is not None:
-            maps |= {f"centre {k + 1}": float(v) for k, v in enumerate(centre) if abs(v) > Match.SUMMED}
+        centres = enumerate(found.x[K + 1 + t :])
+        maps |= {f"centre {k + 1}": float(value) for k, value in centres if needed[K + 1 + t + k]}
         return Explanation(linear[0], maps, linear[1])
     return None
 
 
-def _insert(pair: tuple[np.ndarray, np.ndarray | None], kappa: float) -> tuple[np.ndarray, float, np.ndarray | None]:
-    return pair[0], kappa, pair[1]
-
-
-def blocks_of(
-    names: list[str], size: int, excluded: Sequence[str], scales: bool = False
-) -> tuple[list[Block], list[int], list[int]] | None:
+def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | None:
     """The parts of rstanarm's unconstrained vector, from its column names.
 
     Parameters
@@ -322,25 +311,17 @@ def blocks_of(
         Columns of the draws.
     size : int
         Length of the vector.
-    excluded : sequence of str
-        Columns that are no parameters.
     scales : bool
         Whether the coefficients' prior has scales (or factors) of its own: they are what the names do not account for.
 
     Returns
     -------
-    blocks : list of Block
-    effects, random : list of int
-        Effects, and standardised random effects, of each term; None where the names do not account for all ``size``
-        coordinates.
+    Layout or None
+        None where the names do not account for all ``size`` coordinates.
     """
-    others = ("sigma", *excluded)
+    others = ("sigma", *MAIN_EXCLUDED)
     fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in others]
-    counts: dict[str, int] = {}
-    for name in names:
-        if name.startswith("Sigma["):
-            group = _group_of(name)
-            counts[group] = counts.get(group, 0) + 1
+    counts = Counter(_group_of(name) for name in names if name.startswith("Sigma["))
     effects = [round((math.sqrt(8 * count + 1) - 1) / 2) for count in counts.values()]
     labels = [name for name in names if name.startswith("b[")]
     random = len(labels)
@@ -369,17 +350,11 @@ def blocks_of(
         start += length
     if start != size:
         return None
-    if len(effects) == 1:
-        return blocks, effects, [random]
     # Terms follow each other; a padded _NEW_ level ends each.
-    ends = [i for i, label in enumerate(labels) if "_NEW_" in label]
-    per_term: list[int] = []
-    begin = 0
-    for p in effects:
-        last = ends[p - 1] if len(ends) >= p else len(labels) - 1
-        per_term.append(last + 1 - begin)
-        begin, ends = last + 1, ends[p:]
-    return blocks, effects, per_term if sum(per_term) == random else [random]
+    ends = [i + 1 for i, label in enumerate(labels) if "_NEW_" in label]
+    ends = [ends[i - 1] if i <= len(ends) else random for i in np.cumsum(effects)]
+    per_term = np.diff([0, *ends]).tolist()
+    return Layout(tuple(blocks), effects, per_term if len(effects) > 1 and sum(per_term) == random else [random])
 
 
 def _group_of(name: str) -> str:

@@ -53,6 +53,9 @@ _DRAW_MAPS: tuple[tuple[str, str, Callable[[np.ndarray, np.ndarray], np.ndarray]
 )
 
 
+_QUANTILES = ("q2.5", "q50", "q97.5")
+
+
 def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 2: SDs where variances are expected, or the other way round, or relative to σ."""
     both = _quantiles(evidence)
@@ -75,7 +78,6 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
                     "are; so are the 2.5% and 97.5% quantiles within Monte Carlo error",
                     "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
                     "the root of a posterior mean is not the mean of the roots.",
-                    {"reference": float(centre), "candidate": float(row["q50_c"])},
                     strength=Strength.ANOTHER_MODEL,
                 )
     return None
@@ -85,28 +87,22 @@ def _mapped_quantiles(
     evidence: PosteriorEvidence, label: str, row: pd.Series
 ) -> list[tuple[str, str, dict[str, tuple[float, float]]]]:
     """Quantiles, with their Monte Carlo errors, that each fault would give."""
+    names, draws = evidence.names.get("reference", []), evidence.draws.get("reference")
+    together = None
+    if draws is not None and {label, "sigma"} <= set(names):
+        together = draws[names.index(label)], draws[names.index("sigma")]
+        if not (together[0] > 0).all():
+            return []
     found = []
-    names = evidence.names.get("reference", [])
-    if "reference" in evidence.draws and label in names and "sigma" in names:
-        draws = evidence.draws["reference"]
-        x, sigma = draws[names.index(label)], draws[names.index("sigma")]
-        if (x > 0).all():
-            for kind, words, change in _DRAW_MAPS:
-                if label == "sigma" and kind not in ("squared", "square-root"):
-                    continue
-                mapped = posterior_summary([label], change(x, sigma)[None]).iloc[0]
-                found.append((kind, words, {q: (mapped[q], mapped[f"mcse_{q}"]) for q in ("q2.5", "q50", "q97.5")}))
-        return found
-    slopes: dict[str, Callable[[float], float]] = {
-        "square-root": lambda x: 0.5 / math.sqrt(x),
-        "squared": lambda x: 2 * x,
-    }
-    for kind, words, change in _DRAW_MAPS[:2]:  # quantiles follow a monotone map exactly, summaries are enough
-        expected = {}
-        for q in ("q2.5", "q50", "q97.5"):
-            value = max(float(row[f"{q}_r"]), Match.ZERO)
-            expected[q] = (float(change(np.array(value), np.array(1.0))), slopes[kind](value) * row[f"mcse_{q}_r"])
-        found.append((kind, words, expected))
+    for kind, words, change in _DRAW_MAPS if together is not None and label != "sigma" else _DRAW_MAPS[:2]:
+        if together is not None:
+            mapped = posterior_summary([label], change(*together)[None]).iloc[0].to_dict()
+        else:  # quantiles follow a monotone map exactly, summaries are enough
+            values = {q: max(float(row[f"{q}_r"]), Match.ZERO) for q in _QUANTILES}
+            mapped = {q: float(change(np.array(value), np.array(1.0))) for q, value in values.items()}
+            moved = {q: float(change(np.array(v + row[f"mcse_{q}_r"]), np.array(1.0))) for q, v in values.items()}
+            mapped |= {f"mcse_{q}": abs(moved[q] - mapped[q]) for q in _QUANTILES}
+        found.append((kind, words, {q: (mapped[q], mapped[f"mcse_{q}"]) for q in _QUANTILES}))
     return found
 
 
@@ -162,7 +158,6 @@ def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
         "rstanarm's VarCorr has the posterior mean of the covariance matrix: its SDs are roots of mean variances, "
         "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
         "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
-        {"reported": float(len(explained))},
         strength=Strength.OWN_RULE,
     )
 
@@ -202,7 +197,6 @@ def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
         "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
         "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
         "differences from another group.",
-        {"expected": -step, "candidate": right[ours]},
         strength=Strength.ANOTHER_INPUT if near else Strength.PARTIAL,
     )
 
@@ -213,10 +207,10 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
         return None
     pairs = {side: _covariance_names(summary.index) for side, summary in evidence.summaries.items()}
     for group, (single, double) in pairs["reference"].items():
-        theirs_single, theirs_double = pairs["candidate"].get(group, (0, 0))
-        if double and not theirs_double and theirs_single >= 2:
+        theirs = pairs["candidate"].get(group, (0, 0))
+        if double and not theirs[1] and theirs[0] >= 2:
             lacking, other = "candidate", "reference"
-        elif not double and theirs_double and single >= 2:
+        elif not double and theirs[1] and single >= 2:
             lacking, other = "reference", "candidate"
         else:
             continue
@@ -232,7 +226,6 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
             f"correlation; (1 + x || {group}) says that there is none. Without it slopes and intercepts are shrunken "
             "otherwise, and predictions and standard errors differ. Ask the program for correlated random effects; "
             "where it has none, compare with ||.",
-            {f"{side}_components": float(count[side]) for side in count},
             strength=Strength.ANOTHER_MODEL,
         )
     return None
@@ -268,7 +261,6 @@ def rows_used(evidence: PosteriorEvidence) -> Cause | None:
         f"rows used: reference {counts[0]:.0f}, candidate {counts[1]:.0f}"
         + (f"; the candidate has {', '.join(sorted(odd)[:3])}" if odd else ""),
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit).",
-        {"reference_rows": counts[0], "candidate_rows": counts[1]},
         strength=Strength.LISTED,
     )
 
@@ -301,7 +293,6 @@ def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
         "Carlo error",
         "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
         "adjacent and levels have the factor's order.",
-        {"misplaced": float(off.sum())},
         strength=Strength.ANOTHER_INPUT,
     )
 
@@ -329,7 +320,6 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
         "other main parameter "
         "agrees",
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
-        {"shift": shift},
         strength=Strength.PARTIAL,
     )
 
@@ -353,7 +343,6 @@ def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
         + (f"; equal throughout are the chains {', '.join(f'{a} and {b}' for a, b in same[:6])}" if same else ""),
         "Chains need seeds of their own, and each is to be read once: copies make R-hat, ESS and Monte Carlo errors "
         "look better than they are.",
-        {"share": share},
         strength=Strength.ANOTHER_MODEL,
     )
 
@@ -376,7 +365,6 @@ def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
         f"{first} and {second} it is {left:.2f} in the reference and {right:.2f} in the candidate",
         "Keep the draws of all parameters in one order, iteration by iteration and chain by chain: parameters sorted, "
         "shuffled or thinned each by itself keep their own distributions, and give wrong predictions and differences.",
-        {"differing": float(len(wrong)), "lost": float(len(lost))},
         strength=Strength.EQUAL_OPTIMA,
     )
 
@@ -395,26 +383,20 @@ def single_precision(evidence: PosteriorEvidence) -> Cause | None:
     in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
     if (own < Share.NEARLY_ALL or other > Share.HALF) and not in_density:
         return None
+    what, strength = "stores its draws", Strength.LOOSE_MATCH
+    text = f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})"
     if in_density:
-        return Cause(
-            12,
-            "single-precision",
-            "The candidate computes its log density in single precision",
-            "all its log densities are exactly representable in 32 bits; "
-            + (f"so are {own:.0%} of its draws" if own > Share.NEARLY_ALL else "its draws are not"),
-            "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
-            "point otherwise.",
-            {"share_float32": own},
-            strength=Strength.ANOTHER_MODEL,
-        )
+        also = f"so are {own:.0%} of its draws" if own > Share.NEARLY_ALL else "its draws are not"
+        what, strength = "computes its log density", Strength.ANOTHER_MODEL
+        text = f"all its log densities are exactly representable in 32 bits; {also}"
     return Cause(
         12,
         "single-precision",
-        "The candidate's draws are stored in single precision",
-        f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})",
-        "Use 64-bit floats: log densities of several thousand keep three digits after the point otherwise.",
-        {"share_float32": own},
-        strength=Strength.LOOSE_MATCH,
+        f"The candidate {what} in single precision",
+        text,
+        "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
+        "point otherwise.",
+        strength=strength,
     )
 
 
@@ -434,6 +416,5 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
         "missing: " + ", ".join(lost[:6]) + (f" and {len(lost) - 6} more" if len(lost) > 6 else ""),
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
-        {"missing": float(len(lost))},
         strength=Strength.EQUAL_OPTIMA,
     )

@@ -43,22 +43,19 @@ def predictions(evidence: Evidence) -> Cause | None:
             f"asked for the fixed effects alone (re.form = ~0) the candidate gives the conditional predictions, up "
             f"to {gap(marginal):.4g} from the marginal ones",
             "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
-            {"difference": gap(marginal)},
             strength=Strength.ANOTHER_MODEL,
         )
     marginal_agrees = not marginal.empty and gap(marginal) <= Match.FOLLOWS * sigma
     if gap(new) > Match.FOLLOWS * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
         words = "not Xβ"
+        shift = new["candidate"].to_numpy() - new["reference"].to_numpy()
         if gap(new, conditional) < Match.FOLLOWS * sigma:
             words = "those of the rows' old levels"
-        else:
+        elif np.ptp(shift) < Match.RULE * sigma:
             modes = evidence.rows("ranef")
-            shift = new["candidate"].to_numpy() - new["reference"].to_numpy()
-            if np.ptp(shift) < Match.RULE * sigma:
-                words = f"all off by {shift.mean():.5g}"
-                same = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
-                if len(same):
-                    words += f", the random effect of level {same['level'].iloc[0]}"
+            same = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
+            words = f"all off by {shift.mean():.5g}"
+            words += f", the random effect of level {same['level'].iloc[0]}" if len(same) else ""
         known = gap(new, population) if set(new["level"]) <= population.keys() else math.inf
         return Cause(
             11,
@@ -68,7 +65,6 @@ def predictions(evidence: Evidence) -> Cause | None:
             f"reference's by up to {gap(new):.4g}",
             "A level that was not in the data has the random effect 0, its expectation: with allow.new.levels = TRUE "
             "lme4 predicts from the fixed effects (and from the levels that are known).",
-            {"difference": gap(new)},
             strength=Strength.ANOTHER_INPUT if known > 0 else Strength.CERTAIN,
         )
     return None
@@ -76,15 +72,15 @@ def predictions(evidence: Evidence) -> Cause | None:
 
 def unshrunken(evidence: Evidence) -> Cause | None:
     """Row 11: BLUPs without shrinkage, coefficients in their place, or marginal in place of conditional predictions."""
-    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
-    if pieces is None or theta is None:
+    pieces, solution = evidence.reference_pieces, evidence.at_reference
+    if pieces is None or evidence.reference_theta is None:
         return None
     rows = evidence.compared("ranef")
     sigma = evidence.value("reference", "sigma")
     if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < Match.FOLLOWS * sigma).all():
-        reference = {(r["group"], r["term"], r["level"]): r["reference"] for r in records(rows)}
-        candidate = {(r["group"], r["term"], r["level"]): r["candidate"] for r in records(rows)}
-        for unpooled in _unpooled(evidence, pieces, reference):
+        labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
+        reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
+        for unpooled in _unpooled(evidence, pieces):
             keys = [key for key in candidate if key in unpooled]
             matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < Match.FOLLOWS * sigma]
             telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
@@ -100,31 +96,26 @@ def unshrunken(evidence: Evidence) -> Cause | None:
                 f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
                 "Conditional modes are the level's own estimate times the shrinkage factor, "
                 "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
-                {"candidate": candidate[key], "reference": reference[key], "unpooled": unpooled[key]},
                 strength=Strength.RECOMPUTED,
             )
         fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
-        keys = list(candidate)
-        shifted = [
-            key for key in keys if abs(candidate[key] - reference[key] - fixed.get(key[1], 0.0)) < Match.FOLLOWS * sigma
-        ]
-        if len(shifted) >= Share.MOST * len(keys) and any(
-            abs(fixed.get(key[1], 0.0)) > Match.ROUGH * sigma for key in keys
-        ):
+        added = {key: fixed.get(key[1], 0.0) for key in candidate}
+        shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < Match.FOLLOWS * sigma]
+        tells = any(abs(value) > Match.ROUGH * sigma for value in added.values())
+        if len(shifted) >= Share.MOST * len(added) and tells:
             return Cause(
                 11,
                 "coef-for-ranef",
                 "ranef() holds coefficients: fixed effect plus random effect",
-                f"{len(shifted)} of {len(keys)} values are the reference's conditional mode plus its fixed effect",
+                f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
                 "ranef() are deviations from the fixed effects; coef() is their sum.",
                 strength=Strength.RECOMPUTED,
             )
-    solution = evidence.solve(theta.to_numpy())
     fits = evidence.compared("fitted")
     if solution is not None and len(fits) == solution.marginal.size:
         marginal = np.abs(fits["candidate"].to_numpy() - solution.marginal).max()
         conditional = np.abs(fits["candidate"].to_numpy() - fits["reference"].to_numpy()).max()
-        own = None if evidence.known_theta is None else evidence.solve(evidence.known_theta)
+        own = evidence.at_candidate
         # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
         follows = own is not None and np.abs(fits["candidate"].to_numpy() - own.fitted).max() < Match.FOLLOWS * sigma
         if marginal < Match.FOLLOWS * sigma < conditional and not follows:
@@ -134,40 +125,28 @@ def unshrunken(evidence: Evidence) -> Cause | None:
                 "Fitted values leave the random effects out",
                 f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
                 "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
-                {"marginal_difference": float(marginal), "conditional_difference": float(conditional)},
                 strength=Strength.SAME_NUMBERS,
             )
     return None
 
 
-def _unpooled(
-    evidence: Evidence, pieces: Pieces, modes: dict[tuple[str, str, str], float]
-) -> Iterator[dict[tuple[str, str, str], float]]:
+def _unpooled(evidence: Evidence, pieces: Pieces) -> Iterator[dict[tuple[str, str, str], float]]:
     """Least-squares estimates of each level's effects from its own rows, term by term.
 
     Given the fixed effects; with several terms, both with the other terms' conditional modes taken off first
     and without.
     """
-    beta = np.asarray(evidence.reference.fixef(), dtype=float)
-    if beta.size != pieces.X.shape[1]:
+    solution = evidence.at_reference
+    if solution is None:
         return
-    marginal = pieces.y - pieces.X @ beta - (0.0 if pieces.offset is None else pieces.offset)
+    marginal = pieces.y - solution.marginal
     Z = pieces.Z.tocsc()
     root = np.ones(marginal.size) if pieces.weights is None else np.sqrt(pieces.weights)
-    b = np.array(
-        [
-            modes.get((term.group, effect, level), math.nan)
-            for term in pieces.terms
-            for level in term.levels
-            for effect in term.effects
-        ]
-    )
     start = 0
     for term in pieces.terms:
         columns = slice(start, start + term.J * term.p)
         start += term.J * term.p
-        others = b.copy()
-        others[columns] = 0.0
+        others = np.where(np.isin(np.arange(solution.b.size), np.r_[columns]), 0.0, solution.b)
         residuals = [marginal] if len(pieces.terms) == 1 else [marginal - Z @ others, marginal]
         for residual in residuals:
             yield _by_level(term, sp.csc_array(sp.diags_array(root) @ Z[:, columns]), root * residual)

@@ -1,15 +1,16 @@
-"""Row 8: right numbers under wrong labels."""
+"""Row 8: right numbers under wrong labels, or with the wrong sign."""
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
-__all__ = ["permuted_labels", "permuted_modes"]
+__all__ = ["permuted_labels", "permuted_modes", "signs"]
 
 
 def permuted_modes(evidence: Evidence) -> Cause | None:
@@ -17,13 +18,10 @@ def permuted_modes(evidence: Evidence) -> Cause | None:
     rows = evidence.compared("ranef")
     if rows.empty:
         return None
-    columns: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, list[str]]] = {}
-    for (group, term), part in rows.groupby(["group", "term"], sort=False):
-        columns[str(group), str(term)] = (
-            part["reference"].to_numpy(),
-            part["candidate"].to_numpy(),
-            part["level"].tolist(),
-        )
+    columns = {
+        (str(group), str(term)): (part["reference"].to_numpy(), part["candidate"].to_numpy(), part["level"].tolist())
+        for (group, term), part in rows.groupby(["group", "term"], sort=False)
+    }
     for (group, term), (left, right, levels) in columns.items():
         size = float(np.std(left)) or 1.0
         wrong = np.abs(right - left) > Match.ROUGH * size
@@ -39,7 +37,6 @@ def permuted_modes(evidence: Evidence) -> Cause | None:
                 f"another level{order}",
                 "Label each conditional mode with its own level; R orders levels as the factor does, not as they "
                 "appear in the data and not as numbers.",
-                {"misplaced": float(wrong.sum()), "levels": float(len(left))},
                 strength=Strength.SAME_NUMBERS,
             )
         for (other_group, other_term), (other_left, _, other_levels) in columns.items():
@@ -54,7 +51,6 @@ def permuted_modes(evidence: Evidence) -> Cause | None:
                     f"{other_group} {other_term}",
                     "Label each column of conditional modes with its own effect; in Z the effects of a level are "
                     "adjacent.",
-                    {"levels": float(len(left))},
                     strength=Strength.SAME_NUMBERS,
                 )
     return None
@@ -72,7 +68,7 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
         rows = evidence.compared(quantity)
         if quantity == "sd":
             rows = rows[rows["group"] != "Residual"]
-        left, right = rows["reference"].to_numpy(), rows["candidate"].to_numpy()
+        left, right = (rows[side].to_numpy() for side in ("reference", "candidate"))
         if len(left) < 2 or not (np.isfinite(left).all() and np.isfinite(right).all()):
             continue
         size = np.maximum(np.abs(left), Match.COMPUTED * float(np.max(np.abs(left))))
@@ -90,30 +86,56 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
             f"The {words} are right but stand under the wrong names",
             f"as a set the {len(left)} values are the same, {int(wrong.sum())} stand elsewhere: {moved}",
             remedy,
-            {"misplaced": float(wrong.sum())},
             strength=Strength.ANOTHER_MODEL,
         )
     return None
 
 
+def signs(evidence: Evidence) -> Cause | None:
+    """Row 8: numbers that are right but for their sign."""
+    for quantity, words, remedy in (
+        ("fixef", "coefficients", "Look at the order of differences: which group is subtracted from which."),
+        ("ranef", "random effects", "A conditional mode is what the level has more than the fixed effects say."),
+        ("cor", "correlations of random effects", "A correlation has the sign of its covariance, T_1'T_2 of θ's rows."),
+        ("residuals", "residuals", "A residual is the response less the fitted value."),
+    ):
+        rows, (left, right) = evidence.compared(quantity), evidence.arrays(quantity)
+        if not len(left) or not np.isfinite(right).all():
+            continue
+        size = float(np.std(left)) or float(np.max(np.abs(left)))
+        if not size > 0:
+            continue
+        off = np.abs(left - right) > Match.FOLLOWS * size
+        if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > Match.FOLLOWS * size).any():
+            continue
+        first = records(rows[off])[0]
+        return Cause(
+            8,
+            "sign-flipped",
+            f"The sign of {'all' if off.all() else f'{int(off.sum())} of {len(left)}'} {words} is wrong",
+            f"all {len(left)} agree in size, and {int(off.sum())} differ in sign, e.g. {_place(first)}: "
+            f"{first['reference']:.6g} in the reference, {first['candidate']:.6g} in the candidate",
+            remedy,
+            strength=Strength.SIGNS,
+        )
+    return None
+
+
 def _place(record: dict[str, Any]) -> str:
-    return " ".join(str(record[key]) for key in ("group", "term") if record[key] is not None)
+    return " ".join(str(record[key]) for key in ("group", "term", "term2", "level") if record[key] is not None)
 
 
 def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: float) -> str:
-    def same(a: np.ndarray, b: np.ndarray) -> bool:
-        return bool(np.allclose(a, b, rtol=0, atol=Match.FOLLOWS * size))
-
-    if same(left[::-1], right):
-        return " (in reverse order)"
-    for shift in (1, -1):
-        if same(np.roll(left, shift), right):
-            return f" (moved by one place {'down' if shift == 1 else 'up'})"
-    for name, key in (("as text", str), ("as numbers", lambda label: float(label))):
-        try:
-            order = sorted(range(len(levels)), key=lambda i: key(levels[i]))
-        except ValueError:
-            continue
-        if same(left[order], right):
-            return f" (in the order of the levels sorted {name})"
+    orders = {
+        "in reverse order": left[::-1],
+        "moved by one place down": np.roll(left, 1),
+        "moved by one place up": np.roll(left, -1),
+        "in the order of the levels sorted as text": left[np.argsort(levels, kind="stable")],
+    }
+    numbers = pd.to_numeric(pd.Series(levels), errors="coerce")
+    if numbers.notna().all():
+        orders["in the order of the levels sorted as numbers"] = left[np.argsort(numbers.to_numpy(), kind="stable")]
+    for words, order in orders.items():
+        if np.allclose(order, right, rtol=0, atol=Match.FOLLOWS * size):
+            return f" ({words})"
     return ""

@@ -1,8 +1,9 @@
 """Detectors for two tables of likelihood-ratio tests: what of row 10 of AGREEMENT.md's table only a test shows."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import chi2
@@ -13,23 +14,13 @@ from validation.contract import LinearMixedFit
 from validation.judge.diagnosis import diagnose, same_p
 from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
+from validation.judge.diagnosis.reported import bic_sample_size
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
-__all__ = [
-    "DETECTORS",
-    "constant",
-    "degrees_of_freedom",
-    "information_criteria",
-    "missing_columns",
-    "not_refitted",
-    "one_fit",
-    "rows_of_models",
-    "statistic",
-    "tail",
-]
+__all__ = ["DETECTORS"]
 
 
 def _same(value: float, target: float, limit: float = Match.RULE) -> bool:
@@ -49,35 +40,33 @@ class _Counts:
 
 
 def _counts(fit: LinearMixedFit) -> _Counts:
-    lower = np.asarray(fit.getME("lower"), dtype=float)
-    modes = fit.ranef()
-    return _Counts(
-        float(fit.npar),
-        len(fit.fixef()),
-        int(np.sum(lower == 0.0)),
-        len(fit.getME("cnms")),
-        int(sum(frame.size for frame in modes.values())),
-        float(fit.nobs()),
-    )
+    diagonal = int(np.sum(np.asarray(fit.getME("lower"), dtype=float) == 0.0))
+    levels = int(sum(frame.size for frame in fit.ranef().values()))
+    return _Counts(float(fit.npar), len(fit.fixef()), diagonal, len(fit.getME("cnms")), levels, float(fit.nobs()))
 
 
-def _tests(evidence: AnovaEvidence) -> Iterator[tuple[int, dict[str, tuple[float, float]]]]:
-    """The rows that are tests: statistic, degrees of freedom and p of both sides, candidate last."""
-    for i in range(1, len(evidence.names)):
-        yield (
-            i,
-            {
-                name: (float(evidence.column("reference", name)[i]), float(evidence.column("candidate", name)[i]))
-                for name in ("Chisq", "Df", "Pr(>Chisq)")
-            },
-        )
+class _Test(NamedTuple):
+    """A row of the table that is a test: its place, and what the reference and the candidate have."""
+
+    i: int
+    chisq: tuple[float, float]
+    df: tuple[float, float]
+    p: tuple[float, float]
+
+
+def _tests(evidence: AnovaEvidence) -> list[_Test]:
+    sides = [
+        [
+            (float(a), float(b))
+            for a, b in zip(evidence.column("reference", n), evidence.column("candidate", n), strict=True)
+        ]
+        for n in ("Chisq", "Df", "Pr(>Chisq)")
+    ]
+    return [_Test(i, *(side[i] for side in sides)) for i in range(1, len(evidence.names))]
 
 
 def _models(evidence: AnovaEvidence, i: int) -> str:
     return f"{evidence.names[i - 1]} against {evidence.names[i]}"
-
-
-# ---------------------------------------------------------------------------------------------------- rows
 
 
 def rows_of_models(evidence: AnovaEvidence) -> Cause | None:
@@ -95,12 +84,8 @@ def rows_of_models(evidence: AnovaEvidence) -> Cause | None:
         + f"; R says: {evidence.refusals['reference']}",
         "Log-likelihoods of different data cannot be compared: a variable with missing values in one of the models "
         "drops rows from that one only. Drop them beforehand, from all models alike.",
-        {"fewest": float(min(used)), "most": float(max(used))},
         strength=Strength.SAME_NUMBERS,
     )
-
-
-# ---------------------------------------------------------------------------------------------------- criterion
 
 
 def not_refitted(evidence: AnovaEvidence) -> Cause | None:
@@ -118,7 +103,7 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
         for value, target, wrong in zip(reported, other, right, strict=True)
     )
     expected = 2.0 * np.maximum(0.0, np.diff(other))
-    statistics = [found["Chisq"][1] for _, found in _tests(evidence)]
+    statistics = [test.chisq[1] for test in _tests(evidence)]
     by_statistic = bool(statistics) and all(
         _same(abs(value), abs(2.0 * step), Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
         for value, step, own in zip(statistics, np.diff(other), 2.0 * np.abs(np.diff(right)), strict=True)
@@ -147,7 +132,6 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
         + f"; chi-square {', '.join(f'{value:.6g}' for value in statistics)}, of the {there} fits "
         f"{', '.join(f'{value:.6g}' for value in expected)}",
         remedy,
-        {"reference": right[-1], "candidate": other[-1]},
         strength=Strength.RECOMPUTED,
     )
 
@@ -156,7 +140,7 @@ def _differs(evidence: AnovaEvidence) -> bool:
     left, right = evidence.column("reference", "logLik"), evidence.column("candidate", "logLik")
     if np.isfinite(right).all():
         return bool((np.abs(left - right) > Match.RULE * np.maximum(1.0, np.abs(left))).any())
-    return any(not _same(found["Chisq"][1], found["Chisq"][0], Match.ESTIMATED) for _, found in _tests(evidence))
+    return any(not _same(theirs, ours, Match.ESTIMATED) for _, (ours, theirs), *_ in _tests(evidence))
 
 
 def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
@@ -172,12 +156,9 @@ def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
     return math.nan if found is None else -found.objective / 2.0
 
 
-# ---------------------------------------------------------------------------------------------------- df
-
-
 def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: another number of degrees of freedom."""
-    wrong = [(i, *found["Df"]) for i, found in _tests(evidence) if _off(*found["Df"])]
+    wrong = [(test.i, *test.df) for test in _tests(evidence) if _off(*test.df)]
     if not wrong:
         return None
     counts = [_counts(fit) for fit in evidence.compared_fits]
@@ -216,7 +197,6 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
         + (f"; so in {len(wrong)} of {len(evidence.names) - 1} tests" if len(wrong) > 1 else ""),
         "The degrees of freedom are the difference of the numbers of parameters, where every fixed effect, every "
         "variance and every covariance of random effects is one: adding a random slope with its correlation adds 2.",
-        {"reference": ours, "candidate": theirs},
         strength=Strength.ANOTHER_MODEL if words else Strength.CERTAIN,
     )
 
@@ -230,17 +210,10 @@ def _off(ours: float, theirs: float) -> bool:
     return math.isfinite(theirs) and math.isfinite(ours) and abs(theirs - ours) > Match.COMPUTED
 
 
-# ---------------------------------------------------------------------------------------------------- statistic
-
-
 def statistic(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: the statistic is not twice the difference of the log-likelihoods."""
-    wrong = [
-        (i, *found["Chisq"])
-        for i, found in _tests(evidence)
-        if not _same(found["Chisq"][1], found["Chisq"][0], Match.ESTIMATED)
-    ]
-    wrong = [(i, ours, theirs) for i, ours, theirs in wrong if math.isfinite(theirs) and abs(ours) > Match.FOLLOWS]
+    off = [(i, ours, theirs) for i, (ours, theirs), *_ in _tests(evidence) if not _same(theirs, ours, Match.ESTIMATED)]
+    wrong = [(i, ours, theirs) for i, ours, theirs in off if math.isfinite(theirs) and abs(ours) > Match.FOLLOWS]
     if not wrong:
         return None
     known = (
@@ -263,23 +236,19 @@ def statistic(evidence: AnovaEvidence) -> Cause | None:
         f"{_models(evidence, i)}: chi-square {ours:.6g} in R, {theirs:.6g} in the candidate",
         "The statistic is twice the difference of the log-likelihoods, larger model less smaller one; R sorts the "
         "models by their number of parameters first.",
-        {"reference": ours, "candidate": theirs},
         strength=Strength.LISTED,
     )
-
-
-# ---------------------------------------------------------------------------------------------------- p-value
 
 
 def tail(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: statistic and degrees of freedom agree, the p-value is of another distribution."""
     wrong = [
-        (i, found)
-        for i, found in _tests(evidence)
-        if _same(found["Chisq"][1], found["Chisq"][0], Match.ESTIMATED)
-        and not _off(*found["Df"])
-        and math.isfinite(found["Pr(>Chisq)"][1])
-        and not same_p(found["Pr(>Chisq)"][1], found["Pr(>Chisq)"][0])
+        test
+        for test in _tests(evidence)
+        if _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)
+        and not _off(*test.df)
+        and math.isfinite(test.p[1])
+        and not same_p(test.p[1], test.p[0])
     ]
     if not wrong:
         return None
@@ -304,15 +273,14 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
         ("f", "of an F distribution with residual degrees of freedom",
          lambda x, k, i: float(f_distribution.sf(x / k, k, N - npar[i]))),
     ]  # fmt: skip
-    name, words = "", ""
-    for key, text, rule in hypotheses:
-        if all(same_p(found["Pr(>Chisq)"][1], rule(found["Chisq"][0], found["Df"][0], i)) for i, found in wrong):
-            name, words = key, text
-            break
-    if not name:
+    matched = [
+        (name, words)
+        for name, words, rule in hypotheses
+        if all(same_p(test.p[1], rule(test.chisq[0], test.df[0], test.i)) for test in wrong)
+    ]
+    if not matched:
         return None
-    i, found = wrong[0]
-    x, k = found["Chisq"][0], found["Df"][0]
+    (name, words), first = matched[0], wrong[0]
     remedy = (
         "R's anova takes the upper tail of a chi-square with as many degrees of freedom as the models differ in "
         "parameters."
@@ -326,15 +294,11 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
         10,
         f"lrt-p-{name}",
         f"The p-value of the likelihood-ratio test is {words}",
-        f"{_models(evidence, i)}: chi-square {x:.6g} with {k:g} degrees of freedom on both sides, p = "
-        f"{found['Pr(>Chisq)'][0]:.6g} in R, {found['Pr(>Chisq)'][1]:.6g} in the candidate",
+        f"{_models(evidence, first.i)}: chi-square {first.chisq[0]:.6g} with {first.df[0]:g} degrees of freedom on "
+        f"both sides, p = {first.p[0]:.6g} in R, {first.p[1]:.6g} in the candidate",
         remedy,
-        {"reference": found["Pr(>Chisq)"][0], "candidate": found["Pr(>Chisq)"][1]},
         strength=Strength.ANOTHER_INPUT,
     )
-
-
-# ---------------------------------------------------------------------------------------------------- AIC, BIC
 
 
 def information_criteria(evidence: AnovaEvidence) -> Cause | None:
@@ -361,7 +325,6 @@ def information_criteria(evidence: AnovaEvidence) -> Cause | None:
             ),
             "Count fixed effects, every variance and covariance of random effects, and σ: AIC, BIC and the degrees of "
             "freedom of a likelihood-ratio test depend on it.",
-            {"reference": float(npar[-1]), "candidate": float(counted[-1])},
             strength=Strength.COUNTS,
         )
     weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
@@ -371,20 +334,8 @@ def information_criteria(evidence: AnovaEvidence) -> Cause | None:
         and np.ptp(weight) < Match.ESTIMATED
         and not _same(float(weight[0]), math.log(N), Match.ESTIMATED)
     ):
-        return Cause(
-            10,
-            "bic-sample-size",
-            "BIC uses another number of observations",
-            f"BIC's penalty per parameter is {weight[0]:.6f} = log({math.exp(min(weight[0], 50.0)):.6g}); R uses "
-            f"log({N:.0f}), the rows used",
-            "Use log(N) with N the number of rows used, as R's BIC does.",
-            {"candidate_n": math.exp(min(float(weight[0]), 50.0)), "reference_n": N},
-            strength=Strength.CERTAIN,
-        )
+        return bic_sample_size(float(weight[0]), N)
     return None
-
-
-# ---------------------------------------------------------------------------------------------------- the fits
 
 
 def constant(evidence: AnovaEvidence) -> Cause | None:
@@ -403,7 +354,6 @@ def constant(evidence: AnovaEvidence) -> Cause | None:
         f"-2 log-likelihood differs by {offset:.6f} in all {shift.size} models, so the tests agree",
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs.",
-        {"offset": offset},
         strength=Strength.SIGNS,
     )
 
@@ -424,7 +374,6 @@ def one_fit(evidence: AnovaEvidence) -> Cause | None:
             f"The fits of {name} differ, and with them the test",
             f"its log-likelihood is {left:.6f} in R and {right:.6f} in the candidate",
             "Compare the fits of that model first (validation.compare).",
-            {"reference": left, "candidate": right},
             strength=Strength.PARTIAL,
         )
     return None
@@ -448,7 +397,6 @@ def missing_columns(evidence: AnovaEvidence) -> Cause | None:
         f"missing: {', '.join(lost)} (R's table has {len(evidence.columns)} columns that are compared)",
         "Give every column of R's table; where a program has no such number, name the columns that are to be compared "
         "(columns=).",
-        {"missing": float(len(lost))},
         strength=Strength.SEEN,
     )
 

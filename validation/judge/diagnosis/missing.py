@@ -20,24 +20,14 @@ _READING = (
 
 def lost_weights(evidence: Evidence) -> Cause | None:
     """Row 12: prior weights, or an offset, that the candidate left out."""
-    pieces, theta = evidence.reference_pieces, evidence.known_theta
-    if pieces is None or theta is None or (pieces.weights is None and pieces.offset is None):
+    pieces, theta, own = evidence.reference_pieces, evidence.known_theta, evidence.at_candidate
+    if pieces is None or theta is None or own is None:
         return None
-    if evidence.solve(theta) is None:
-        return None
+    given = [name for name in ("weights", "offset") if getattr(pieces, name) is not None]
     lost = []
-    for names in (("weights",), ("offset",), ("weights", "offset")):
-        if any(getattr(pieces, name) is None for name in names):
-            continue
-        without = solve(
-            replace(
-                pieces,
-                weights=None if "weights" in names else pieces.weights,
-                offset=None if "offset" in names else pieces.offset,
-            ),
-            theta,
-            evidence.reml,
-        )
+    for names in [(name,) for name in given] + ([tuple(given)] if len(given) == 2 else []):
+        weights, offset = (None if name in names else getattr(pieces, name) for name in ("weights", "offset"))
+        without = solve(replace(pieces, weights=weights, offset=offset), theta, evidence.reml)
         if close(-2.0 * evidence.value("candidate", "logLik"), without.objective, Match.COMPUTED):
             lost.append((names, without.objective))
     if not lost:
@@ -49,10 +39,9 @@ def lost_weights(evidence: Evidence) -> Cause | None:
         f"lost-{names[0]}",
         f"The candidate left the {words} out",
         f"without the {words} the objective at the candidate's θ is {objective:.8g}, which is what it reports; with "
-        f"them it is {evidence.solve(theta).objective:.8g}",  # type: ignore[union-attr]
+        f"them it is {own.objective:.8g}",
         "Pass weights and offset on to the candidate, row by row for the rows used; a program that cannot take them "
         "should refuse them, not ignore them.",
-        {"objective": objective},
         strength=Strength.SAME_NUMBERS,
     )
 
@@ -65,15 +54,10 @@ def lost_numbers(evidence: Evidence) -> Cause | None:
         extra = [name for name in right.coef_names if name not in left.coef_names]
         if bool(lost) != bool(extra):
             columns = f"column{'s' * (len(lost or extra) > 1)} {', '.join(lost or extra)} of X"
-            return Cause(
-                12,
-                "lost-column" if lost else "extra-column",
-                f"The candidate lost the {columns}" if lost else f"The candidate has the {columns} besides",
-                f"X has {len(left.coef_names)} columns in the reference and {len(right.coef_names)} in the candidate",
-                _READING,
-                {"reference": float(len(left.coef_names)), "candidate": float(len(right.coef_names))},
-                strength=Strength.ANOTHER_INPUT,
-            )
+            title = f"The candidate lost the {columns}" if lost else f"The candidate has the {columns} besides"
+            sizes = len(left.coef_names), len(right.coef_names)
+            text = f"X has {sizes[0]} columns in the reference and {sizes[1]} in the candidate"
+            return _columns("lost-column" if lost else "extra-column", title, text)
     elif (found := _dropped_columns(evidence) or _extra_coefficients(evidence)) is not None:
         return found
     joined = evidence.joined
@@ -82,18 +66,16 @@ def lost_numbers(evidence: Evidence) -> Cause | None:
     missing = joined[joined["has_reference"] & none]
     if missing.empty:
         return None
-    by_quantity = missing["quantity"].value_counts()
-    problems = "; ".join(f"{name}: {why}" for name, why in evidence.right.problems.items() if name in by_quantity.index)
+    counts = missing["quantity"].value_counts()
+    text = "missing: " + ", ".join(f"{name} ({count})" for name, count in counts.items())
+    problems = [f"{name}: {why}" for name, why in evidence.right.problems.items() if name in counts.index]
     return Cause(
         12,
         "missing-numbers",
         "The candidate does not give all numbers",
-        "missing: "
-        + ", ".join(f"{name} ({count})" for name, count in by_quantity.items())
-        + (f". {problems}" if problems else ""),
+        ". ".join([text, *filter(None, ["; ".join(problems)])]),
         "Give every quantity that R gives, under R's labels: what is missing cannot be compared, and "
         "is never passed over.",
-        {"missing": float(len(missing))},
         strength=Strength.SEEN,
     )
 
@@ -104,15 +86,10 @@ def _extra_coefficients(evidence: Evidence) -> Cause | None:
     extra = [str(name) for name in names.loc[~names["has_reference"], "term"]]
     if not extra or not names["has_reference"].any() or not names["has_candidate"].all():
         return None
-    return Cause(
-        12,
-        "extra-column",
-        f"The candidate has the coefficient{'s' if len(extra) > 1 else ''} {', '.join(extra)} besides",
-        f"it gives {len(names)} coefficients, the reference {int(names['has_reference'].sum())}, all of which it has",
-        _READING,
-        {"reference": float(names["has_reference"].sum()), "candidate": float(len(names))},
-        strength=Strength.ANOTHER_INPUT,
-    )
+    title = f"The candidate has the coefficient{'s' if len(extra) > 1 else ''} {', '.join(extra)} besides"
+    had = int(names["has_reference"].sum())
+    text = f"it gives {len(names)} coefficients, the reference {had}, all of which it has"
+    return _columns("extra-column", title, text)
 
 
 def _dropped_columns(evidence: Evidence) -> Cause | None:
@@ -129,23 +106,19 @@ def _dropped_columns(evidence: Evidence) -> Cause | None:
     solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), without)
     if (proof := proof_by(evidence, solution)) is None:
         return None
-    intercept = lost == ["(Intercept)"]
-    return Cause(
-        7 if intercept else 12,
-        "intercept-lost" if intercept else "lost-column",
-        "The candidate has no intercept among its fixed effects"
-        if intercept
-        else f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X",
-        proof.words(f"the model without {', '.join(lost)}"),
-        _READING,
-        proof.figures,
-        strength=Strength.ANOTHER_INPUT,
-    )
+    name, title = "lost-column", f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X"
+    if lost == ["(Intercept)"]:
+        name, title = "intercept-lost", "The candidate has no intercept among its fixed effects"
+    return _columns(name, title, proof.words(f"the model without {', '.join(lost)}"))
+
+
+def _columns(name: str, title: str, text: str) -> Cause:
+    return Cause(7 if name == "intercept-lost" else 12, name, title, text, _READING, strength=Strength.ANOTHER_INPUT)
 
 
 def malformed_values(evidence: Evidence) -> Cause | None:
     """What the candidate hands over is not what the contract asks for."""
-    wrong = evidence.wrong_of("candidate")
+    wrong = evidence.malformed("candidate")
     if not wrong:
         return None
     texts = list(dict.fromkeys(wrong.values()))
@@ -157,6 +130,5 @@ def malformed_values(evidence: Evidence) -> Cause | None:
         "; ".join(texts[:10]),
         "Return real numbers of the right shape under R's labels; a malformed value is never converted into one that "
         "agrees.",
-        {"parts": float(len(wrong))},
         strength=Strength.ANOTHER_MODEL,
     )

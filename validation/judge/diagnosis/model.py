@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -11,10 +12,11 @@ from validation.covariances import FREE
 from validation.judge.diagnosis import close
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
-from validation.quantities import key_of, records
+from validation.quantities import key_of, quietly, records
 from validation.tolerances import SINGULAR, Match
 
 __all__ = [
+    "TermOf",
     "another_model",
     "columns_differ",
     "count_of_theta",
@@ -27,6 +29,9 @@ __all__ = [
     "terms_of",
 ]
 
+
+#: A random-effects term: its grouping factor, its number of levels, its effects.
+TermOf: TypeAlias = tuple[str, int, tuple[str, ...]]
 
 #: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
 _MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
@@ -46,7 +51,7 @@ def another_model(evidence: Evidence) -> bool:
         return True
     theta = evidence.theta("candidate")
     silent = evidence.structures("reference") is not None and evidence.structures("candidate") is None
-    if theta is not None and evidence.candidate_theta() is None and not (silent and _structured(evidence)):
+    if theta is not None and evidence.candidate_theta is None and not (silent and _structured(evidence)):
         return True
     return columns_differ(evidence) or not evidence.rows("variance")["has_reference"].all()
 
@@ -60,10 +65,9 @@ def columns_differ(evidence: Evidence) -> bool:
     """Whether the two sides have other columns of X, as far as X or the coefficients' names say."""
     left, right = evidence.reference_pieces, evidence.candidate_pieces
     if left is None or right is None:
-        names = evidence.rows("fixef")
-        if not names["has_candidate"].any():
-            return False  # it gives none: nothing is known of them
-        return bool((names["has_reference"] != names["has_candidate"]).any())
+        names = evidence.rows("fixef")  # where it gives none, nothing is known of them
+        differ = names["has_reference"] != names["has_candidate"]
+        return bool(names["has_candidate"].any() and differ.any())
     return left.coef_names != right.coef_names
 
 
@@ -113,19 +117,20 @@ def optimum_of(pieces: Pieces, reml: bool) -> Solution | None:
 def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
     """The levels of a side's grouping factors; of its BLUPs where it does not give its factors."""
     fit = evidence.fit(side)
-    try:
+
+    def of_factors() -> dict[str, list[str]]:
         flist = fit.getME("flist")
         return {str(name): [str(level) for level in flist[name].cat.categories] for name in flist.columns}
-    except Exception:  # a fit without its factors may still have its BLUPs
-        try:
-            return {str(group): [str(level) for level in frame.index] for group, frame in fit.ranef().items()}
-        except Exception:
-            return {}
+
+    def of_modes() -> dict[str, list[str]]:
+        return {str(group): [str(level) for level in frame.index] for group, frame in fit.ranef().items()}
+
+    return quietly(of_factors, None) or quietly(of_modes, {})
 
 
-def implied_by(evidence: Evidence, theta: np.ndarray) -> bool:
-    """Whether the candidate's numbers follow from a θ by the judge's own algebra, from the reference's y, X and Z."""
-    solution = evidence.solve(theta)
+def implied_by(evidence: Evidence) -> bool:
+    """Whether the candidate's numbers follow from its θ by the judge's own algebra, from the reference's y, X and Z."""
+    solution = evidence.at_candidate
     if solution is None:
         return False
     expected = implied_numbers(solution)
@@ -143,27 +148,25 @@ def implied_by(evidence: Evidence, theta: np.ndarray) -> bool:
     return checked > 0
 
 
-def count_of_theta(evidence: Evidence, side: str, terms: Sequence[tuple[str, int, tuple[str, ...]]]) -> int:
+def count_of_theta(evidence: Evidence, side: str, terms: Sequence[TermOf]) -> int:
     """Number of covariance parameters of a side's terms; of free covariances, where it does not say more."""
     structures = evidence.structures(side) or [FREE] * len(terms)
     return sum(structure.n_par(len(term[2])) for structure, term in zip(structures, terms, strict=False))
 
 
-def terms_of(evidence: Evidence, side: str) -> list[tuple[str, int, tuple[str, ...]]]:
+def terms_of(evidence: Evidence, side: str) -> list[TermOf]:
     """(grouping factor, levels, effects) of each term; from VarCorr where a fit has no pieces."""
     pieces: Pieces | None = evidence.reference_pieces if side == "reference" else evidence.candidate_pieces
     if pieces is not None:
         return [(term.group, term.J, term.effects) for term in pieces.terms]
     fit = evidence.fit(side)
-    try:
-        components = fit.VarCorr()
-    except Exception:
+    components = quietly(fit.VarCorr, None) if hasattr(fit, "VarCorr") else None
+    if components is None:
         return []
-    try:
-        ngrps = dict(fit.ngrps())
-    except Exception:  # without it, levels are taken to be the other side's: what is not said does not differ
-        other = evidence.reference_pieces if side == "candidate" else evidence.candidate_pieces
-        ngrps = {term.group: term.J for term in other.terms} if other is not None else {}
+    # without ngrps, levels are taken to be the other side's: what is not said does not differ
+    other = evidence.reference_pieces if side == "candidate" else evidence.candidate_pieces
+    known = {term.group: term.J for term in other.terms} if other is not None else {}
+    ngrps = quietly(lambda: dict(fit.ngrps()), known)
     terms: dict[str, list[str]] = {}
     for row in components.itertuples(index=False):
         if str(row.grp) != "Residual" and (not isinstance(row.var2, str)):

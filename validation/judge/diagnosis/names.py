@@ -40,7 +40,6 @@ def other_names(evidence: Evidence) -> Cause | None:
     if not found:
         return None
     shown = "; ".join(f"{what} {_few(pairs)}" for what, pairs in found.items())
-    total = sum(map(len, found.values()))
     return Cause(
         8,
         "other-names",
@@ -48,7 +47,6 @@ def other_names(evidence: Evidence) -> Cause | None:
         f"{shown}. Under these names {agreeing} numbers agree to four digits or more",
         "Return R's names: '(Intercept)', a factor's level behind its name ('genderM'), 'a:b' for an interaction, and "
         "each level as it is written in the data. What stands under another name counts as missing.",
-        {"renamed": float(total), "agreeing": float(agreeing)},
         strength=Strength.LISTED,
     )
 
@@ -66,15 +64,12 @@ def _renamed(rows: pd.DataFrame, column: str) -> tuple[list[tuple[str, str]], in
         return [], 0
     pairs: list[tuple[str, str]] = []
     agreeing = 0
-    free = dict.fromkeys(sorted(others))
-    for name in ours:  # in the order of R
-        if name not in alone:
-            continue
-        fitting = [(other, count) for other in free if (count := _agree(ours[name], theirs[other])) > 0]
+    for name in [name for name in ours if name in alone]:  # in the order of R
+        fitting = {other: count for other in sorted(others) if (count := _agree(ours[name], theirs[other])) > 0}
         if len(fitting) != 1:
             return [], 0  # none, or several that can't be told apart
-        (other, count) = fitting[0]
-        del free[other]
+        ((other, count),) = fitting.items()
+        others.remove(other)
         pairs.append((name, other))
         agreeing += count
     return pairs, agreeing

@@ -1,15 +1,16 @@
 """Rows 5 and 6: an optimizer that stopped early or elsewhere, and the boundary."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from validation import tolerances
-from validation.judge.diagnosis import close
+from validation.judge.diagnosis import all_close
 from validation.judge.diagnosis.model import implied_by, same_model
 from validation.judge.evidence import Evidence
-from validation.quantities import records
+from validation.quantities import quietly
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
@@ -21,38 +22,34 @@ def boundary(evidence: Evidence) -> Cause | None:
     if not same_model(evidence):
         return None
     singular = evidence.pair("singular")
-    pieces, known, reference = evidence.reference_pieces, evidence.known_theta, evidence.theta("reference")
+    pieces, known, reference = evidence.reference_pieces, evidence.known_theta, evidence.reference_theta
     said = math.isfinite(singular[1])
     # isSingular() looks at θ in the predictors' units, where a small one may be far from 0: both by one measure
     if pieces is not None and known is not None and reference is not None and (not said or singular[0] == singular[1]):
-        if not said and not implied_by(evidence, known):
+        if not said and not implied_by(evidence):
             return None
-        at_bounds = [float(pieces.on_boundary(theta).any()) for theta in (reference.to_numpy(), known)]
-        singular = (at_bounds[0], at_bounds[1])
+        singular = float(pieces.on_boundary(reference).any()), float(pieces.on_boundary(known).any())
         said = False
     if not all(map(math.isfinite, singular)) or singular[0] == singular[1]:
         return None
-    if evidence.objective_agrees is not True and (known is None or not implied_by(evidence, known)):
+    if evidence.objective_agrees is not True and not implied_by(evidence):
         return None  # the data or the criterion may be others: where θ̂ lies proves nothing then
     side = "candidate" if singular[1] == 1.0 else "reference"
     other = "reference" if side == "candidate" else "candidate"
     theta = evidence.theta(side)
-    if theta is None and known is not None and reference is not None and len(reference) == len(known):
-        theta = pd.Series(known, reference.index)
+    names = evidence.theta("reference")
+    if theta is None and known is not None and names is not None and len(names) == len(known):
+        theta = pd.Series(known, names.index)
     zeros = ""
     if theta is not None and pieces is not None and len(theta) == pieces.n_theta:
         there = theta[pieces.on_boundary(theta.to_numpy())]  # a correlation is there at -1 and 1
         named = ", ".join(f"{name} is {round(value) or 0}" for name, value in there.items())
         zeros = f" ({named})" if named else ""
     improvement = _improvement(evidence)
-    words = (
-        ""
-        if improvement is None
-        else (
-            f"; the objective at the candidate's θ is {'lower' if improvement > 0 else 'higher'} by "
-            f"{abs(improvement):.3g}"
-        )
-    )
+    words = ""
+    if improvement is not None:
+        direction = "lower" if improvement > 0 else "higher"
+        words = f"; the objective at the candidate's θ is {direction} by {abs(improvement):.3g}"
     wrong = improvement is None or abs(improvement) > tolerances.OPTIMUM.limit
     return Cause(
         6,
@@ -61,7 +58,6 @@ def boundary(evidence: Evidence) -> Cause | None:
         f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only{zeros}{words}",
         "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
         "restart from inside when it ends there; compare the objective at both θ.",
-        {"improvement": math.nan if improvement is None else improvement},
         strength=Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA,
     )
 
@@ -73,16 +69,13 @@ def optimizer(evidence: Evidence) -> Cause | None:
         return None
     if not math.isfinite(improvement) or abs(improvement) <= max(tolerances.ROUNDINGS * evidence.noise, Match.ENTRY):
         return None
-    theta_left, theta_right = evidence.theta("reference"), evidence.known_theta
-    if theta_left is None or theta_right is None:
+    ours, theirs = evidence.reference_theta, evidence.known_theta
+    if ours is None or theirs is None:
         return None
-    side = "candidate" if improvement < 0 else "reference"
-    worse, better = (
-        (theta_right, theta_left.to_numpy()) if side == "candidate" else (theta_left.to_numpy(), theta_right)
-    )
-    if abs(improvement) <= tolerances.OPTIMUM.limit and all(
-        close(r["candidate"], r["reference"], Match.RULE) for r in records(evidence.compared("sigma", "sd", "se"))
-    ):
+    side, other = ("candidate", "reference") if improvement < 0 else ("reference", "candidate")
+    worse, better = (theirs, ours) if side == "candidate" else (ours, theirs)
+    left, right = evidence.arrays("sigma", "sd", "se")
+    if abs(improvement) <= tolerances.OPTIMUM.limit and all_close(right, left, Match.RULE):
         return None  # it cost no digit that is judged
     path = _along(evidence, worse, better)
     other_reasons = ""
@@ -90,7 +83,6 @@ def optimizer(evidence: Evidence) -> Cause | None:
         tolerances.ROUNDINGS * evidence.noise, Match.COMPUTED
     )
     if barrier:
-        other = "reference" if side == "candidate" else "candidate"
         minimum = "minimum" if _is_minimum(evidence, worse) else "optimum"
         name = "another-optimum"
         title = f"The {side} ended at another, worse {minimum}; the {other}'s θ gives {abs(improvement):.3g} lower"
@@ -104,7 +96,7 @@ def optimizer(evidence: Evidence) -> Cause | None:
     distance = float(np.max(np.abs(worse - better)))
     significant = abs(improvement) > tolerances.OPTIMUM.limit
     # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part.
-    consistent = implied_by(evidence, theta_right)
+    consistent = implied_by(evidence)
     if not consistent and evidence.objective_agrees is not True:
         return None  # the data, the columns or the criterion may be others: θ alone proves nothing
     if consistent:
@@ -120,7 +112,6 @@ def optimizer(evidence: Evidence) -> Cause | None:
         f"{distance:.2g}" + ("; all numbers of the candidate follow from its θ" if consistent else ""),
         f"Tighten the stopping tolerances of {about}, or start it from the other side's θ; derivative-free optimizers "
         f"that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.{other_reasons}",
-        {"excess": abs(improvement), "theta_distance": distance},
         strength=strength,
     )
 
@@ -129,24 +120,22 @@ def _improvement(evidence: Evidence) -> float | None:
     """By how much the candidate's θ̂ is the better one; by the judge's own algebra where it gives no θ̂ itself."""
     if evidence.improvement is not None:
         return evidence.improvement
-    thetas = evidence.theta("reference"), evidence.known_theta
-    if thetas[0] is None or thetas[1] is None:
-        return None
-    ours, theirs = evidence.solve(thetas[0].to_numpy()), evidence.solve(thetas[1])
+    ours, theirs = evidence.at_reference, evidence.at_candidate
     return None if ours is None or theirs is None else ours.objective - theirs.objective
 
 
 def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:
+    points = [start + fraction * (end - start) for fraction in np.linspace(0.0, 1.0, 9)]
     for side in ("reference", "candidate"):
         devfun = evidence.devfun(side)
         if devfun is None or (side == "candidate" and evidence.objective_agrees is not True):
             continue
-        try:
-            return [devfun(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
-        except Exception:  # a recorded objective knows its recorded points only
-            continue
-    own = [evidence.solve(start + fraction * (end - start)) for fraction in np.linspace(0.0, 1.0, 9)]
-    return None if any(found is None for found in own) else [found.objective for found in own if found is not None]
+        # A recorded objective knows its recorded points only.
+        values = [quietly(partial(devfun, point), math.nan) for point in points]
+        if not np.isnan(values).any():
+            return values
+    own = [solution.objective for point in points if (solution := evidence.solve(point)) is not None]
+    return own if len(own) == len(points) else None
 
 
 def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:

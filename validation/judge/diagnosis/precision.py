@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 
-from validation.judge.diagnosis import close
+from validation.judge.diagnosis import all_close
 from validation.judge.diagnosis.model import same_model
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
-from validation.quantities import records
 from validation.tolerances import ROUNDINGS, Match, Multiple, Share, Strength
 from validation.verdict import Cause
 
@@ -59,7 +58,6 @@ def single_precision(evidence: Evidence) -> Cause | None:
         "The candidate computes, or stores, in single precision",
         f"{words}; the digits of agreement stop at {median:.1f} (median)",
         "Use 64-bit floats throughout: the sums of squares behind a deviance lose half their digits otherwise.",
-        {"share_float32": share, "median_digits": median},
         strength=strength,
     )
 
@@ -79,9 +77,7 @@ def cancellation(evidence: Evidence) -> Cause | None:
     candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
     an objective with such an error explains.
     """
-    pieces, theta = evidence.reference_pieces, evidence.known_theta
-    own = None if theta is None else evidence.solve(theta)
-    best = None if own is None else evidence.solve(evidence.theta("reference").to_numpy())  # type: ignore[union-attr]
+    pieces, own, best = evidence.reference_pieces, evidence.at_candidate, evidence.at_reference
     if pieces is None or own is None or best is None or not same_model(evidence):
         return None
     N = pieces.y.size
@@ -99,9 +95,8 @@ def cancellation(evidence: Evidence) -> Cause | None:
     share = abs(reported / squares - 1.0) if math.isfinite(reported) else math.inf
     excess = own.objective - best.objective
     off = -2.0 * evidence.value("candidate", "logLik") - own.objective
-    if all(
-        close(r["candidate"], r["reference"], Match.ESTIMATED) for r in records(evidence.compared("sigma", "variance"))
-    ):
+    left, right = evidence.arrays("sigma", "variance")
+    if all_close(right, left, Match.ESTIMATED):
         return None
     if evidence.value("candidate", "criterion") == float(not evidence.reml):
         return None  # it says itself that its criterion is the other one: that comes first
@@ -121,13 +116,13 @@ def cancellation(evidence: Evidence) -> Cause | None:
     ):
         return None
     size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
-    left = max(0.0, -math.log10(loss))
+    kept = max(0.0, -math.log10(loss))
     return Cause(
         12,
         "cancellation",
         "Digits are lost to the size of the response: it is far from 0 for its spread, and was not centred",
         f"the response goes up to {size:.4g} and its residual sd is {spread:.4g}: of the 16 digits of double "
-        f"precision {left:.0f} are left in {how} (y'y is {total:.3g}, of which {epsilon * total:.2g} is rounding; the "
+        f"precision {kept:.0f} are left in {how} (y'y is {total:.3g}, of which {epsilon * total:.2g} is rounding; the "
         f"residual sum of squares is {squares:.4g}). The candidate's residual sum of squares is {_percent(share)} off "
         f"what its own θ implies, its objective {excess:.2g} above the least"
         + (f", its -2 log-likelihood {off:+.2g} off" if math.isfinite(off) else "")
@@ -136,7 +131,6 @@ def cancellation(evidence: Evidence) -> Cause | None:
         "Subtract a round number near its mean from the response (years since 2000, not the year; points above 500) "
         "before fitting, and add it to the intercept afterwards: nothing else changes. A program should centre by "
         "itself, and should sum squared residuals rather than take y'y apart.",
-        {"loss": loss, "share": share, "excess": excess},
         strength=Strength.COUNTS,
     )
 

@@ -71,7 +71,6 @@ def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
         "Another family of priors" if families else "Another QR setting" if moved else "The priors have other figures",
         "; ".join(differing),
         "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
-        {"blocks": float(len(differing))},
         strength=Strength.ANOTHER_MODEL,
     )
 
@@ -91,6 +90,5 @@ def improper_hs_plus(evidence: PosteriorEvidence) -> Cause | None:
         "the model declares four global scales and gives two of them neither prior nor use: their logarithms drift "
         f"off, and log-posterior with them (largest R-hat of the reference: {largest:.3f})",
         "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
-        {"rhat": largest},
         strength=Strength.RULE,
     )

@@ -2,27 +2,20 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from validation import tolerances
 from validation.contract import BayesianFit
-from validation.judge.diagnosis import density
-from validation.judge.diagnosis.density import Block, Explanation
+from validation.judge.diagnosis.density import Block, Explanation, explain, layout_of
 from validation.judge.diagnosis.prior_summaries import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
-from validation.quantities import MAIN_EXCLUDED
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
 
-__all__ = ["blocks_of", "has_single_density", "priors"]
-
-
-def blocks_of(names: list[str], size: int, scales: bool = False) -> list[Block] | None:
-    """The parts of rstanarm's unconstrained vector, from its column names; None where they do not account for it."""
-    found = density.blocks_of(names, size, MAIN_EXCLUDED, scales)
-    return None if found is None else found[0]
+__all__ = ["has_single_density", "priors"]
 
 
 _PRIOR_REMEDY = {
@@ -66,46 +59,19 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
     if has_single_density(densities):
         return None  # the difference is rounding: single_precision names it
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
-    found = density.blocks_of(names, evidence.points.shape[1], MAIN_EXCLUDED, has_scales(evidence.reference))
-    blocks = None if found is None else found[0]
-    if found is not None:
-        explained = density.explain(
-            *found,
-            evidence.points,
-            densities["reference"].to_numpy(),
-            densities["candidate"].to_numpy(),
-            lambda points: _at(evidence.candidate, points),
-        )
+    layout = layout_of(names, evidence.points.shape[1], has_scales(evidence.reference))
+    if layout is not None:
+        left, right = (densities[side].to_numpy() for side in ("reference", "candidate"))
+        explained = explain(layout, evidence.points, left, right, lambda points: _at(evidence.candidate, points))
         if explained is not None:
             return _explained_cause(explained, evidence)
-    moved: dict[int, list[tuple[float, float]]] = {}
+    moved: dict[int, float] = {}  # the largest gap when a coordinate alone is moved
     for i, label in enumerate(evidence.point_labels):
         match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
         if match and finite[i]:
-            k = int(match.group(1)) - 1
-            moved.setdefault(k, []).append((evidence.points[i, k] - evidence.points[origin, k], gap[i]))
-    if not moved or blocks is None:
-        return _regressed(evidence, gap, finite, blocks)
-    sensitive = {k: values for k, values in moved.items() if max(abs(g) for _, g in values) > Match.SUMMED}
-    involved = [b for b in blocks if any(b.start <= k < b.stop for k in sensitive)]
-    largest = float(np.max(np.abs(gap[finite])))
-    if "coefficient-scales" in [b.name for b in involved]:
-        # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
-        return _scales_cause(largest)
-    if len(involved) > 1:
-        # Nothing that is known explains it: where it shows is all that is known.
-        return _where_only(involved, largest)
-    if not involved:
-        return Cause(
-            9,
-            "density",
-            "The log densities differ, though not along any single coordinate",
-            f"the largest difference is {largest:.3g}",
-            "The parts of the model interact otherwise than in rstanarm: look at what multiplies what.",
-            {"largest": largest},
-            strength=Strength.PARTIAL,
-        )
-    return _prior_cause(involved, sensitive, largest)
+            k = int(match[1]) - 1
+            moved[k] = max(moved.get(k, 0.0), abs(float(gap[i])))
+    return _unexplained(layout.blocks if layout is not None and moved else None, moved, gap[finite])
 
 
 def _at(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
@@ -132,39 +98,33 @@ def has_single_density(densities: pd.DataFrame) -> bool:
 def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     """Name a difference of log densities that was taken apart."""
     parts, maps = set(found.columns), found.maps
-    figures = dict(maps)
     nobs = float(evidence.candidate.nobs()) if callable(getattr(evidence.candidate, "nobs", None)) else math.nan
     ddof = math.sqrt((nobs - 1) / nobs) if nobs > 1 else math.nan
-    factors = {name: value for name, value in maps.items() if name.startswith(("coefficient", "sigma", "scale"))}
-    coefficients = [value for name, value in factors.items() if name.startswith("coefficient")]
-    sigma = factors.get("sigma")
-    taus = [value for name, value in factors.items() if name.startswith("scale")]
-    shown = [f"{name} is {value:.8g} times the reference's" for name, value in _scale_words(factors)]
+    coefficients = {f"the prior scale of {key}": value for key, value in maps.items() if key.startswith("coef")}
+    taus = {f"the τ {key}": value for key, value in maps.items() if key.startswith("scale")}
+    sigma = maps.get("sigma")
+    factors = coefficients | ({} if sigma is None else {"the scale of σ's prior": sigma}) | taus
+    shown = [f"{words} is {value:.8g} times the reference's" for words, value in factors.items()]
     shown += [_sum_words(terms) for terms in found.columns.values()]
     text = "the log densities differ by exactly this, to rounding, at all points: " + "; ".join(filter(None, shown))
     # A prior that scales with σ has −K log σ in its normalising constant: no prior of σ.
     normaliser = "coefficients-sigma" in parts and _largest_term(found.columns.get("sigma", {})) == "log a"
-    remedies = []
-    involved = []
-    for key, present in (
-        ("intercept", "intercept" in parts and not any(name.startswith("centre") for name in maps)),
-        ("coefficients", bool(coefficients) or bool({"coefficients", "coefficients-sigma"} & parts)),
-        ("sigma", sigma is not None or ("sigma" in parts and not normaliser)),
-        ("scale", bool(taus) or "scale" in parts),
-        ("correlations", "correlations" in parts),
-        ("simplex", "simplex" in parts),
-        ("random-effects", bool({"random-effects", "random-effects-sigma"} & parts)),
-        ("directions", "directions" in parts),
-    ):
-        if present:
-            involved.append(key)
-            remedies.append(_PRIOR_REMEDY[key])
-    scaled = [*coefficients, *([sigma] if sigma is not None else [])]
+    present = {
+        "intercept": "intercept" in parts and not any(name.startswith("centre") for name in maps),
+        "coefficients": bool(coefficients) or bool({"coefficients", "coefficients-sigma"} & parts),
+        "sigma": sigma is not None or ("sigma" in parts and not normaliser),
+        "scale": bool(taus) or "scale" in parts,
+        "correlations": "correlations" in parts,
+        "simplex": "simplex" in parts,
+        "random-effects": bool({"random-effects", "random-effects-sigma"} & parts),
+        "directions": "directions" in parts,
+    }
+    involved = [key for key, there in present.items() if there]
+    remedies = [_PRIOR_REMEDY[key] for key in involved]
+    scaled = [*coefficients.values(), *([sigma] if sigma is not None else [])]
     if "tau-sigma" in maps:
-        name, title = (
-            "prior-random-effects",
-            "The random effects' prior does not scale with σ: τ stands in place of τ times σ",
-        )
+        name = "prior-random-effects"
+        title = "The random effects' prior does not scale with σ: τ stands in place of τ times σ"
         remedies = [_PRIOR_REMEDY["scale"]]
         text += "; the candidate's random effects have the sd τ where the reference's have τ σ"
     elif any(key.startswith("centre") for key in maps) or "centring" in parts:
@@ -178,9 +138,7 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
         remedies = ["R's sd() divides by N − 1: take ddof = 1 (numpy's and scipy's default is 0)."]
     elif involved == ["intercept"]:
         name, title = "prior-intercept", "Another prior on the intercept"
-        square = found.columns["intercept"].get("γ²", 0.0)
-        linear = found.columns["intercept"].get("γ", 0.0)
-        figures |= {"precision_difference": -2 * square}
+        square, linear = (found.columns["intercept"].get(term, 0.0) for term in ("γ²", "γ"))
         text += (
             f"; the candidate's prior precision is the reference's {-2 * square:+.6g}, precision times mean "
             f"{linear:+.6g}"
@@ -188,11 +146,9 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     elif involved == ["sigma"]:
         name, title = "prior-sigma", "Another prior on σ" + _sigma_words(found, sigma, evidence)
     elif involved == ["coefficients"]:
-        depends = "coefficients-sigma" in parts
-        name = "prior-coefficients"
-        title = (
-            "The coefficients' prior depends on σ" if depends else "Another prior (or autoscale) on the coefficients"
-        )
+        name, title = "prior-coefficients", "Another prior (or autoscale) on the coefficients"
+        if "coefficients-sigma" in parts:
+            title = "The coefficients' prior depends on σ"
     elif set(involved) <= {"scale", "correlations", "simplex", "directions"}:
         name = "prior-covariance"
         words = {
@@ -207,15 +163,7 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     else:
         name, title = "prior-several", "Several priors differ: " + ", ".join(involved)
     remedy = " ".join(remedies) or "Compare prior_summary() of both sides."
-    return Cause(9, name, title, text, remedy, figures, strength=Strength.LISTED)
-
-
-def _scale_words(factors: dict[str, float]) -> list[tuple[str, float]]:
-    words = {"sigma": "the scale of σ's prior"}
-    return [
-        (words.get(name, f"the prior scale of {name}" if name.startswith("coef") else f"the τ {name}"), value)
-        for name, value in factors.items()
-    ]
+    return Cause(9, name, title, text, remedy, strength=Strength.LISTED)
 
 
 def _largest_term(terms: dict[str, float]) -> str:
@@ -252,65 +200,64 @@ def _response_sd(evidence: PosteriorEvidence) -> float | None:
     return None
 
 
-def _scales_cause(largest: float) -> Cause:
-    return Cause(
-        9,
-        "prior-coefficients",
-        "Another prior of the coefficients' scales",
-        f"the log densities differ (largest {largest:.3g}) where the scales of the coefficients' prior move",
-        "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
-        "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale).",
-        {"largest": largest},
-        strength=Strength.SAID_OF_COUNTS,
+#: Cause and title of a part whose prior is of another family.
+_OTHER_FAMILY = {
+    "intercept": ("prior-intercept", "Another prior on the intercept, of another family"),
+    "sigma": ("prior-sigma", "Another prior on σ, of another family"),
+    "coefficients": ("prior-coefficients", "Another prior on the coefficients, of another family"),
+    "random-effects": ("prior-random-effects", "The standardised random effects are not normal"),
+}
+
+
+def _unexplained(blocks: Sequence[Block] | None, moved: Mapping[int, float], gap: np.ndarray) -> Cause:
+    """A difference that nothing known explains: where it shows, one coordinate at a time, is all that is known.
+
+    ``blocks`` is None where the points do not tell.
+    """
+    largest = float(np.max(np.abs(gap)))
+    remedy = (
+        "Compare prior_summary() of both sides, prior by prior; against live R the coordinates that matter are named."
     )
-
-
-def _where_only(involved: list[Block], largest: float) -> Cause:
-    return Cause(
-        9,
-        "density",
-        "The log densities differ in " + ", ".join(b.words for b in involved),
-        f"moving one coordinate at a time changes the log-density difference (largest {largest:.3g}) for these parts; "
-        "no other scale or prior of a known kind explains it",
-        "Compare prior_summary() of both sides, then the likelihood: with prior_PD = TRUE the priors can be compared "
-        "alone.",
-        {"largest": largest},
-        strength=Strength.PLACE,
+    if blocks is None:
+        title = "The log densities differ: another prior, scale or parametrisation"
+        text = f"the largest difference of log-density differences is {largest:.3g} at {len(gap)} points"
+        return Cause(9, "density", title, text, remedy, strength=Strength.LOOSE_MATCH)
+    sensitive = {k: size for k, size in moved.items() if size > Match.SUMMED}
+    involved = [b for b in blocks if any(b.start <= k < b.stop for k in sensitive)]
+    if not involved:
+        title, text = (
+            "The log densities differ, though not along any single coordinate",
+            f"the largest difference is {largest:.3g}",
+        )
+        remedy = "The parts of the model interact otherwise than in rstanarm: look at what multiplies what."
+        return Cause(9, "density", title, text, remedy, strength=Strength.PARTIAL)
+    if any(b.name == "coefficient-scales" for b in involved):
+        # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
+        text = f"the log densities differ (largest {largest:.3g}) where the scales of the coefficients' prior move"
+        remedy = (
+            "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
+            "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale)."
+        )
+        title = "Another prior of the coefficients' scales"
+        return Cause(9, "prior-coefficients", title, text, remedy, strength=Strength.SAID_OF_COUNTS)
+    if len(involved) > 1:
+        title = "The log densities differ in " + ", ".join(b.words for b in involved)
+        text = (
+            f"moving one coordinate at a time changes the log-density difference (largest {largest:.3g}) for these "
+            "parts; no other scale or prior of a known kind explains it"
+        )
+        remedy = (
+            "Compare prior_summary() of both sides, then the likelihood: with prior_PD = TRUE the priors can be "
+            "compared alone."
+        )
+        return Cause(9, "density", title, text, remedy, strength=Strength.PLACE)
+    (block,) = involved
+    name, title = _OTHER_FAMILY.get(
+        block.name, ("prior-covariance", f"Another prior of the covariance matrix: {block.words}")
     )
-
-
-def _prior_cause(involved: list[Block], sensitive: dict[int, list[tuple[float, float]]], largest: float) -> Cause:
-    """One part of the model alone: a prior of another family."""
-    block = involved[0]
-    moved = max(abs(g) for k, values in sensitive.items() if block.start <= k < block.stop for _, g in values)
-    names = {
-        "intercept": ("prior-intercept", "Another prior on the intercept, of another family"),
-        "sigma": ("prior-sigma", "Another prior on σ, of another family"),
-        "coefficients": ("prior-coefficients", "Another prior on the coefficients, of another family"),
-        "random-effects": ("prior-random-effects", "The standardised random effects are not normal"),
-    }
-    name, title = names.get(block.name, ("prior-covariance", f"Another prior of the covariance matrix: {block.words}"))
-    return Cause(
-        9,
-        name,
-        title,
+    text = (
         f"moving one coordinate at a time changes the log-density difference only for {block.words}, by up to "
-        f"{moved:.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
-        _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
-        {"largest": largest, "coordinates": float(len(sensitive))},
-        strength=Strength.CERTAIN,
+        f"{max(sensitive.values()):.3g}; not as a normal, exponential, gamma or beta prior with other parameters would"
     )
-
-
-def _regressed(evidence: PosteriorEvidence, gap: np.ndarray, finite: np.ndarray, blocks: list[Block] | None) -> Cause:
-    """Without single-coordinate probes: the densities differ, that much is certain."""
-    largest = float(np.max(np.abs(gap[finite])))
-    return Cause(
-        9,
-        "density",
-        "The log densities differ: another prior, scale or parametrisation",
-        f"the largest difference of log-density differences is {largest:.3g} at {int(finite.sum())} points",
-        "Compare prior_summary() of both sides, prior by prior; against live R the coordinates that matter are named.",
-        {"largest": largest},
-        strength=Strength.LOOSE_MATCH,
-    )
+    remedy = _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides.")
+    return Cause(9, name, title, text, remedy, strength=Strength.CERTAIN)

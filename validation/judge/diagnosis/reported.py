@@ -1,37 +1,28 @@
 """Row 10: what is computed from a right fit in another way: constants, counts, standard errors, tests."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from validation.judge.diagnosis import close, same_p
+from validation.judge.diagnosis import all_close, close, same_p
 from validation.judge.diagnosis.model import another_model, columns_differ, implied_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
-from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
-__all__ = ["constants", "degrees_of_freedom", "standard_error_scale", "tests_of_coefficients"]
+__all__ = ["constants", "degrees_of_freedom", "residual_variance", "standard_error_scale", "tests_of_coefficients"]
 
 
-@dataclass(frozen=True)
-class _Offset:
+class _Offset(NamedTuple):
     """By how much the candidate's −2 log-likelihood is off, and what that is known from.
 
-    Attributes
-    ----------
-    size : float
-    expected : float
-        The log-likelihood that it should report; not a number where all of its objective is off.
-    where : str
-    proof : {"function", "own", "number"}
-        The objective is off at every θ; or what is reported is not the objective's at the candidate's own θ̂; or one
-        number alone is off, and only a known constant or scale explains it.
+    ``expected`` is the log-likelihood that it should report; not a number where all of its objective is off. ``proof``
+    is ``"function"`` (the objective is off at every θ), ``"own"`` (what is reported is not the objective's at the
+    candidate's own θ̂) or ``"number"`` (one number alone is off, and only a known constant or scale explains it).
     """
 
     size: float
@@ -46,49 +37,30 @@ def constants(evidence: Evidence) -> Cause | None:
     if found is None:
         return None
     N = evidence.value("reference", "nobs")
-    if (scale := _other_scale(evidence.value("candidate", "logLik"), found.expected, N)) is not None:
-        words, value = scale
-        return Cause(
-            10,
-            "log-likelihood-scale",
-            f"What the candidate reports as log-likelihood is {words}",
-            f"{found.where}; {words} would be {value:.6f}, which is what it reports",
-            "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it.",
-            {"expected": found.expected, "reported": value},
-            strength=Strength.LISTED,
-        )
-    names = [
-        (name, size) for name, size in _constants(evidence).items() if close(abs(found.size), abs(size), Match.RULE)
-    ]
-    if names:
-        name, size = names[0]
-        title = f"The log-likelihood lacks (or has besides) a constant: {name}"
-        where = f"{found.where}, which is {'−' if found.size < 0 else ''}{name} = {size:.6f}"
-    elif found.proof == "function":
-        title, where = "The log-likelihood lacks (or has besides) a constant", found.where
-    elif found.proof == "own":
-        title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
-        return Cause(
-            10,
-            "another-log-likelihood",
-            title,
-            f"{found.where}; no constant and no scale that is known explains it",
-            "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity.",
-            {"offset": found.size},
-            strength=Strength.CERTAIN,
-        )
-    else:
-        return None
-    return Cause(
-        10,
-        "constant-offset",
-        title,
-        where,
+    scale = _other_scale(evidence.value("candidate", "logLik"), found.expected, N)
+    known = [pair for pair in _constants(evidence).items() if close(abs(found.size), abs(pair[1]), Match.RULE)]
+    cause, title, text = "constant-offset", "The log-likelihood lacks (or has besides) a constant", found.where
+    remedy = (
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
-        "programs; estimates are not affected.",
-        {"offset": found.size, "N": N},
-        strength=Strength.LISTED if names else Strength.CERTAIN,
+        "programs; estimates are not affected."
     )
+    if scale is not None:
+        cause, title = "log-likelihood-scale", f"What the candidate reports as log-likelihood is {scale[0]}"
+        text += f"; {scale[0]} would be {scale[1]:.6f}, which is what it reports"
+        remedy = "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it."
+    elif known:
+        title += f": {known[0][0]}"
+        text += f", which is {'−' if found.size < 0 else ''}{known[0][0]} = {known[0][1]:.6f}"
+    elif found.proof == "own":
+        cause = "another-log-likelihood"
+        title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
+        text += "; no constant and no scale that is known explains it"
+        remedy = (
+            "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity."
+        )
+    elif found.proof == "number":
+        return None
+    return Cause(10, cause, title, text, remedy, strength=Strength.LISTED if scale or known else Strength.CERTAIN)
 
 
 def _offset(evidence: Evidence) -> _Offset | None:
@@ -113,11 +85,9 @@ def _offset(evidence: Evidence) -> _Offset | None:
         return _Offset(off, expected, where, "own") if abs(off) > Match.FOLLOWS else None
     if len(points) or another_model(evidence):
         return None
-    theta = evidence.known_theta
-    solution = None if theta is None else evidence.solve(theta)
-    if theta is not None and solution is not None and implied_by(evidence, theta):
-        expected, words = -solution.objective / 2.0, "from what the candidate's own θ implies"
-    elif theta is None and _nothing_else_differs(evidence):
+    if implied_by(evidence) and evidence.at_candidate is not None:
+        expected, words = -evidence.at_candidate.objective / 2.0, "from what the candidate's own θ implies"
+    elif evidence.known_theta is None and _nothing_else_differs(evidence):
         expected, words = logLik[0], "from the reference's, and nothing else that both sides give differs"
     else:
         return None
@@ -129,8 +99,8 @@ def _offset(evidence: Evidence) -> _Offset | None:
 
 def _nothing_else_differs(evidence: Evidence) -> bool:
     """Whether the estimates that a candidate without θ gives are the reference's."""
-    compared = records(evidence.compared("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar"))
-    return all(close(r["candidate"], r["reference"], Match.FOLLOWS) for r in compared)
+    left, right = evidence.arrays("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar")
+    return all_close(right, left, Match.FOLLOWS)
 
 
 def _other_scale(reported: float, expected: float, rows: float) -> tuple[str, float] | None:
@@ -180,7 +150,7 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     aic, bic = evidence.pair("AIC"), evidence.pair("BIC")
     N = evidence.value("reference", "nobs")
     nobs = evidence.pair("nobs")
-    if evidence.candidate_theta() is None or columns_differ(evidence) or nobs[0] != nobs[1]:
+    if evidence.candidate_theta is None or columns_differ(evidence) or nobs[0] != nobs[1]:
         return None
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
     implied = math.nan if close(aic[1], aic[0], Match.COMPUTED) else (aic[1] + 2 * logLik[1]) / 2
@@ -196,7 +166,6 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
             f"{npar[0]:.0f}: fixed effects, "
             "elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
-            {"reference": npar[0], "candidate": counted},
             strength=Strength.COUNTS,
         )
     residual = evidence.pair("df_residual")
@@ -211,31 +180,63 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
             f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
             "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
             "on it.",
-            {"reference": residual[0], "candidate": residual[1]},
             strength=Strength.SAID_OF_COUNTS,
         )
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
     right = close(bic[1], bic[0], Match.COMPUTED) or close(weight, math.log(N), Match.ESTIMATED)
     if math.isfinite(weight) and math.isfinite(N) and not right:
-        effective = math.exp(min(weight, 50.0))
+        return bic_sample_size(weight, N)
+    return None
+
+
+def bic_sample_size(weight: float, N: float) -> Cause:
+    """Row 10: BIC's penalty for a parameter is not the logarithm of the number of rows."""
+    return Cause(
+        10,
+        "bic-sample-size",
+        "BIC uses another number of observations",
+        f"BIC's penalty per parameter is {weight:.6f} = log({math.exp(min(weight, 50.0)):.6g}); R uses log({N:.0f}), "
+        "the rows used",
+        "Use log(N) with N the number of rows used, as R's BIC does.",
+        strength=Strength.CERTAIN,
+    )
+
+
+def residual_variance(evidence: Evidence) -> Cause | None:
+    """Row 10: σ with another divisor than the criterion's, N for REML's N − p or the other way round."""
+    left, right = evidence.pair("sigma")
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.compared("fixef")))
+    if not (left > 0 and right > 0 and N > p > 0):
+        return None
+    factor = right / left
+    for words, target in (
+        ("N in place of N − p", math.sqrt((N - p) / N)),
+        ("N − p in place of N", math.sqrt(N / (N - p))),
+    ):
+        if not close(factor, target, Match.SUMMED):
+            continue
+        theta, se = evidence.arrays("theta"), evidence.arrays("se")
+        if not all_close(theta[1], theta[0], Match.FOLLOWS):
+            return None  # another θ, and σ with it
+        follows = se[0].size > 0 and all_close(se[1] / se[0], np.full(se[0].size, target))
         return Cause(
             10,
-            "bic-sample-size",
-            "BIC uses another number of observations",
-            f"BIC's penalty per parameter is {weight:.6f} = log({effective:.6g}); R uses log({N:.0f}), the rows used",
-            "Use log(N) with N the number of rows used, as R's BIC does.",
-            {"candidate_n": effective, "reference_n": N},
-            strength=Strength.CERTAIN,
+            "sigma-divisor",
+            f"The residual variance is divided by {words}" + (", and the standard errors with it" if follows else ""),
+            f"σ is {right:.8g} in the candidate and {left:.8g} in the reference: a ratio of {factor:.8g}, which is "
+            f"{'√((N − p)/N)' if target < 1 else '√(N/(N − p))'} with N = {N:.0f} and p = {p:.0f}",
+            "σ̂² is r²/N by maximum likelihood and r²/(N − p) by REML, with r² the penalised residual sum of squares.",
+            strength=Strength.RULE,
         )
     return None
 
 
 def standard_error_scale(evidence: Evidence) -> Cause | None:
     """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
-    rows = evidence.compared("se")
-    if rows.empty or columns_differ(evidence):
+    own, given = evidence.arrays("se")
+    if not own.size or columns_differ(evidence):
         return None
-    ratio = (rows["candidate"] / rows["reference"]).to_numpy()
+    ratio = given / own
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     sigma = evidence.value("reference", "sigma")
     sigma_agrees = close(evidence.value("candidate", "sigma"), sigma, Match.ESTIMATED)
@@ -256,33 +257,31 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
                 "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
                 f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
                 "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
-                {"factor": factor},
                 strength=Strength.OWN_RULE,
             )
-    terms = evidence.compared("t")
-    beta = {r["term"]: r["candidate"] for r in records(evidence.compared("fixef"))}
-    se = {r["term"]: r["candidate"] for r in records(rows)}
-    both = records(evidence.compared("fixef")), records(rows)
-    near = [{r["term"] for r in found if close(r["candidate"], r["reference"], Match.FOLLOWS)} for found in both]
-    agreed = near[0] & near[1]
+    beta, se, t = (
+        {side: evidence.by_term(side, name) for side in ("reference", "candidate")} for name in ("fixef", "se", "t")
+    )
     off = [
-        r["term"]
-        for r in records(terms)
-        if r["term"] in beta
-        and math.isfinite(r["candidate"])
-        and se.get(r["term"], math.nan) > 0
-        and r["term"] in agreed  # otherwise t may be right and the estimate wrong
-        and not close(r["candidate"], beta[r["term"]] / se[r["term"]], Match.RULE)
+        term
+        for term, value in t["candidate"].items()
+        if math.isfinite(value)
+        and se["candidate"].get(term, math.nan) > 0
+        # otherwise t may be right and the estimate wrong
+        and all(
+            close(x["candidate"].get(term, math.nan), x["reference"].get(term, math.nan), Match.FOLLOWS)
+            for x in (beta, se)
+        )
+        and not close(value, beta["candidate"][term] / se["candidate"][term], Match.RULE)
     ]
     if off:
-        t_of = {r["term"]: r["candidate"] for r in records(terms)}
+        b, s = beta["candidate"][off[0]], se["candidate"][off[0]]
         return Cause(
             10,
             "test-statistic",
             "The test statistic is not the estimate over its standard error",
-            f"for {', '.join(map(str, off[:5]))} the candidate's t is not its own estimate divided by its own standard "
-            f"error: {t_of[off[0]]:.6g}, where {beta[off[0]]:.6g} / {se[off[0]]:.6g} is "
-            f"{beta[off[0]] / se[off[0]]:.6g}",
+            f"for {', '.join(off[:5])} the candidate's t is not its own estimate divided by its own standard "
+            f"error: {t['candidate'][off[0]]:.6g}, where {b:.6g} / {s:.6g} is {b / s:.6g}",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
             strength=Strength.CERTAIN,
         )
@@ -303,14 +302,15 @@ def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
 
 def _follow(evidence: Evidence, off: float) -> bool:
     """Whether the candidate's standard errors are those that its own θ implies, to a hundredth of what they are off."""
-    theta = evidence.known_theta
-    solution = evidence.solve(theta) if theta is not None else None
-    if solution is None:
+    if evidence.at_candidate is None:
         return False
-    implied = {key[2]: value for key, value in implied_numbers(solution).items() if key[0] == "se"}
-    rows = records(evidence.compared("se"))
-    known = [(float(r["candidate"]), implied[r["term"]]) for r in rows if r["term"] in implied]
-    return bool(known) and all(close(value, target, max(Match.CHAINED, off / 100)) for value, target in known)
+    implied, given = implied_numbers(evidence.at_candidate), evidence.by_term("candidate", "se")
+    expected = {
+        term: implied["se", None, term, None, None] for term in given if ("se", None, term, None, None) in implied
+    }
+    return bool(expected) and all_close(
+        (given[term] for term in expected), expected.values(), max(Match.CHAINED, off / 100)
+    )
 
 
 def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause | None:
@@ -322,9 +322,8 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause | None:
         return None  # another computation leaves none of them to the digit: what is off is off for a reason of its own
     if evidence.known_theta is None:
         return None  # a θ that is a little off would show alike
-    fixed = evidence.compared("fixef")
-    se = evidence.compared("se")["reference"].to_numpy()
-    away = np.abs(fixed["candidate"].to_numpy() - fixed["reference"].to_numpy())
+    (ours, theirs), (se, _) = evidence.arrays("fixef"), evidence.arrays("se")
+    away = np.abs(theirs - ours)
     if away.size != se.size or (away > Match.ROUGH * se).any() or (away > Match.VISIBLE * off * se).any():
         return None  # the estimates moved too: then the standard errors follow them
     if _follow(evidence, off):
@@ -338,7 +337,6 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause | None:
         f"factors from {ratio.min():.7g} to {ratio.max():.7g}",
         "lme4's standard errors are the roots of σ̂²(X'V⁻¹X)⁻¹, in closed form; derivatives taken numerically keep four "
         "digits or so. Conclusions do not change, digits do.",
-        {"largest": off},
         strength=Strength.CERTAIN,
     )
 
@@ -352,60 +350,56 @@ _TESTS_REMEDY = (
 
 def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     """Row 10: p-values by another distribution (z, residual df), or one-sided."""
-    tests = evidence.compared("p")
-    if tests.empty:
+    ours, p = evidence.by_term("reference", "p"), evidence.by_term("candidate", "p")
+    own_t, t = evidence.by_term("reference", "t"), evidence.by_term("candidate", "t")
+    own_df, df = evidence.by_term("reference", "df"), evidence.by_term("candidate", "df")
+    # Where t itself differs, another p follows from it.
+    terms = [term for term in ours if term in t and close(t[term], own_t[term], Match.ROUGH)]
+    off = [term for term in terms if not same_p(p[term], ours[term], Match.FOLLOWS)]
+    if not off:
         return None
-    ours = {r["term"]: r for r in records(tests)}
-    t = {r["term"]: float(r["candidate"]) for r in records(evidence.compared("t"))}
-    df = {r["term"]: (float(r["reference"]), float(r["candidate"])) for r in records(evidence.compared("df"))}
     N, rank = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     npar = evidence.value("reference", "npar")
     groups = evidence.rows("ngrps")["reference"].to_numpy(dtype=float)
     smallest = float(groups.min()) if groups.size else math.nan
-    hypotheses: list[tuple[str, str, Callable[[str], float]]] = [
-        ("z", "the normal distribution (z tests)", lambda term: math.inf),
-        ("residual-df", f"t with N − p = {N - rank:.0f} degrees of freedom", lambda term: N - rank),
-        ("residual-df", f"t with N − npar = {N - npar:.0f} degrees of freedom", lambda term: N - npar),
-        ("groups-df", f"t with groups − 1 = {smallest - 1:.0f} degrees of freedom", lambda term: smallest - 1),
-        ("groups-df", f"t with groups − p = {smallest - rank:.0f} degrees of freedom", lambda term: smallest - rank),
-    ]
-    reference_t = {r["term"]: float(r["reference"]) for r in records(evidence.compared("t"))}
-    # Where t itself differs, another p follows from it.
-    terms = [term for term in ours if term in t and close(t[term], reference_t[term], Match.ROUGH)]
-    off = [term for term in terms if not same_p(ours[term]["candidate"], ours[term]["reference"], Match.FOLLOWS)]
-    if not off:
-        return None
+    hypotheses = (
+        ("z", "the normal distribution (z tests)", math.inf),
+        ("residual-df", f"t with N − p = {N - rank:.0f} degrees of freedom", N - rank),
+        ("residual-df", f"t with N − npar = {N - npar:.0f} degrees of freedom", N - npar),
+        ("groups-df", f"t with groups − 1 = {smallest - 1:.0f} degrees of freedom", smallest - 1),
+        ("groups-df", f"t with groups − p = {smallest - rank:.0f} degrees of freedom", smallest - rank),
+    )
 
     def tail(term: str, freedom: float) -> float:
         return float(2 * (norm.sf(abs(t[term])) if math.isinf(freedom) else student_t.sf(abs(t[term]), freedom)))
 
-    reference_df = {term: df[term][0] for term in terms if term in df}
-    for name, words, freedom in hypotheses:
-        if all(
-            freedom(term) > 0 and same_p(ours[term]["candidate"], tail(term, freedom(term)), Match.RULE) for term in off
-        ):
-            found = (name, words)
-            break
-    else:
-        if reference_df and all(
-            same_p(ours[term]["candidate"], tail(term, reference_df[term]) / 2, Match.FOLLOWS) for term in off
-        ):
-            found = ("one-sided", "one tail of the distribution only")
-        elif any(term in df and not close(df[term][1], df[term][0], Match.FOLLOWS) for term in off):
-            term = next(term for term in off if term in df and not close(df[term][1], df[term][0], Match.FOLLOWS))
-            found = ("other-df", f"{df[term][1]:.6g} degrees of freedom (the reference has {df[term][0]:.6g})")
-        else:
-            return None
+    found = [
+        (name, words)
+        for name, words, freedom in hypotheses
+        if freedom > 0 and all(same_p(p[term], tail(term, freedom), Match.RULE) for term in off)
+    ]
+    other_df = [term for term in off if term in df and not close(df[term], own_df[term], Match.FOLLOWS)]
+    known = {term: own_df[term] for term in terms if term in own_df}
+    if (
+        not found
+        and known
+        and all(same_p(p[term], tail(term, known.get(term, math.nan)) / 2, Match.FOLLOWS) for term in off)
+    ):
+        found = [("one-sided", "one tail of the distribution only")]
+    if not found and other_df:
+        term = other_df[0]
+        found = [("other-df", f"{df[term]:.6g} degrees of freedom (the reference has {own_df[term]:.6g})")]
+    if not found:
+        return None
+    name, words = found[0]
     term = off[0]
     return Cause(
         10,
-        f"p-values-{found[0]}",
-        f"The candidate's p-values are by {found[1]}",
-        f"for {term}: reference p = {ours[term]['reference']:.6g}"
-        + (f" (df {df[term][0]:.6g})" if term in df else "")
-        + f", candidate p = {ours[term]['candidate']:.6g}, at t = {t[term]:.6g}; so for {len(off)} of {len(terms)} "
-        "coefficients",
+        f"p-values-{name}",
+        f"The candidate's p-values are by {words}",
+        f"for {term}: reference p = {ours[term]:.6g}"
+        + (f" (df {own_df[term]:.6g})" if term in own_df else "")
+        + f", candidate p = {p[term]:.6g}, at t = {t[term]:.6g}; so for {len(off)} of {len(terms)} coefficients",
         _TESTS_REMEDY,
-        {"reference": float(ours[term]["reference"]), "candidate": float(ours[term]["candidate"])},
         strength=Strength.RULE,
     )

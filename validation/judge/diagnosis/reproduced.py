@@ -42,11 +42,6 @@ class Reproduction:
         """Whether they are a proof."""
         return tolerances.REPRODUCED.holds(self.total, self.matched, self.digits)
 
-    @property
-    def figures(self) -> dict[str, float]:
-        """Its figures, for programs."""
-        return {"matched": float(self.matched), "compared": float(self.total), "digits": self.digits}
-
     def words(self, model: str) -> str:
         """Say how many of the numbers are those of a model, and that it was computed here."""
         return (

@@ -65,7 +65,6 @@ def rows_used(evidence: Evidence) -> Cause | None:
         "; ".join(parts),
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit), and make sure missing "
         "values reach the other side as missing.",
-        {"reference_rows": nobs[0], "candidate_rows": nobs[1]},
         strength=Strength.LISTED,
     )
 
@@ -136,7 +135,6 @@ def data_values(evidence: Evidence) -> Cause | None:
         "; ".join(parts[:4]),
         "Compare the data frames of both sides column by column before the models: a merge or sort that moved rows, a "
         "recoded value, or a transformed variable is found there fastest.",
-        {"parts": float(len(parts))},
         strength=Strength.ANOTHER_INPUT,
     )
 

@@ -1,29 +1,45 @@
-"""Row 2: a variance, an SD, θ or a relative covariance in another's place."""
+"""Row 2: numbers on another scale: a variance, an SD, θ or a relative covariance in another's place, BLUPs over σ."""
 
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
-from validation.judge.diagnosis import close
+import numpy as np
+
+from validation.judge.diagnosis import all_close, close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
-__all__ = ["scale_of_components"]
+__all__ = ["correlations", "scale_of_components", "scale_of_modes"]
 
+#: Name, words, and what the rule makes of the reference's numbers, of σ and of the effect's own standard deviation.
+_Rule: TypeAlias = tuple[str, str, Callable[[np.ndarray, float, float], np.ndarray]]
 
-_TRANSFORMS: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
-    ("squared", "the squares of the reference's", lambda r, s: r * r),
-    ("square-root", "the square roots of the reference's", lambda r, s: math.sqrt(r) if r >= 0 else math.nan),
-    ("relative", "the reference's divided by σ (θ's scale)", lambda r, s: r / s),
-    ("relative-variance", "the reference's divided by σ² (relative covariances)", lambda r, s: r / s**2),
-    ("times-sigma", "the reference's times σ", lambda r, s: r * s),
-    ("times-variance", "the reference's times σ²", lambda r, s: r * s**2),
-    (
-        "sd-over-sigma",
-        "the roots of the reference's, divided by σ",
-        lambda r, s: math.sqrt(r) / s if r >= 0 else math.nan,
-    ),
+_COMPONENTS: tuple[_Rule, ...] = (
+    ("squared", "the squares of the reference's", lambda x, s, sd: x * x),
+    ("square-root", "the square roots of the reference's", lambda x, s, sd: np.sqrt(x)),
+    ("relative", "the reference's divided by σ (θ's scale)", lambda x, s, sd: x / s),
+    ("relative-variance", "the reference's divided by σ² (relative covariances)", lambda x, s, sd: x / s**2),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
+    ("times-variance", "the reference's times σ²", lambda x, s, sd: x * s**2),
+    ("sd-over-sigma", "the roots of the reference's, divided by σ", lambda x, s, sd: np.sqrt(x) / s),
+)
+
+_MODES: tuple[_Rule, ...] = (
+    ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
+    ("standardised", "the reference's divided by their own standard deviation (√Σ)", lambda x, s, sd: x / sd),
+    ("spherical", "the spherical random effects u, where b = Λu", lambda x, s, sd: x * s / sd),
+)
+
+_CONDSDS: tuple[_Rule, ...] = (
+    ("squared", "conditional variances, the squares of the sds", lambda x, s, sd: x**2),
+    ("square-root", "the roots of the reference's", lambda x, s, sd: np.sqrt(x)),
+    ("relative-variance", "conditional variances divided by σ²", lambda x, s, sd: (x / s) ** 2),
+    ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
 )
 
 
@@ -32,36 +48,32 @@ def scale_of_components(evidence: Evidence) -> Cause | None:
     sigma = evidence.value("reference", "sigma")
     if not math.isfinite(sigma) or sigma <= 0:
         return None
-    for quantity, words in (
-        ("sd", "SDs"),
-        ("variance", "variances"),
-        ("covariance", "covariances"),
-        ("sigma", "residual SD"),
-        ("theta", "θ"),
+    for quantity, words, unit in (
+        ("sd", "SDs", sigma),
+        ("variance", "variances", sigma**2),
+        ("covariance", "covariances", sigma**2),
+        ("sigma", "residual SD", sigma),
+        ("theta", "θ", 1.0),
     ):
-        rows = evidence.compared(quantity)
-        failed = [
-            (float(r["reference"]), float(r["candidate"]))
-            for r in records(rows)
-            if not close(r["candidate"], r["reference"], Match.ROUGH)
-        ]
+        left, right = evidence.arrays(quantity)
+        off = np.array([not close(c, r, Match.ROUGH) for r, c in zip(left, right, strict=True)], dtype=bool)
         # A 0 or a 1 is its own square; the residual's row is judged with the others.
-        unit = {"sd": sigma, "sigma": sigma, "theta": 1.0}.get(quantity, sigma**2)
-        telling = [(r, c) for r, c in failed if abs(r) > Match.CHAINED * unit and abs(abs(r) - 1) > Match.RULE]
-        if not telling:
+        telling = off & (np.abs(left) > Match.CHAINED * unit) & (np.abs(np.abs(left) - 1) > Match.RULE)
+        if not telling.any():
             continue
-        for name, description, transform in _TRANSFORMS:
-            if all(close(c, transform(r, sigma), Match.FOLLOWS) for r, c in telling):
-                r, c = telling[0]
+        left, right = left[telling], right[telling]
+        for name, description, rule in _COMPONENTS:
+            with np.errstate(invalid="ignore"):
+                expected = rule(left, sigma, math.nan)
+            if all_close(right, expected, Match.FOLLOWS):
                 return Cause(
                     2,
                     f"scale-{name}",
                     f"The candidate's {words} are {description}",
-                    f"{len(telling)} of {len(telling)} differing {words} match: reference {r:.6g}, candidate {c:.6g}, "
-                    f"expected under this fault {transform(r, sigma):.6g} (σ = {sigma:.6g})",
+                    f"{len(left)} of {len(left)} differing {words} match: reference {left[0]:.6g}, candidate "
+                    f"{right[0]:.6g}, expected under this fault {expected[0]:.6g} (σ = {sigma:.6g})",
                     "Report variances as variances, SDs as their roots, and both on the scale of the response: "
                     "Σ = σ²TT', where T is made of θ.",
-                    {"reference": r, "candidate": c, "expected": transform(r, sigma), "sigma": sigma},
                     strength=Strength.RULE,
                 )
     return _own_components(evidence)
@@ -69,30 +81,96 @@ def scale_of_components(evidence: Evidence) -> Cause | None:
 
 def _own_components(evidence: Evidence) -> Cause | None:
     """SDs that are the candidate's own variances (or the other way round), whatever the reference has."""
-    rows = {
-        quantity: {(r["group"], r["term"]): float(r["candidate"]) for r in records(evidence.compared(quantity))}
-        for quantity in ("sd", "variance")
-    }
-    keys = [key for key in rows["sd"] if key in rows["variance"] and abs(rows["sd"][key] - 1) > Match.RULE]
-    unit = evidence.value("reference", "sigma")
-    keys = [key for key in keys if rows["sd"][key] > Match.CHAINED * unit and math.isfinite(rows["variance"][key])]
-    if len(keys) < 2 or not all(close(rows["sd"][key], rows["variance"][key], Match.COMPUTED) for key in keys):
+    both = evidence.compared("sd").merge(
+        evidence.compared("variance"), on=["group", "term"], suffixes=("", "_variance")
+    )
+    sds, unit = both["candidate"], evidence.value("reference", "sigma")
+    both = both[(np.abs(sds - 1) > Match.RULE) & (sds > Match.CHAINED * unit) & np.isfinite(both["candidate_variance"])]
+    if len(both) < 2 or not all_close(both["candidate"], both["candidate_variance"], Match.COMPUTED):
         return None
-    reference = {
-        (r["group"], r["term"]): (float(r["reference"]), float(v["reference"]))
-        for r, v in zip(records(evidence.compared("sd")), records(evidence.compared("variance")), strict=True)
-    }
-    key = keys[0]
-    sd, variance = reference[key]
-    value = rows["sd"][key]
+    value, sd, variance = (float(both[name].iloc[0]) for name in ("candidate", "reference", "reference_variance"))
     squared = abs(math.log(value / variance)) < abs(math.log(value / sd)) if sd > 0 and variance > 0 else True
     return Cause(
         2,
         "scale-squared" if squared else "scale-square-root",
         "The candidate's SDs are its own variances" if squared else "The candidate's variances are its own SDs",
-        f"for all {len(keys)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
+        f"for all {len(both)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
         f"{variance:.6g})",
         "An SD is the root of the variance: report both on the scale of the response.",
-        {"candidate": value, "sd": sd, "variance": variance},
         strength=Strength.OWN_RULE,
     )
+
+
+def scale_of_modes(evidence: Evidence) -> Cause | None:
+    """Row 2: BLUPs or their conditional sds on another scale: over σ, standardised, squared."""
+    sigma = evidence.value("reference", "sigma")
+    if not sigma > 0:
+        return None
+    sds: dict[object, float] = {(r["group"], r["term"]): r["reference"] for r in records(evidence.compared("sd"))}
+    for quantity, kind, words, rules in (
+        ("ranef", "modes", "random effects", _MODES),
+        ("condsd", "condsd", "conditional sds", _CONDSDS),
+    ):
+        found: list[tuple[str, str, str]] = []
+        for place, part in evidence.compared(quantity).groupby(["group", "term"], sort=False):
+            left, right = part["reference"].to_numpy(dtype=float), part["candidate"].to_numpy(dtype=float)
+            if len(left) < 3 or not np.isfinite(right).all() or _near(right, left):
+                continue
+            rule = next((r for r in rules if _near(right, r[2](left, sigma, sds.get(place, math.nan)))), None)
+            if rule is None:
+                return None
+            i = int(np.argmax(np.abs(left)))
+            shown = f"{left[i]:.6g} in the reference, {right[i]:.6g} in the candidate"
+            found.append((rule[0], rule[1], f"{place[0]} {part['level'].iloc[i]} {place[1]}: {shown}"))
+        if found:
+            name, text, where = found[0]
+            return Cause(
+                2,
+                f"{kind}-{name}",
+                f"The candidate's {words} are {text}",
+                f"at all levels; e.g. {where} (σ = {sigma:.6g})",
+                "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
+                "so are the conditional sds.",
+                strength=Strength.COUNTS,
+            )
+    return None
+
+
+def _near(values: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether numbers are those expected, in units of the largest; where all of these are 0 nothing tells."""
+    size = float(np.max(np.abs(expected), initial=0.0))
+    return bool((np.abs(values - expected) <= Match.FOLLOWS * size).all()) or size == 0.0
+
+
+def correlations(evidence: Evidence) -> Cause | None:
+    """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
+    rows = evidence.compared("cor").merge(
+        evidence.compared("covariance"), "left", ["group", "term", "term2"], suffixes=("", "_covariance")
+    )
+    off = rows[[not close(r["candidate"], r["reference"], Match.ROUGH) for r in records(rows)]]
+    if off.empty:
+        return None
+    first = off.iloc[0]
+    where = f"{first['group']}: {first['term']}, {first['term2']}"
+    if all_close(off["candidate"], off["reference_covariance"]):
+        return Cause(
+            2,
+            "scale-covariance",
+            "The candidate's correlations are covariances",
+            f"{where}: {first['candidate']:.6g} is the reference's covariance, its correlation is "
+            f"{first['reference']:.6g}",
+            "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
+            strength=Strength.RULE,
+        )
+    theta = evidence.arrays("theta")
+    if (off["candidate"] == 0.0).all() and len(theta[0]) and all_close(theta[1], theta[0], Match.ROUGH):
+        return Cause(
+            7,
+            "correlation-not-reported",
+            "The candidate estimated the correlation of random effects, and reports 0",
+            f"{where}: {first['reference']:.6g} in the reference; the candidate's θ, from which it follows, is the "
+            "reference's",
+            "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
+            strength=Strength.RULE,
+        )
+    return None

@@ -1,18 +1,32 @@
-"""Rows 7 and 8: other random-effects terms, and the order of θ."""
+"""Rows 7 and 8: other random-effects terms, effects that were left out, and the order of θ."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from validation.algebra import Pieces
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.model import count_of_theta, levels_of, terms_of
+from validation.judge.diagnosis.model import (
+    TermOf,
+    another_model,
+    count_of_theta,
+    levels_of,
+    optimum_of,
+    small_enough,
+    terms_of,
+)
 from validation.judge.diagnosis.names import other_names
+from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.diagnosis.rows import rows_used
 from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
 from validation.verdict import Cause
 
-__all__ = ["RANDOM_PART", "model_structure", "order_of_theta"]
+__all__ = ["lost_effects", "model_structure", "order_of_theta"]
 
 #: What to do where random effects are others.
-RANDOM_PART = (
+_RANDOM_PART = (
     "Write the random part as lme4 reads it: (x | g) has an intercept and a correlation, (x || g) no correlation, "
     "(1 | a/b) is (1 | a) + (1 | a:b), and levels of b that repeat within a mean nothing without a."
 )
@@ -20,11 +34,11 @@ RANDOM_PART = (
 
 def model_structure(evidence: Evidence) -> Cause | None:
     """Row 7: crossed against nested, || against |, an implied intercept lost."""
-    terms = {side: terms_of(evidence, side) for side in ("reference", "candidate")}
-    if not terms["reference"] or not terms["candidate"]:
+    sides = ("reference", "candidate")
+    terms = {side: terms_of(evidence, side) for side in sides}
+    ours, theirs = terms.values()
+    if not ours or not theirs:
         return None
-    thetas = {side: count_of_theta(evidence, side, terms[side]) for side in terms}
-    columns = {side: sum(count * len(effects) for _, count, effects in terms[side]) for side in terms}
     left, right = evidence.reference_pieces, evidence.candidate_pieces
     fixed_lost = (
         left is not None
@@ -32,68 +46,56 @@ def model_structure(evidence: Evidence) -> Cause | None:
         and ("(Intercept)" in left.coef_names) != ("(Intercept)" in right.coef_names)
         and left.X.shape[1] != right.X.shape[1]
     )
-    if sorted(terms["reference"]) == sorted(terms["candidate"]) and not fixed_lost:
+    if sorted(ours) == sorted(theirs) and not fixed_lost:
         return None  # another order at most, which order_of_theta looks at
-    counts = (
-        f"{thetas['reference']} θ and {columns['reference']} columns of Z in the reference, {thetas['candidate']} and "
-        f"{columns['candidate']} in the candidate"
-    )
-    shown = "; ".join(
-        f"{side}: "
-        + ", ".join(f"({' + '.join(effects)} | {group}, {count} levels)" for group, count, effects in terms[side])
-        for side in ("reference", "candidate")
-    )
-    if _only_recoded(left, right, terms) or (thetas["reference"] == thetas["candidate"] and other_names(evidence)):
+    thetas = [count_of_theta(evidence, side, terms[side]) for side in sides]
+    if _only_recoded(left, right, ours, theirs) or (thetas[0] == thetas[1] and other_names(evidence)):
         return None
-    effects = {side: sorted((group, e) for group, _, es in terms[side] for e in es) for side in terms}
-    groups = {side: {group: count for group, count, _ in terms[side]} for side in terms}
-    if fixed_lost and terms["reference"] == terms["candidate"]:
-        lost = "candidate" if left is not None and "(Intercept)" in left.coef_names else "reference"
-        name, title = "intercept-lost", f"The {lost} has no intercept among its fixed effects"
-    elif (
-        [e for e in effects["reference"] if e not in effects["candidate"]]
-        and all(e[1] == "(Intercept)" for e in effects["reference"] if e not in effects["candidate"])
-        and groups["reference"].keys() == groups["candidate"].keys()
-    ):
+    columns = [sum(count * len(effects) for _, count, effects in found) for found in (ours, theirs)]
+    effects = [sorted((group, e) for group, _, es in found for e in es) for found in (ours, theirs)]
+    lost = [e for e in effects[0] if e not in effects[1]]
+    groups = [{group: count for group, count, _ in found} for found in (ours, theirs)]
+    same_groups = groups[0].keys() == groups[1].keys()
+    if fixed_lost and ours == theirs:
+        side = "candidate" if left is not None and "(Intercept)" in left.coef_names else "reference"
+        name, title = "intercept-lost", f"The {side} has no intercept among its fixed effects"
+    elif lost and all(effect == "(Intercept)" for _, effect in lost) and same_groups:
         name, title = "random-intercept-lost", "A random-effects term lost its implied intercept"
-    elif effects["reference"] == effects["candidate"] and thetas["reference"] != thetas["candidate"]:
-        independent = "candidate" if thetas["candidate"] < thetas["reference"] else "reference"
-        name, title = (
-            "correlation-lost",
-            f"The {independent} keeps random effects independent (||), the other correlates them (|)",
-        )
-    elif groups["reference"] != groups["candidate"] and (unused := _unused_levels(evidence)):
+    elif effects[0] == effects[1] and thetas[0] != thetas[1]:
+        side = "candidate" if thetas[1] < thetas[0] else "reference"
+        title = f"The {side} keeps random effects independent (||), the other correlates them (|)"
+        name = "correlation-lost"
+    elif groups[0] != groups[1] and (unused := _unused_levels(evidence)):
         name, title = "unused-levels", f"The candidate keeps levels that do not occur in the data: {unused}"
-    elif groups["reference"] != groups["candidate"]:
+    elif groups[0] != groups[1]:
         name, title = "crossed-vs-nested", "The grouping factors differ: crossed against nested, or other levels"
-        if (
-            groups["reference"].keys() == groups["candidate"].keys()
-            and evidence.pair("nobs")[0] != evidence.pair("nobs")[1]
-        ):
+        nobs = evidence.pair("nobs")
+        if same_groups and (nobs[0] != nobs[1] or rows_used(evidence) is not None):
             return None  # other rows have other levels: row 4 explains it
-        if groups["reference"].keys() == groups["candidate"].keys() and _odd_levels(evidence):
-            return None
     else:
         name, title = "random-terms", "The two sides do not have the same random-effects terms"
+    counts = (
+        f"{thetas[0]} θ and {columns[0]} columns of Z in the reference, {thetas[1]} and {columns[1]} in the candidate"
+    )
+    shown = "; ".join(
+        f"{side}: " + ", ".join(f"({' + '.join(es)} | {group}, {count} levels)" for group, count, es in terms[side])
+        for side in sides
+    )
     return Cause(
         7,
         name,
         title,
         f"{counts}. {shown}",
-        RANDOM_PART,
-        {f"{side}_theta": float(thetas[side]) for side in thetas},
+        _RANDOM_PART,
         strength=Strength.ANOTHER_MODEL,
     )
 
 
 def order_of_theta(evidence: Evidence) -> Cause | None:
     """Row 8: θ's elements in another order than lme4's."""
-    theta = {side: evidence.theta(side) for side in ("reference", "candidate")}
-    left, right = theta["reference"], theta["candidate"]
+    left, right = evidence.theta("reference"), evidence.theta("candidate")
     if left is None or right is None or sorted(left.index) != sorted(right.index) or left.index.equals(right.index):
         return None
-    if evidence.value("candidate", "theta-names") != evidence.value("reference", "theta-names"):
-        return None  # another number of them
     return Cause(
         8,
         "theta-order",
@@ -105,20 +107,16 @@ def order_of_theta(evidence: Evidence) -> Cause | None:
     )
 
 
-def _only_recoded(
-    left: Pieces | None, right: Pieces | None, terms: dict[str, list[tuple[str, int, tuple[str, ...]]]]
-) -> bool:
+def _only_recoded(left: Pieces | None, right: Pieces | None, ours: list[TermOf], theirs: list[TermOf]) -> bool:
     """Whether the terms differ by the names of recoded columns only: row 3 explains that."""
     if left is None or right is None or basis(left, right) is None:
         return False
-    shapes = {side: [(group, count, len(effects)) for group, count, effects in found] for side, found in terms.items()}
-    if shapes["reference"] != shapes["candidate"]:
+    if [(group, count, len(es)) for group, count, es in ours] != [(g, count, len(es)) for g, count, es in theirs]:
         return False
-    pairs = zip(terms["reference"], terms["candidate"], strict=True)
     return all(
         a == b or (a in left.coef_names and b in right.coef_names)
-        for (_, _, ours), (_, _, theirs) in pairs
-        for a, b in zip(ours, theirs, strict=True)
+        for (_, _, first), (_, _, second) in zip(ours, theirs, strict=True)
+        for a, b in zip(first, second, strict=True)
     )
 
 
@@ -136,6 +134,46 @@ def _unused_levels(evidence: Evidence) -> str:
     return ", ".join(found[:5])
 
 
-def _odd_levels(evidence: Evidence) -> bool:
-    finding = rows_used(evidence)
-    return finding is not None
+_OF_SUBMODELS = ("fixef", "se", "vcov", "sigma", "ranef", "logLik")
+
+
+def lost_effects(evidence: Evidence) -> Cause | None:
+    """Row 7: a random effect, a term or all of them left out, where that model alone gives the candidate's numbers."""
+    pieces = evidence.reference_pieces
+    given = evidence.rows("variance", "theta")["has_candidate"].any()
+    if pieces is None or given or not evidence.referee_holds or not small_enough(pieces) or another_model(evidence):
+        return None
+    found: list[Cause] = []
+    for name, what, model in _submodels(pieces):
+        solution = evidence.solve(np.zeros(pieces.n_theta)) if model is None else optimum_of(model, evidence.reml)
+        if (proof := proof_by(evidence, solution, _OF_SUBMODELS)) is not None:
+            # the same model, and no variance of the candidate's that would tell
+            title = f"The candidate left out {what}, or put the variance to 0"
+            text = proof.words(f"the model without {what}")
+            found.append(Cause(7, name, title, text, _RANDOM_PART, strength=Strength.RECOMPUTED))
+    return found[0] if len(found) == 1 else None  # of several that give the same numbers none is named
+
+
+def _submodels(pieces: Pieces) -> Iterator[tuple[str, str, Pieces | None]]:
+    """Name of the cause, what is left out, and the model without it: None where no random effects are left."""
+    yield "random-terms", "the random effects: its numbers are those of least squares", None
+    start = 0
+    for place, term in enumerate(pieces.terms):
+        columns = np.arange(start, start + term.J * term.p)
+        start += term.J * term.p
+        others = pieces.terms[:place], pieces.terms[place + 1 :]
+        if len(pieces.terms) > 1:
+            left = tuple(np.delete(np.arange(pieces.Z.shape[1]), columns))
+            yield (
+                "crossed-vs-nested",
+                f"the random effects of {term.name}",
+                replace(pieces, Z=pieces.Z[:, left], terms=(*others[0], *others[1])),
+            )
+        for j, effect in enumerate(term.effects if term.p > 1 else ()):
+            left = tuple(np.delete(np.arange(pieces.Z.shape[1]), columns[j :: term.p]))
+            fewer = replace(term, effects=(*term.effects[:j], *term.effects[j + 1 :]))
+            yield (
+                "random-intercept-lost" if effect == "(Intercept)" else "random-terms",
+                f"the random effect {effect} of {term.name}",
+                replace(pieces, Z=pieces.Z[:, left], terms=(*others[0], fewer, *others[1])),
+            )

@@ -75,7 +75,6 @@ def version_cause(
         f"since {change.package} {change.since} {change.what} ({change.source}); with the names of one release all "
         f"{len(failed)} rows are equal",
         f"Nothing is wrong with either: compare with the same release, or fit with dialect={versions[0]!r}.",
-        {"rows": float(len(failed))},
     )
 
 
@@ -85,16 +84,16 @@ def _only_parentheses(failed: Sequence[Row]) -> bool:
     def key(row: Row) -> tuple[object, ...]:
         return tuple(_bare(part) if isinstance(part, str) else part for part in row.key)
 
-    left: dict[tuple[object, ...], float] = {}
-    right: dict[tuple[object, ...], float] = {}
-    for row in failed:
-        if row.verdict is not Verdict.MISSING or math.isnan(row.reference) == math.isnan(row.candidate):
-            return False
-        side = left if math.isnan(row.candidate) else right
-        side[key(row)] = row.candidate if side is right else row.reference
-    return bool(left) and left.keys() == right.keys() and all(
-        abs(left[name] - right[name]) <= Match.ESTIMATED * max(abs(left[name]), Match.CHAINED) for name in left
-    )  # fmt: skip
+    lost = [
+        row
+        for row in failed
+        if row.verdict is Verdict.MISSING and math.isnan(row.reference) != math.isnan(row.candidate)
+    ]
+    left = {key(row): row.reference for row in lost if math.isnan(row.candidate)}
+    right = {key(row): row.candidate for row in lost if math.isnan(row.reference)}
+    if len(lost) < len(failed) or not left or left.keys() != right.keys():
+        return False
+    return all(abs(left[k] - right[k]) <= Match.ESTIMATED * max(abs(left[k]), Match.CHAINED) for k in left)
 
 
 def _same_labels(quantity: str, group: object, fits: tuple[LinearMixedFit, LinearMixedFit]) -> bool:
