@@ -104,8 +104,9 @@ def worker_environment(r_home: str, threads: int = 1) -> dict[str, str]:
     env[library] = os.pathsep.join(filter(None, [str(Path(r_home) / "lib"), env.get(library)]))
     # rpy2 asks nothing at the console and R must not start its own helpers.
     env["PYTHONIOENCODING"] = "utf-8"
-    env.pop("R_PROFILE", None)
-    env.pop("R_PROFILE_USER", None)
+    # the user's code, and fewer packages than ours needs
+    for name in ("R_PROFILE", "R_PROFILE_USER", "R_DEFAULT_PACKAGES"):
+        env.pop(name, None)
     # R would read .Renviron of the current folder; a library that is named relative to it is meant.
     env.setdefault("R_ENVIRON_USER", os.path.expanduser("~/.Renviron"))
     for name in ("R_LIBS", "R_LIBS_USER", "R_LIBS_SITE"):

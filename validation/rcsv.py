@@ -22,9 +22,9 @@ __all__ = ["RTableError", "convert", "lines_of", "read_r_cells", "read_r_table"]
 _NEWEST = Dialect.of(None)
 _TRUE, _FALSE = frozenset({"T", "TRUE"}), frozenset({"F", "FALSE"})
 _SPACE = " \t\n\v\f\r"
-_WHOLE = re.compile(r"[+-]?\d+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(?P<exponent>[eE][+-]?(?P<digits>\d*))?")
-_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(?P<exponent>[eE][+-]?(?P<digits>[0-9]*))?")
+_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?")
 _WORDS = {"nan": np.nan, "inf": np.inf, "infinity": np.inf}
 _LARGEST = 2**31 - 1
 _TRAILING = re.compile(r"[ \t]+(?=\r?\n|\r|$)")

@@ -1,5 +1,6 @@
 """Functions of a formula that give factors: ``factor``, ``cut``, ``interaction``, ``relevel``, ``C``, ..."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,10 +13,13 @@ from pyimpl.frame.comparisons import one_column
 from pyimpl.frame.contrasts import CONTRASTS, FactorContrasts, as_how_many, contrast_matrix
 from pyimpl.frame.cutting import cut_labels, equal_breaks
 from pyimpl.frame.expressions import Expressions, FormulaFunction
+from pyimpl.linalg.forecast import refuse_too_large
 from pyimpl.text.values import format_number, unique_numbers
 from r_scripts import grammar
 
 __all__ = ["FACTOR_FUNCTIONS"]
+
+_LABEL = 12.0  # numbers of eight bytes that a label takes, in lists
 
 
 def _droplevels(e: Expressions, node: Call) -> Column:
@@ -37,6 +41,12 @@ def _interaction(e: Expressions, node: Call) -> Column:
     sep = e.labels(named["sep"], node)[0] if "sep" in named else "."
     if not parts or len({len(part) for part in parts}) > 1:
         raise FormulaError(f"{deparse(node)}: interaction() needs factors of the same length.")
+    combinations = math.prod(len(part.levels) for part in parts)
+    refuse_too_large(
+        _LABEL * float(combinations),
+        f"the {combinations} levels of {deparse(node)}",
+        "As a grouping factor write a:b, which has only the combinations that occur.",
+    )
     codes, labels = parts[0].codes.astype(np.intp), list(parts[0].levels)
     for part in parts[1:]:
         missing = (codes < 0) | (part.codes < 0)

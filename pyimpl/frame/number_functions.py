@@ -400,7 +400,8 @@ def _joined_texts(parts: Sequence[Factor]) -> Factor:
 
 def _parse_number(text: str) -> float:
     try:
-        return float(text.strip()) if "_" not in text else math.nan
+        # Python reads the digits of every script, R those of ASCII
+        return float(text.strip()) if "_" not in text and text.strip().isascii() else math.nan
     except ValueError:
         return math.nan
 

@@ -150,6 +150,13 @@ def test_a_posterior_says_how_long_it_will_take(monkeypatch):
         fit.kfold(K=2, seed=1)
 
 
+def test_combinations_that_memory_cannot_hold_are_refused():
+    codes = np.arange(30_000) % 10_000
+    frame = pd.DataFrame({"y": np.sin(codes), "a": codes, "b": codes, "c": codes, "g": codes % 7})
+    with pytest.raises(ModelError, match=r"the 1000000000000 levels of interaction\(a, b, c\) need .*write a:b"):
+        lmer("y ~ 1 + (1 | interaction(a, b, c))", frame)
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_memory_is_taken_piece_by_piece_before_it_is_used():
     def resident() -> int:

@@ -148,6 +148,18 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(term):
 
 @pytest.mark.r
 @pytest.mark.parametrize(
+    "text", ["y ~ x + \u0661", "y ~ I(x * \uff11)", "y ~ I(x^\u0662)", "y ~ I(x * 1e\u0662)", "y ~ \u0663"]
+)
+def test_digits_of_other_scripts_are_no_numbers(text):
+    for refused in (model_matrix, stats.model_matrix):
+        with pytest.raises(ValueError, match=r"unexpected|not be read|unknown|R:|operator|syntax"):
+            refused(text, DATA)
+    words = DATA.assign(s=["\u0661", "2.5", " 3 "] * 30)
+    assert model_matrix("y ~ as.numeric(s)", words)["as.numeric(s)"].unique().tolist() == [2.5, 3.0]
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(
     "formula", ["y ~ ifelse(f == 'low', 1, 0) + (1 | g)", "y ~ ifelse(s > 'B', 'p', 'q') * x + (1 | g)"]
 )
 def test_models_with_chosen_labels_agree_with_r_on_new_data_too(formula):

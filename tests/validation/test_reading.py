@@ -522,3 +522,9 @@ def test_a_long_text_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("validation.reading.files._SECONDS", 1000.0)
     with pytest.warns(UserWarning, match=r"reading may take about .*million bytes of text.*parquet"):
         read_data(written(tmp_path, "y,g\n" + "1,a\n" * 200_000))
+
+
+def test_digits_of_other_scripts_are_text_as_in_r(tmp_path: Path) -> None:
+    data = read_data(written(tmp_path, "y,x,z\n1,\u0661,\uff11.5\n2,\u0662,2\n"))
+    assert [data[name].dtype.kind for name in ("y", "x", "z")] == ["i", "O", "O"]
+    assert data["x"].tolist() == ["\u0661", "\u0662"]

@@ -95,3 +95,13 @@ def test_every_picture_of_the_report_is_small():
         assert len(plot.svg) < 26_000, plot.name
         assert "matplotlib" not in plot.svg
         assert not re.search(r"\d\.\d{5}", plot.svg)
+
+
+def test_a_title_with_half_a_character_salts_the_identifiers_too():
+    from matplotlib.figure import Figure
+
+    from validation.report.svg import inline_svg
+
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    assert inline_svg(figure, "caf\udce9.csv", {}).startswith("<svg")

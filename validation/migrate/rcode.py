@@ -103,7 +103,8 @@ _WORDS = {"function", "if", "else", "for", "while", "repeat", "break", "next", "
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\f\r\u00a0]+|\#[^\n]*)
       | (?P<newline>\n)
-      | (?P<number>(?:0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][+-]?\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[Li]?)
+      | (?P<number>(?:0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][+-]?[0-9]+)?
+          |(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[Li]?)
       | (?P<raw>[rR](?P<quote>["'])(?P<dashes>-*)(?P<open>[\[({]))
       | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
       | (?P<quoted>`(?:[^`\\]|\\.)*`)

@@ -62,7 +62,8 @@ def inline_svg(figure: "Figure", salt: str) -> str:
     figure.set_dpi(_RASTER_DPI)
     buffer = io.StringIO()
     # savefig would draw it twice: once only to lay it out, which drawing does anyway
-    with mpl.rc_context({"svg.hashsalt": salt}):
+    written = salt.encode("utf-8", "backslashreplace").decode()  # names of files may hold half a character
+    with mpl.rc_context({"svg.hashsalt": written}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = compact(svg[svg.index("<svg") :])
