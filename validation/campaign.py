@@ -18,7 +18,7 @@ from validation.cases import Case
 from validation.checks import Check, Side
 from validation.compare import compare, spoken
 from validation.comparison import Comparison
-from validation.conformance.cases import all_cases, with_reference
+from validation.conformance.cases import all_cases
 from validation.errors import NotSupportedError, SideError, UnknownCaseError
 from validation.files import make_folder
 from validation.options import Progress
@@ -38,15 +38,15 @@ __all__ = [
     "could_not_compare",
     "pictures",
     "record_works",
+    "recordable",
     "run",
     "run_own",
-    "suite_works",
 ]
 
 
 @dataclass(frozen=True)
 class Work:
-    """One comparison to make.
+    """A comparison to make that is no case: it is run as one.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ def added() -> tuple[Work, ...]:
     return tuple(_added)
 
 
-def choose(names: Sequence[str]) -> list[Work]:
+def choose(names: Sequence[str]) -> list[Case | Work]:
     """Return the built-in cases with these names, and those that were added; all where none is named.
 
     Raises
@@ -96,25 +96,17 @@ def choose(names: Sequence[str]) -> list[Work]:
     wanted = [name.lower() for name in names]
     own = [work for work in _added if work.name in wanted]
     others = [name for name in names if name.lower() not in {work.name for work in own}]
-    found: list[Work] = []
+    found: tuple[Case, ...] = ()
     if others or not wanted:
         try:
-            chosen = cases.select(others or None)
+            found = cases.select(others or None)
         except UnknownCaseError as error:
             raise UnknownCaseError(", ".join([str(error), *(work.name for work in _added)])) from None
-        found = [_work(case) for case in chosen]
     return [*found, *(own if wanted else _added)]
 
 
-def _work(case: Case) -> Work:
-    def compare_case(**options: Any) -> Comparison:
-        return case.compare(**options)
-
-    return Work(case.name, case.title, case.formula, case.kind, compare_case)
-
-
 def run(
-    works: Sequence[Work],
+    works: Sequence[Case | Work],
     source: Source,
     *,
     seed: int | None = None,
@@ -125,7 +117,7 @@ def run(
 
     Parameters
     ----------
-    works : sequence of Work
+    works : sequence of Case or Work
     source : Source
     seed : int, optional
         Passed on where given.
@@ -209,66 +201,55 @@ def run_own(
     return made
 
 
-def suite_works(names: Sequence[str], source: Source) -> list[Work]:
-    """Cases of the whole suite (``mlmparity cases`` lists them), by name or by part of the name.
-
-    Raises
-    ------
-    validation.errors.UnknownCaseError
-        A name that none has.
-    validation.errors.NoReferenceError
-        A case that has no reference of the kind that is asked for.
-    """
-    return [_work(case) for case in with_reference(source, names)]
-
-
-def record_works(
-    names: Sequence[str],
-    *,
-    directory: str | os.PathLike[str] | None = None,
-    quick: bool = False,
-    progress: Progress | None = None,
-    check_only: bool = False,
-) -> list[Path]:
-    """Record what live R gives for the cases with these names, those that were added too; all where none is named.
-
-    Parameters
-    ----------
-    names : sequence of str
-    directory : path, optional
-        The package's own references where not given.
-    quick : bool
-        Short chains: to try it out.
-    progress : callable, optional
-    check_only : bool
-        Only check the names.
-
-    Returns
-    -------
-    list of Path
-        What was written.
+def recordable(names: Sequence[str]) -> list[Case | Work]:
+    """What is recorded under these names: cases, and what was added; all built-in ones where none is named.
 
     Raises
     ------
     ValueError
         A name that no case has.
     """
-    from validation.recording.record import record
-    from validation.references.store import DIRECTORY
-
     # The cases of conformance are recorded where they are asked for by their full names.
     suite = [case for case in all_cases() if case.name in names]
     rest = [name for name in names if name not in {case.name for case in suite}]
     chosen = choose(rest) if rest or not suite else []
-    if check_only:
-        return []
-    folder = Path(directory) if directory is not None else DIRECTORY
-    plain: list[Any] = [*suite, *(work.name for work in chosen if work.record is None)]
-    written = list(record(plain, directory=folder, progress=progress, quick=quick)) if plain else []
-    for work in chosen:
-        if work.record is not None:
-            make_folder(folder)
-            written.append(work.record(Path(directory) if directory is not None else None))
+    return [*suite, *(work for work in chosen if isinstance(work, Case) or work.record is not None)]
+
+
+def record_works(
+    works: Sequence[Case | Work],
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    quick: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Record what live R gives.
+
+    Parameters
+    ----------
+    works : sequence of Case or Work
+        As of :func:`recordable`.
+    directory : path, optional
+        The package's own references where not given.
+    quick : bool
+        Short chains: to try it out.
+    progress : callable, optional
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    from validation.recording import record
+
+    folder = None if directory is None else Path(directory)
+    cases = [work for work in works if isinstance(work, Case)]
+    written = list(record(cases, directory=folder, progress=progress, quick=quick)) if cases else []
+    for work in works:
+        if isinstance(work, Work) and work.record is not None:
+            if folder is not None:
+                make_folder(folder)
+            written.append(work.record(folder))
     return written
 
 

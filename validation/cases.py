@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from validation.options import DEFAULT_SEED, Progress
 from validation.references.choose import Model, Source, choose_source
 from validation.references.store import load_data
 
-__all__ = ["BUILT_IN", "Case", "UnknownCaseError", "gcsemv", "select"]
+__all__ = ["BUILT_IN", "Case", "UnknownCaseError", "both_criteria", "gcsemv", "loader", "select"]
 
 
 #: So many names stand in a message; of more, the command that lists them.
@@ -98,21 +98,32 @@ class Case:
         return compare_model(self.model(seed), against, title=self.title, candidate=candidate, progress=progress)
 
 
-def gcsemv(against: str = "auto") -> pd.DataFrame:
-    """``mlmRev::Gcsemv`` as the tutorial prepares it: ``female`` is ``gender`` with "M" as its reference level.
+class _More(TypedDict, total=False):
+    """Fields of :class:`Case` that few models have."""
 
-    Parameters
-    ----------
-    against : {"auto", "live", "recorded"}
-        Ask R for the data set, or take the recorded one; ``"auto"`` asks R where there is one.
-    """
-    if "live" in choose_source(against).kinds:
-        from bridge import mlmRev
+    options: Mapping[str, object]
+    dataset: str
+    package: str
+    certified_only: bool
+    too_large: bool
 
-        data = mlmRev.Gcsemv()
-    else:
-        data = load_data("Gcsemv")
-    return prepare_gcsemv(data)
+
+def loader(
+    name: str, package: str, prepare: Callable[[pd.DataFrame], pd.DataFrame] = lambda data: data
+) -> Callable[..., pd.DataFrame]:
+    """What loads a data set: ``load(against)`` asks R for it, or takes the recorded one; ``"auto"``, R where it is."""
+
+    def load(against: str = "auto") -> pd.DataFrame:
+        if "live" in choose_source(against).kinds:
+            from bridge import datasets
+
+            data = datasets.load(name, package=package)
+        else:
+            data = load_data(name)
+        data.attrs["name"] = name
+        return prepare(data)
+
+    return load
 
 
 def prepare_gcsemv(data: pd.DataFrame) -> pd.DataFrame:
@@ -125,19 +136,53 @@ def prepare_gcsemv(data: pd.DataFrame) -> pd.DataFrame:
     return prepared
 
 
+#: ``mlmRev::Gcsemv`` as the tutorial prepares it: ``female`` is ``gender`` with "M" as its reference level.
+gcsemv = loader("Gcsemv", "mlmRev", prepare_gcsemv)
+
+
+def both_criteria(
+    name: str,
+    title: str,
+    formula: str,
+    data: Callable[[str], pd.DataFrame] | pd.DataFrame,
+    needs: str = "",
+    **more: Unpack[_More],
+) -> tuple[Case, Case]:
+    """A model by maximum likelihood (``name-ml``) and by REML (``name-reml``).
+
+    Parameters
+    ----------
+    name, title, formula, data
+        As of :class:`Case`.
+    needs : str
+        As of :class:`Case` besides the criterion, separated by blanks.
+    more
+        Further fields of :class:`Case`.
+    """
+
+    def case(criterion: str, words: str) -> Case:
+        features = frozenset([criterion, *needs.split()])
+        reml = criterion == "reml"
+        return Case(f"{name}-{criterion}", f"{title}, {words}", formula, data, REML=reml, needs=features, **more)
+
+    return case("ml", "maximum likelihood"), case("reml", "REML")
+
+
 def _tutorial() -> tuple[Case, ...]:
-    formulas = {
-        "M1": ("course ~ 1 + (1 | school)", "Model 1, varying intercept"),
-        "M2": ("course ~ 1 + female + (1 | school)", "Model 2, varying intercept with a predictor"),
-        "M3": ("course ~ 1 + female + (1 + female | school)", "Model 3, varying intercept and slope"),
-    }
-    cases = []
-    for name, (formula, title) in formulas.items():
-        for suffix, words, reml in (("ml", "maximum likelihood", False), ("reml", "REML", True)):
-            cases.append(
-                Case(f"{name}-{suffix}", f"{title}: {words}", formula, gcsemv, "likelihood", reml, {}, "Gcsemv")
-            )
-        cases.append(Case(f"{name}-bayes", f"{title}: posterior", formula, gcsemv, "bayes", True, {}, "Gcsemv"))
+    models = (
+        ("M1", "Model 1, varying intercept", "course ~ 1 + (1 | school)", "missing"),
+        ("M2", "Model 2, varying intercept with a predictor", "course ~ 1 + female + (1 | school)",
+         "categorical missing"),
+        ("M3", "Model 3, varying intercept and slope", "course ~ 1 + female + (1 + female | school)",
+         "categorical slopes missing"),
+    )  # fmt: skip
+    cases: list[Case] = []
+    for name, title, formula, needs in models:
+        cases += both_criteria(name, title, formula, gcsemv, needs, dataset="Gcsemv")
+        features = frozenset(["bayes", *needs.split()])
+        cases.append(
+            Case(f"{name}-bayes", f"{title}, posterior", formula, gcsemv, "bayes", dataset="Gcsemv", needs=features)
+        )
     return tuple(cases)
 
 

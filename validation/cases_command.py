@@ -24,12 +24,7 @@ def register(app: typer.Typer, guarded: Callable[[Callable[..., int]], Callable[
 
 
 def complete_case(incomplete: str) -> list[tuple[str, str]]:
-    """Names of cases that begin as what was typed, with their titles: what a shell offers.
-
-    Parameters
-    ----------
-    incomplete : str
-    """
+    """Names of cases that begin as what was typed, with their titles: what a shell offers."""
     start = incomplete.casefold()
     return [(one["name"], one["title"]) for one in _described() if one["name"].casefold().startswith(start)]
 
@@ -105,9 +100,10 @@ def _show(found: Sequence[dict[str, str]]) -> None:
     table.add_column("fits", no_wrap=True)
     table.add_column("what it is, and its formula", overflow="fold")
     for stem, fits in stems.items():
-        first = next(iter(fits.values()))
+        ending, first = next(iter(fits.items()))
+        title = first["title"].rpartition(", ")[0] if ending else first["title"]  # how it is fitted has its own column
         marked = [ending + "*" * ("certified" in fits[ending]["references"]) for ending in _ENDINGS if ending in fits]
-        what = Text.assemble(_without_criterion(first["title"]), "\n", (first["formula"], "dim"))
+        what = Text.assemble(title, "\n", (first["formula"], "dim"))
         table.add_row(Text(stem), Text(" ".join(marked)), what)
     console = VisibleConsole()
     console.print(table)
@@ -116,10 +112,3 @@ def _show(found: Sequence[dict[str, str]]) -> None:
         "values are there, too.",
         soft_wrap=True,
     )
-
-
-def _without_criterion(title: str) -> str:
-    """A case's title without how it is fitted, which stands in a column of its own."""
-    for ending in (": maximum likelihood", ", maximum likelihood", ": REML", ", REML", ": posterior", ", posterior"):
-        title = title.removesuffix(ending)
-    return title

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from r_scripts.variances import ConditionalVariances
 from validation.contract import LinearMixedFit
 from validation.errors import RAISED, EndedError
 from validation.tolerances import Match
@@ -57,6 +56,50 @@ PART_OF: dict[str, str] = {
     "predict-marginal": "predict",
     "predict-new": "predict",
 }
+
+
+_Read = TypeVar("_Read")
+
+
+def _method(name: str, read: Callable[[Any, str, bool], _Read]) -> Callable[["CheckedFit"], _Read]:
+    """The contract's method of this name: what the fit gives, read once by ``read(value, what, strict)``."""
+
+    def method(self: "CheckedFit") -> _Read:
+        return self._once(name, lambda: read(getattr(self._fit, name)(), f"{name}()", self._strict))
+
+    return method
+
+
+def _number(value: object, what: str, strict: bool) -> float:
+    return number(value, what)
+
+
+def _count(value: object, what: str, strict: bool) -> int:
+    return whole(value, what)
+
+
+def _counts(value: object, what: str, strict: bool) -> pd.Series:
+    found = labelled(value, what)
+    for group, count in found.items():
+        whole(count, f"{what} of {group!r}")
+    return found
+
+
+def _by_level(value: object, what: str, strict: bool) -> dict[str, pd.DataFrame]:
+    return by_group(value, what, lambda block, where: labelled_columns(block, where, strict, unique_columns=False))
+
+
+def _covariance(value: object, what: str, strict: bool) -> pd.DataFrame:
+    """A covariance matrix: square, symmetric."""
+    found = labelled_columns(value, what)
+    if sorted(found.index) != sorted(found.columns):
+        raise MalformedError(f"{what} has other labels in its rows than in its columns")
+    values = found.loc[:, list(found.index)].to_numpy()
+    gap = np.abs(values - values.T)
+    size = np.sqrt(np.abs(np.outer(np.diag(values), np.diag(values))))
+    if strict and bool((gap > Match.SYMMETRIC * size + Match.ZERO).any()):
+        raise MalformedError(f"{what} is not symmetric; expected a covariance matrix")
+    return found
 
 
 class CheckedFit:
@@ -133,99 +176,40 @@ class CheckedFit:
                 raise MalformedError(f"{what} has {found} rows, {name} {expected}")
             return
 
-    # ------------------------------------------------------------------------------------------------ numbers
-
-    def _scalar(self, name: str, finite: bool = False) -> float:
-        return self._once(name, lambda: number(getattr(self._fit, name)(), f"{name}()", finite and self._strict))
-
-    def sigma(self) -> float:
-        """Residual standard deviation."""
-        return self._scalar("sigma", finite=True)
-
-    def logLik(self) -> float:
-        """(Restricted) log-likelihood."""
-        return self._scalar("logLik")
-
-    def deviance(self) -> float:
-        """What ``deviance(m)`` gives."""
-        return self._scalar("deviance")
-
-    def REMLcrit(self) -> float:
-        """REML criterion."""
-        return self._scalar("REMLcrit")
-
-    def AIC(self) -> float:
-        """``AIC(m)``."""
-        return self._scalar("AIC")
-
-    def BIC(self) -> float:
-        """``BIC(m)``."""
-        return self._scalar("BIC")
-
-    def nobs(self) -> int:
-        """Rows used."""
-        return self._once("nobs", lambda: whole(self._fit.nobs(), "nobs()"))
+    sigma = _method("sigma", number)
+    logLik = _method("logLik", _number)
+    deviance = _method("deviance", _number)
+    REMLcrit = _method("REMLcrit", _number)
+    AIC = _method("AIC", _number)
+    BIC = _method("BIC", _number)
+    nobs = _method("nobs", _count)
+    df_residual = _method("df_residual", lambda value, what, strict: whole(value, what, -math.inf))
+    isREML = _method("isREML", lambda value, what, strict: flag(value, what))
+    ngrps = _method("ngrps", _counts)
+    fixef = _method("fixef", labelled)
+    vcov = _method("vcov", _covariance)
+    VarCorr = _method("VarCorr", lambda value, what, strict: _components(value, strict))
+    ranef = _method("ranef", _by_level)
+    coef = _method("coef", _by_level)
+    ranef_condVar = _method("ranef_condVar", lambda value, what, strict: variances_of(value))
+    fitted = _method("fitted", lambda value, what, strict: labelled(value, what, strict, unique=False))
 
     @property
     def npar(self) -> int:
-        """Number of parameters."""
+        """Number of parameters, which may be a method."""
 
         def read() -> int:
             found = self._fit.npar
             return whole(found() if callable(found) else found, "npar")
 
-        return self._attribute("npar", read)
-
-    def _attribute(self, part: str, read: Callable[[], Any]) -> Any:
         try:
-            return self._once(part, read)
+            return self._once("npar", read)
         except AttributeError as error:  # inside a property it would lead to __getattr__, and to another answer
-            raise LookupError(f"{part}: {error}") from None
-
-    def df_residual(self) -> int:
-        """``df.residual(m)``."""
-        return self._once("df_residual", lambda: whole(self._fit.df_residual(), "df_residual()", -math.inf))
-
-    def isREML(self) -> bool:
-        """Whether the REML criterion was optimised."""
-        return self._once("isREML", lambda: flag(self._fit.isREML(), "isREML()"))
+            raise LookupError(f"npar: {error}") from None
 
     def isSingular(self, tol: float = 1e-4) -> bool:
         """Whether a diagonal element of θ is (nearly) 0."""
         return self._once("isSingular", lambda: flag(self._fit.isSingular(), "isSingular()"))
-
-    # ------------------------------------------------------------------------------------------------ tables
-
-    def ngrps(self) -> pd.Series:
-        """Number of levels of each grouping factor."""
-
-        def read() -> pd.Series:
-            found = labelled(self._fit.ngrps(), "ngrps()")
-            for group, count in found.items():
-                whole(count, f"ngrps() of {group!r}")
-            return found
-
-        return self._once("ngrps", read)
-
-    def fixef(self) -> pd.Series:
-        """Fixed effects."""
-        return self._once("fixef", lambda: labelled(self._fit.fixef(), "fixef()", self._strict))
-
-    def vcov(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects: square, symmetric."""
-
-        def read() -> pd.DataFrame:
-            found = labelled_columns(self._fit.vcov(), "vcov()")
-            if sorted(found.index) != sorted(found.columns):
-                raise MalformedError("vcov() has other labels in its rows than in its columns")
-            values = found.loc[:, list(found.index)].to_numpy()
-            gap = np.abs(values - values.T)
-            size = np.sqrt(np.abs(np.outer(np.diag(values), np.diag(values))))
-            if self._strict and bool((gap > Match.SYMMETRIC * size + Match.ZERO).any()):
-                raise MalformedError("vcov() is not symmetric; expected a covariance matrix")
-            return found
-
-        return self._once("vcov", read)
 
     def coef_table(self) -> pd.DataFrame:
         """``coef(summary(m))``; its estimates are those of ``fixef()``."""
@@ -245,31 +229,6 @@ class CheckedFit:
             return found
 
         return self._once("coef_table", read)
-
-    def VarCorr(self) -> pd.DataFrame:
-        """Variance components as ``as.data.frame(VarCorr(m))``."""
-        return self._once("VarCorr", lambda: _components(self._fit.VarCorr(), self._strict))
-
-    def _by_level(self, block: object, what: str) -> pd.DataFrame:
-        return labelled_columns(block, what, self._strict, unique_columns=False)
-
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """Conditional modes."""
-        return self._once("ranef", lambda: by_group(self._fit.ranef(), "ranef()", self._by_level))
-
-    def ranef_condVar(self) -> ConditionalVariances:
-        """Conditional variances, level x effect x effect."""
-        return self._once("ranef_condVar", lambda: variances_of(self._fit.ranef_condVar()))
-
-    def coef(self) -> dict[str, pd.DataFrame]:
-        """``fixef`` plus ``ranef`` for each level."""
-        return self._once("coef", lambda: by_group(self._fit.coef(), "coef()", self._by_level))
-
-    # ------------------------------------------------------------------------------------------------ rows
-
-    def fitted(self) -> pd.Series:
-        """Conditional fitted values."""
-        return self._once("fitted", lambda: labelled(self._fit.fitted(), "fitted()", self._strict, unique=False))
 
     def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
         """Response residuals."""

@@ -97,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # the page's pictures need no backend, and one that is not there stops matplotlib
     given = list(sys.argv[1:] if arguments is None else arguments)
     GIVEN.set(tuple(given))
+    _start_r_ahead(given)
     try:
         app(args=given, prog_name="mlmparity")
     except KeyboardInterrupt:
@@ -105,6 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Whoever read our output (`mlmparity cases | head`) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(OK)
+
+
+def _start_r_ahead(given: Sequence[str]) -> None:
+    """Let R start before the arguments are parsed, where the command will ask live R: nothing takes as long."""
+    stored = {f"{before}{kind}" for before in ("", "--against=") for kind in ("recorded", "certified")}
+    if given[:1] in (["compare"], ["validate"]) and not (stored | {"-h", "--help"}) & set(given):
+        bayes = "--bayes" in given if given[0] == "compare" else "--no-bayes" not in given
+        start_r("live", bayes)
 
 
 def _guarded(function: Callable[..., int]) -> Callable[..., None]:
@@ -143,7 +152,6 @@ def validate(
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
-    start_r(against.value, bayes)
     from validation.campaign import choose
     from validation.references.choose import choose_source
 
@@ -246,8 +254,8 @@ def compare(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
         )
         raise _usage(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
-    start_r(against.value, bayes)
-    from validation.campaign import run_own, suite_works
+    from validation.campaign import run_own
+    from validation.conformance.cases import with_reference
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
     from validation.references.choose import choose_source
@@ -255,7 +263,7 @@ def compare(
     if cases:
         import_ahead()
         reference = choose_source(against.value)
-        works = suite_works(cases, reference)
+        works = with_reference(reference, cases)
         can_write(output)
         return run_cases(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
     assert data is not None
@@ -327,19 +335,20 @@ def conformance(
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
     if candidate:
         start_r(reference, bayes=False)
-    from validation.conformance import terminal
+    from validation.conformance import command
+    from validation.conformance.table import markdown, read_runs
 
     if features or table:
         output_console().print(
-            terminal.features() if features else terminal.table(table or []), markup=False, soft_wrap=True
+            command.features() if features else markdown(read_runs(table or [])), markup=False, soft_wrap=True
         )
         return OK
     return exit_code(
-        terminal.judge(
-            terminal.candidate_named(candidate, can, missing, time_limit),
+        command.judge(
+            command.candidate_named(candidate, can, missing, time_limit),
             reference,
             cases or [],
-            terminal.Files(deviations, junit, json_file, output),
+            command.Files(deviations, junit, json_file, output),
             seed=seed,
             quiet=quiet,
             out=output_console(),
@@ -392,15 +401,15 @@ def record(
     debug: Debug = False,
 ) -> int:
     """Write down what live R gives, with its provenance, for machines without R."""
-    from validation.campaign import record_works
+    from validation.campaign import record_works, recordable
     from validation.progress import tracker
     from validation.references.choose import choose_source
 
-    record_works(list(cases or []), check_only=True)
+    works = recordable(list(cases or []))
     choose_source("live")
     with tracker(1, quiet=quiet, console=error_console()) as track:
         track.start("Recording")
-        written = record_works(list(cases or []), directory=directory, quick=quick, progress=track)
+        written = record_works(works, directory=directory, quick=quick, progress=track)
         track.finish()
     if not quiet:
         for path in written:
@@ -432,11 +441,10 @@ def certify(
     debug: Debug = False,
 ) -> int:
     """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
-    from validation.certify.command import run_certify
+    from validation.certify.command import CertifyCommand, chosen
 
-    return run_certify(
-        list(cases or []), check, digits, bayes, anew, directory, output_console(), error_console(), quiet
-    )
+    command = CertifyCommand(chosen(list(cases or [])), bayes, directory, output_console(), error_console(), quiet)
+    return command.score() if digits else command.check() if check else command.write(anew)
 
 
 @app.command()

@@ -52,12 +52,7 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """The verdict on the whole: a failure beats inconclusive beats agreement; no check at all is inconclusive."""
-        verdicts = [check.verdict for check in self.checks]
-        if (failure := Verdict.of_failures(verdicts)) is not None:
-            return failure
-        if not verdicts or Verdict.INCONCLUSIVE in verdicts:
-            return Verdict.INCONCLUSIVE
-        return Verdict.AGREES
+        return Verdict.of(check.verdict for check in self.checks)
 
     @property
     def agrees(self) -> bool:

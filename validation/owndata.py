@@ -8,17 +8,13 @@ import pandas as pd
 
 from validation.errors import InputError
 
-__all__ = ["as_factors", "parse_factor", "understood"]
+__all__ = ["as_factors", "parse_factor", "some", "understood"]
 
 
 def understood(data: pd.DataFrame) -> str:
     """One line on a table: rows, columns, factors and their order, text, logical columns, dates, missing values.
 
     Ordered factors are told apart: their coefficients are those of polynomial contrasts, as in R.
-
-    Parameters
-    ----------
-    data : pandas.DataFrame
     """
     kinds: dict[str, list[str]] = {
         "factor": [],
@@ -45,8 +41,10 @@ def understood(data: pd.DataFrame) -> str:
     for kind, names in kinds.items():
         if names:
             note = ", which makes polynomial contrasts" if kind == "ordered factor" else ""
-            parts.append(f"{kind}{note}: {_some(names)}")
-    parts.append("missing: " + (_some([f"{name} ({count})" for name, count in missing.items()]) or "none"))
+            parts.append(f"{kind}{note}: {some(names, _MOST_COLUMNS)}")
+    parts.append(
+        "missing: " + (some([f"{name} ({count})" for name, count in missing.items()], _MOST_COLUMNS) or "none")
+    )
     return "; ".join(parts)
 
 
@@ -69,9 +67,10 @@ def _levels(levels: pd.Index, between: str) -> str:
     return f"{len(texts)} levels: {between.join(texts[:3])}{between}...{between}{texts[-1]}"
 
 
-def _some(names: list[str]) -> str:
-    more = len(names) - _MOST_COLUMNS
-    return ", ".join(names[:_MOST_COLUMNS]) + (f" and {more} more" if more > 0 else "")
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first of many names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def parse_factor(text: str) -> tuple[str, list[str] | None]:

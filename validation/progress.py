@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from validation.console import VisibleConsole
 from validation.report.wording import shorten
 
-__all__ = ["Reporter", "Tracker", "chain_fraction", "tracker"]
+__all__ = ["Tracker", "chain_fraction", "tracker"]
 
 #: What Stan prints while it samples: ``Chain 2: Iteration:  400 / 2000 [ 20%]  (Warmup)``.
 _STAN = re.compile(r"Chain\s+(\d+).*?Iteration:\s*(\d+)\s*/\s*(\d+)")
@@ -25,16 +25,8 @@ _CHAIN_TALK = re.compile(r"Chain\s+\d+:(?!.*Iteration:).*")
 _HEARTBEAT = 20.0
 
 
-class Reporter(Protocol):
-    """What long work calls to say where it is: a message, and how far it is where that is known."""
-
-    def __call__(self, message: str = "", fraction: float | None = None, **more: Any) -> None:
-        """Report ``message``; ``fraction`` is between 0 and 1."""
-        ...
-
-
 class Tracker:
-    """Follows several pieces of work one after the other.
+    """Follows several pieces of work one after the other, and shows nothing.
 
     Attributes
     ----------
@@ -58,9 +50,10 @@ class Tracker:
 
     def close(self) -> None:
         """No more pieces."""
+        self.finish()
 
     def __call__(self, message: str = "", fraction: float | None = None, **more: Any) -> None:
-        """Take a report from the work itself (see :class:`Reporter`); Stan's own lines become a fraction."""
+        """Take a report from the work: a message, how far it is (0 to 1); Stan's own lines become a fraction."""
         text = " ".join(str(message).split())
         if _CHAIN_TALK.fullmatch(text):
             return
@@ -74,10 +67,10 @@ class Tracker:
             self._show(text, fraction)
 
     def _begin(self, title: str) -> None:
-        raise NotImplementedError
+        pass
 
     def _show(self, text: str, fraction: float | None) -> None:
-        raise NotImplementedError
+        pass
 
 
 def chain_fraction(chains: dict[int, float], expected: int | None = None) -> float:
@@ -92,14 +85,6 @@ def chain_fraction(chains: dict[int, float], expected: int | None = None) -> flo
     """
     count = max(expected or 4, *chains, 1) if chains else expected or 4
     return min(1.0, sum(chains.values()) / count)
-
-
-class _Quiet(Tracker):
-    def _begin(self, title: str) -> None:
-        pass
-
-    def _show(self, text: str, fraction: float | None) -> None:
-        pass
 
 
 class _Terminal(Tracker):
@@ -131,21 +116,15 @@ class _Terminal(Tracker):
     def _show(self, text: str, fraction: float | None) -> None:
         if self._task is None:
             return
-        if fraction is None:
-            self._bars.update(self._task, note=shorten(text, self._room))
-        else:
-            self._bars.update(
-                self._task, total=1.0, completed=min(max(fraction, 0.0), 1.0), note=shorten(text, self._room)
-            )
+        self._bars.update(self._task, note=shorten(text, self._room))
+        if fraction is not None:
+            self._bars.update(self._task, total=1.0, completed=min(max(fraction, 0.0), 1.0))
 
     def finish(self) -> None:
         if self._task is not None:
             self._bars.stop()
             self._bars.remove_task(self._task)
             self._task = None
-
-    def close(self) -> None:
-        self.finish()
 
 
 class _Log(Tracker):
@@ -189,9 +168,6 @@ class _Log(Tracker):
             self._thread.join(timeout=1.0)
             self._thread = None
 
-    def close(self) -> None:
-        self.finish()
-
 
 @contextmanager
 def tracker(total: int, *, quiet: bool = False, console: Console | None = None) -> Iterator[Tracker]:
@@ -208,7 +184,7 @@ def tracker(total: int, *, quiet: bool = False, console: Console | None = None) 
     console = console or VisibleConsole(stderr=True)
     made: Tracker
     if quiet:
-        made = _Quiet(total)
+        made = Tracker(total)
     elif console.is_terminal and not console.is_dumb_terminal:
         made = _Terminal(total, console)
     else:

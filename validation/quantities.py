@@ -7,7 +7,7 @@ stays in the joined table as a row with a missing value, for the judge to fail.
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -32,7 +32,6 @@ __all__ = [
     "join",
     "key_of",
     "likelihood_quantities",
-    "posterior_quantities",
     "posterior_summary",
     "prediction_quantities",
     "quietly",
@@ -71,56 +70,143 @@ class Extraction:
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Rows:
-    """Collects rows; an extractor that fails is noted, and the others go on."""
+#: Key, value and error of a number.
+_Row = tuple[object, ...]
+#: The quantities of a part of a fit, and what reads them.
+_Part = tuple[tuple[str, ...], Callable[[Any], Iterable[_Row]]]
 
-    def __init__(self) -> None:
-        self.rows: list[tuple[Any, ...]] = []
-        self.problems: dict[str, str] = {}
 
-    def add(
-        self,
-        quantity: str,
-        value: Any,
-        group: str | None = None,
-        term: str | None = None,
-        term2: str | None = None,
-        level: str | None = None,
-        error: Any = np.nan,
-    ) -> None:
-        self.rows.append((quantity, group, term, term2, level, _number(value), _number(error)))
+def _row(
+    quantity: str,
+    value: Any,
+    group: str | None = None,
+    term: str | None = None,
+    term2: str | None = None,
+    level: str | None = None,
+    error: Any = np.nan,
+) -> _Row:
+    return (quantity, group, term, term2, level, _number(value), _number(error))
 
-    def attempt(self, quantities: Iterable[str], extract: Callable[["_Rows"], None]) -> None:
-        before = len(self.rows)
+
+def _extracted(fit: object, parts: Iterable[_Part]) -> Extraction:
+    """What some parts of a fit say; one that cannot be read is noted, and the others go on."""
+    rows: list[_Row] = []
+    problems: dict[str, str] = {}
+    for quantities, read in parts:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deviance() of a REML fit warns, as R does
-                extract(self)
+                rows += list(read(fit))
         except RAISED as error:  # a candidate may raise anything: it is reported, and nothing else is lost
-            del self.rows[before:]
-            for quantity in quantities:
-                self.problems[quantity] = f"{type(error).__name__}: {error}"
+            problems |= dict.fromkeys(quantities, f"{type(error).__name__}: {error}")
+    return Extraction(_table(rows), problems)
 
-    def extraction(self) -> Extraction:
-        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * (len(KEYS) + 2)
-        # Series of objects one by one: pandas would turn None into NaN, and NaN is no key (it equals nothing).
-        table = pd.DataFrame(
-            {
-                name: pd.Series(list(values), dtype=object if name in KEYS else float)
-                for name, values in zip((*KEYS, "value", "error"), columns, strict=True)
-            }
-        )
-        return Extraction(table, self.problems)
+
+def _table(rows: Iterable[_Row]) -> pd.DataFrame:
+    columns = list(zip(*rows, strict=True)) or [()] * (len(KEYS) + 2)
+    # Series of objects one by one: pandas would turn None into NaN, and NaN is no key (it equals nothing).
+    return pd.DataFrame(
+        {
+            name: pd.Series(list(values), dtype=object if name in KEYS else float)
+            for name, values in zip((*KEYS, "value", "error"), columns, strict=True)
+        }
+    )
 
 
 def _number(value: Any) -> float:
-    if value is None or value is pd.NA:
-        return float("nan")
-    return float(value)
+    return float("nan") if value is None or value is pd.NA else float(value)
 
 
 def _label(value: Any) -> str | None:
     return None if value is None or (not isinstance(value, str) and pd.isna(value)) else str(value)
+
+
+def _scalar(name: str) -> _Part:
+    return (name,), lambda fit: [_row(name, getattr(fit, name)())]
+
+
+def _by_term(quantity: str, values: pd.Series) -> Iterator[_Row]:
+    return (_row(quantity, value, term=str(term)) for term, value in values.items())
+
+
+def _by_row(quantity: str, values: pd.Series) -> Iterator[_Row]:
+    numbers = values.to_numpy(dtype=float)
+    return (_row(quantity, value, level=str(label)) for label, value in zip(values.index, numbers, strict=True))
+
+
+def _fixef(fit: LinearMixedFit) -> Iterator[_Row]:
+    errors = quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
+    for term, value in fit.fixef().items():
+        yield _row("fixef", value, term=str(term), error=errors.get(term, np.nan))
+
+
+def _tests(fit: LinearMixedFit) -> Iterator[_Row]:
+    table = fit.coef_table()
+    for term in table.index:
+        yield _row("se", table.loc[term, "Std. Error"], term=str(term))
+        yield _row("t", table.loc[term, "t value"], term=str(term))
+
+
+def _vcov(fit: LinearMixedFit) -> Iterator[_Row]:
+    matrix = fit.vcov()
+    names, columns = ([str(name) for name in axis] for axis in (matrix.index, matrix.columns))
+    values = matrix.to_numpy(dtype=float)
+    for i, first in enumerate(names):
+        for j, second in enumerate(columns):
+            if j <= i or second not in names:
+                yield _row("vcov", values[i, j], term=first, term2=second)
+
+
+def _varcorr(fit: LinearMixedFit) -> Iterator[_Row]:
+    for row in fit.VarCorr().itertuples(index=False):
+        group, first, second = _label(row.grp), _label(row.var1), _label(row.var2)
+        names = ("variance", "sd") if second is None else ("covariance", "cor")
+        yield _row(names[0], row.vcov, group, first, second)
+        yield _row(names[1], row.sdcor, group, first, second)
+
+
+def _ranef(fit: LinearMixedFit) -> Iterator[_Row]:
+    sds = quietly(lambda: _conditional_sds(variances_of(fit.ranef_condVar())), {})
+    for group, frame in fit.ranef().items():
+        values = frame.to_numpy(dtype=float)
+        for j, effect in enumerate(numbered(map(str, frame.columns))):
+            for i, level in enumerate(map(str, frame.index)):
+                sd = sds.get((str(group), effect, level), np.nan)
+                yield _row("ranef", values[i, j], str(group), effect, level=level, error=sd)
+
+
+def _condsd(fit: LinearMixedFit) -> Iterator[_Row]:
+    for (group, effect, level), sd in _conditional_sds(variances_of(fit.ranef_condVar())).items():
+        yield _row("condsd", sd, group, effect, level=level)
+
+
+def _coef(fit: LinearMixedFit) -> Iterator[_Row]:
+    for group, frame in fit.coef().items():
+        for effect in frame.columns:
+            for level, value in frame[effect].items():
+                yield _row("coef", value, str(group), str(effect), level=str(level))
+
+
+_LIKELIHOOD: tuple[_Part, ...] = (
+    _scalar("nobs"),
+    (("npar",), lambda fit: [_row("npar", fit.npar() if callable(fit.npar) else fit.npar)]),
+    _scalar("df_residual"),
+    (("criterion",), lambda fit: [_row("criterion", float(bool(fit.isREML())), term="REML")]),
+    (("singular",), lambda fit: [_row("singular", float(bool(fit.isSingular())))]),
+    *map(_scalar, ("logLik", "deviance", "AIC", "BIC", "sigma")),
+    (("ngrps",), lambda fit: (_row("ngrps", count, group=str(group)) for group, count in fit.ngrps().items())),
+    (("fixef",), _fixef),
+    (("se", "t"), _tests),
+    (("vcov",), _vcov),
+    (("theta",), lambda fit: _by_term("theta", fit.getME("theta"))),
+    (("variance", "covariance", "sd", "cor"), _varcorr),
+    (("ranef",), _ranef),
+    (("condsd",), _condsd),
+    (("coef",), _coef),
+    (("fitted",), lambda fit: _by_row("fitted", fit.fitted())),
+    (("residuals",), lambda fit: _by_row("residuals", fit.residuals())),
+    (("scaled_residuals",), lambda fit: _by_row("scaled_residuals", fit.residuals(scaled=True))),
+)
 
 
 def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extraction:
@@ -136,111 +222,15 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
     -------
     Extraction
         Quantities ``nobs npar df_residual ngrps criterion singular logLik deviance REMLcrit AIC BIC fixef se vcov t
-        theta sigma variance covariance sd cor ranef condsd coef fitted residuals scaled_residuals``.
+        theta sigma variance covariance sd cor ranef condsd coef fitted residuals scaled_residuals``, and ``par`` where
+        a term's covariances are structured.
     """
-    rows = _Rows()
-    is_reml = bool(reml) if reml is not None else quietly(lambda: bool(fit.isREML()), False)
-
-    rows.attempt(["nobs"], lambda r: r.add("nobs", fit.nobs()))
-    rows.attempt(["npar"], lambda r: r.add("npar", fit.npar() if callable(fit.npar) else fit.npar))
-    rows.attempt(["df_residual"], lambda r: r.add("df_residual", fit.df_residual()))
-    rows.attempt(["criterion"], lambda r: r.add("criterion", float(bool(fit.isREML())), term="REML"))
-    rows.attempt(["singular"], lambda r: r.add("singular", float(bool(fit.isSingular()))))
-    for name in ("logLik", "deviance", "AIC", "BIC", "sigma"):
-        rows.attempt([name], lambda r, name=name: r.add(name, getattr(fit, name)()))  # type: ignore[misc]
-    if is_reml:
-        rows.attempt(["REMLcrit"], lambda r: r.add("REMLcrit", fit.REMLcrit()))
-
-    def ngrps(r: _Rows) -> None:
-        for group, count in fit.ngrps().items():
-            r.add("ngrps", count, group=str(group))
-
-    def fixef(r: _Rows) -> None:
-        values = fit.fixef()
-        errors = quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
-        for term, value in values.items():
-            r.add("fixef", value, term=str(term), error=errors.get(term, np.nan))
-
-    def coef_table(r: _Rows) -> None:
-        table = fit.coef_table()
-        for term in table.index:
-            r.add("se", table.loc[term, "Std. Error"], term=str(term))
-            r.add("t", table.loc[term, "t value"], term=str(term))
-
-    def vcov(r: _Rows) -> None:
-        matrix = fit.vcov()
-        names = [str(name) for name in matrix.index]
-        values = matrix.to_numpy(dtype=float)
-        columns = [str(name) for name in matrix.columns]
-        for i, row_name in enumerate(names):
-            for j, column_name in enumerate(columns):
-                if j <= i or column_name not in names:
-                    r.add("vcov", values[i, j], term=row_name, term2=column_name)
-
-    def theta(r: _Rows) -> None:
-        for name, value in fit.getME("theta").items():
-            r.add("theta", value, term=str(name))
-
-    def par(r: _Rows) -> None:
-        for name, value in fit.getME("par").items():
-            r.add("par", value, term=str(name))
-
-    def varcorr(r: _Rows) -> None:
-        for row in fit.VarCorr().itertuples(index=False):
-            group, first, second = _label(row.grp), _label(row.var1), _label(row.var2)
-            if group == "Residual" and first is None:
-                r.add("variance", row.vcov, group=group)
-                r.add("sd", row.sdcor, group=group)
-            elif second is None:
-                r.add("variance", row.vcov, group=group, term=first)
-                r.add("sd", row.sdcor, group=group, term=first)
-            else:
-                r.add("covariance", row.vcov, group=group, term=first, term2=second)
-                r.add("cor", row.sdcor, group=group, term=first, term2=second)
-
-    rows.attempt(["ngrps"], ngrps)
-    rows.attempt(["fixef"], fixef)
-    rows.attempt(["se", "t"], coef_table)
-    rows.attempt(["vcov"], vcov)
-    rows.attempt(["theta"], theta)
+    parts = list(_LIKELIHOOD)
+    if bool(reml) if reml is not None else quietly(lambda: bool(fit.isREML()), False):
+        parts.append(_scalar("REMLcrit"))
     if any(not structure.free for structure in quietly(lambda: structures_of(fit), None) or ()):
-        rows.attempt(["par"], par)
-    rows.attempt(["variance", "covariance", "sd", "cor"], varcorr)
-
-    def ranef(r: _Rows) -> None:
-        effects = fit.ranef()
-        try:
-            sds = _conditional_sds(variances_of(fit.ranef_condVar()))
-        except Exception as error:
-            sds = {}
-            r.problems["condsd"] = f"{type(error).__name__}: {error}"
-        for group, frame in effects.items():
-            values = frame.to_numpy(dtype=float)
-            levels = [str(level) for level in frame.index]
-            for j, effect in enumerate(numbered(map(str, frame.columns))):
-                for i, level in enumerate(levels):
-                    sd = sds.get((str(group), effect, level), np.nan)
-                    r.add("ranef", values[i, j], group=str(group), term=effect, level=level, error=sd)
-        for (group, effect, level), sd in sds.items():
-            r.add("condsd", sd, group=group, term=effect, level=level)
-
-    def coef(r: _Rows) -> None:
-        for group, frame in fit.coef().items():
-            for effect in frame.columns:
-                for level, value in frame[effect].items():
-                    r.add("coef", value, group=str(group), term=str(effect), level=str(level))
-
-    rows.attempt(["ranef"], ranef)
-    rows.attempt(["coef"], coef)
-
-    def by_row(quantity: str, values: pd.Series, r: _Rows) -> None:
-        for label, value in zip(values.index, values.to_numpy(dtype=float), strict=True):
-            r.add(quantity, value, level=str(label))
-
-    rows.attempt(["fitted"], lambda r: by_row("fitted", fit.fitted(), r))
-    rows.attempt(["residuals"], lambda r: by_row("residuals", fit.residuals(), r))
-    rows.attempt(["scaled_residuals"], lambda r: by_row("scaled_residuals", fit.residuals(scaled=True), r))
-    return rows.extraction()
+        parts.append((("par",), lambda fit: _by_term("par", fit.getME("par"))))
+    return _extracted(fit, parts)
 
 
 def inference_quantities(fit: LinearMixedFit) -> Extraction:
@@ -254,22 +244,20 @@ def inference_quantities(fit: LinearMixedFit) -> Extraction:
     Extraction
         Quantities ``df`` and ``p``, by term; empty where the fit gives neither.
     """
-    rows = _Rows()
 
     def table_of_tests() -> pd.DataFrame:
         table = fit.coef_table()
         tests = getattr(fit, "satterthwaite", None)
         return table if any(_is_p(name) for name in table.columns) or not callable(tests) else tests()
 
+    def read(table: pd.DataFrame) -> Iterator[_Row]:
+        for column in table.columns:
+            quantity = "p" if _is_p(column) else "df" if str(column).casefold() in ("df", "dof", "ddf") else None
+            if quantity is not None:
+                yield from _by_term(quantity, table[column])
+
     table = quietly(table_of_tests, None)
-    if not isinstance(table, pd.DataFrame):
-        return rows.extraction()
-    for column in table.columns:
-        quantity = "p" if _is_p(column) else "df" if str(column).casefold() in ("df", "dof", "ddf") else None
-        if quantity is not None:
-            for term, value in table[column].items():
-                rows.add(quantity, value, term=str(term))
-    return rows.extraction()
+    return _extracted(table, [(("df", "p"), read)] if isinstance(table, pd.DataFrame) else [])
 
 
 def _is_p(column: Any) -> bool:
@@ -298,20 +286,16 @@ def prediction_quantities(fit: LinearMixedFit, data: pd.DataFrame | None = None)
     Extraction
         Quantities ``predict-marginal`` (``re_form="~0"``) and ``predict-new`` (``allow_new_levels=True``), by row.
     """
-    rows = _Rows()
     predict = getattr(fit, "predict", None)
     if not callable(predict):
-        return rows.extraction()
-
-    def add(quantity: str, values: pd.Series, r: _Rows) -> None:
-        for label, value in zip(values.index, values.to_numpy(dtype=float), strict=True):
-            r.add(quantity, value, level=str(label))
-
-    rows.attempt(["predict-marginal"], lambda r: add("predict-marginal", predict(None, re_form="~0"), r))
+        return _extracted(fit, [])
+    parts: list[_Part] = [
+        (("predict-marginal",), lambda _: _by_row("predict-marginal", predict(None, re_form="~0"))),
+    ]
     newdata = quietly(lambda: _unseen_levels(fit, data), None)
     if newdata is not None:
-        rows.attempt(["predict-new"], lambda r: add("predict-new", predict(newdata, allow_new_levels=True), r))
-    return rows.extraction()
+        parts.append((("predict-new",), lambda _: _by_row("predict-new", predict(newdata, allow_new_levels=True))))
+    return _extracted(fit, parts)
 
 
 def _unseen_levels(fit: LinearMixedFit, data: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -523,35 +507,24 @@ def _quantile_name(probability: float) -> str:
     return f"q{100 * probability:g}"
 
 
-def posterior_quantities(fit: BayesianFit) -> tuple[Extraction, pd.DataFrame]:
-    """Posterior summaries of a fit as a long table, and the diagnostics beside it.
-
-    A fit that holds summaries in place of draws (a recorded posterior, quadrature) gives them as
-    ``posterior_summary()``: columns as :func:`posterior_summary`, the ``mcse_`` ones 0 where there is no Monte Carlo
-    error, and ``ess_*``/``rhat`` missing where they mean nothing.
+def summary_quantities(summary: pd.DataFrame, groups: Iterable[str] | None = None) -> Extraction:
+    """The long table of a :func:`posterior_summary`; ``groups`` as of :func:`split_parameter`, its own if not given.
 
     Returns
     -------
     Extraction
         Quantities ``post-mean post-sd post-q2.5 post-q50 post-q97.5``.
-    pandas.DataFrame
-        The summary itself.
     """
-    summary = fit.posterior_summary() if hasattr(fit, "posterior_summary") else posterior_summary(*draws_of(fit))
-    return summary_quantities(summary), summary
-
-
-def summary_quantities(summary: pd.DataFrame, groups: Iterable[str] | None = None) -> Extraction:
-    """The long table of a :func:`posterior_summary`; ``groups`` as of :func:`split_parameter`, its own if not given."""
-    rows = _Rows()
-    groups = groups_of(map(str, summary.index)) if groups is None else tuple(groups)
+    known = groups_of(map(str, summary.index)) if groups is None else tuple(groups)
     statistics = ["mean", "sd", *[_quantile_name(probability) for probability in QUANTILES]]
-    for parameter, row in summary.iterrows():
-        group, term, term2, level = split_parameter(str(parameter), groups)
-        for statistic in statistics:
-            if statistic in row.index:
-                rows.add(f"post-{statistic}", row[statistic], group, term, term2, level, row[f"mcse_{statistic}"])
-    return rows.extraction()
+    return Extraction(
+        _table(
+            _row(f"post-{statistic}", row[statistic], *split_parameter(str(parameter), known), row[f"mcse_{statistic}"])
+            for parameter, row in summary.iterrows()
+            for statistic in statistics
+            if statistic in summary.columns
+        )
+    )
 
 
 def join(reference: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:

@@ -77,7 +77,7 @@ def _sbc(
             figures.append(_figures(model, result))
             if not only_json:
                 _print(console, model, result, quiet)
-    worst = next((v for v in (Verdict.DISAGREES, Verdict.INCONCLUSIVE) if v in verdicts), Verdict.AGREES)
+    worst = Verdict.of(verdicts)
     if json_file is not None:
         write_or_print(json_file, json.dumps({"verdict": worst.value, "models": figures}, ensure_ascii=False, indent=1))
     if not only_json:

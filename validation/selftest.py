@@ -9,15 +9,15 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from validation.algebra import pieces_of, solve
-from validation.contract import BayesianFit
+from validation.comparison import Comparison
 from validation.faults import FAULTS, Fault
 from validation.faults.bases import (
     ANOVA_BASES,
@@ -33,6 +33,7 @@ from validation.faults.bases import (
     traits_of,
 )
 from validation.faults.thin import THIN, compare_thinly
+from validation.options import DEFAULT_SEED
 from validation.selftest_results import STATED_RATES, CleanRun, Outcome, SelfTest
 
 if TYPE_CHECKING:
@@ -47,11 +48,20 @@ _THIN_BASES = ("slopes", "intercept", "categorical", "crossed")
 
 
 def _base(kind: str, name: str, seed: int, draws: int) -> Base:
+    if kind == "posterior":
+        return posterior_base(name, seed, draws)
+    return {"anova": anova_base, "results": results_base, "likelihood": likelihood_base}[kind](name, seed)
+
+
+def _compared(kind: str, base: Base, candidate: Any, seed: int = DEFAULT_SEED) -> Comparison:
+    """The judge on a base model's fit and another's: fits, tests between them, or tables of means."""
+    from validation import compare_anova_fits, compare_emmeans, compare_fits
+
     if kind == "anova":
-        return anova_base(name, seed)
+        return compare_anova_fits(base.fit, candidate, data=base.data)
     if kind == "results":
-        return results_base(name, seed)
-    return likelihood_base(name, seed) if kind == "likelihood" else posterior_base(name, seed, draws)
+        return compare_emmeans(base.fit, candidate)
+    return compare_fits(base.fit, candidate, data=base.data, seed=seed)
 
 
 def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Outcome:
@@ -66,21 +76,22 @@ def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Out
     thin : str
         Of ``validation.faults.thin.THIN``: what alone the candidate answers; all where it is empty.
     """
-    from validation import compare_anova_fits, compare_emmeans, compare_fits
-
     size = fault.sized.planted if fault.sized else 0.0
-    unit = fault.sized.unit if fault.sized else ""
+    outcome = Outcome(
+        row=fault.number,
+        kind=fault.kind,
+        fault=fault.name,
+        base=base.name,
+        expected=fault.expected,
+        size=size if fault.sized else None,
+        unit=fault.sized.unit if fault.sized else "",
+        thin=thin,
+        careful=bool(thin) or base.name in HARD_BASES,
+    )
 
-    careful = bool(thin) or base.name in HARD_BASES
-
-    def judged(amount: float) -> Any:
-        if thin:
-            return compare_thinly(base, fault.plant(base, amount), thin)
-        if fault.kind == "anova":
-            return compare_anova_fits(base.fit, fault.plant(base, amount), data=base.data)
-        if fault.kind == "results":
-            return compare_emmeans(base.fit, fault.plant(base, amount))
-        return compare_fits(base.fit, fault.plant(base, amount), data=base.data)
+    def judged(amount: float) -> Comparison:
+        planted = fault.plant(base, amount)
+        return compare_thinly(base, planted, thin) if thin else _compared(fault.kind, base, planted)
 
     try:
         comparison = judged(size)
@@ -88,24 +99,9 @@ def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Out
         if search and fault.sized and comparison.verdict.failed:
             smallest = _smallest(lambda amount: judged(amount).verdict.failed, size, fault.sized.least)
     except Exception as error:  # a fault that cannot be planted is a defect of the self-test, and is shown as one
-        return Outcome(
-            fault.number, fault.kind, fault.name, base.name, fault.expected, False, (), size or None, None, unit,
-            f"{type(error).__name__}: {error}", thin, careful,
-        )  # fmt: skip
-    return Outcome(
-        row=fault.number,
-        kind=fault.kind,
-        fault=fault.name,
-        base=base.name,
-        expected=fault.expected,
-        caught=comparison.verdict.failed,
-        causes=tuple(cause.name for cause in comparison.causes),
-        size=size if fault.sized else None,
-        smallest=smallest,
-        unit=unit,
-        thin=thin,
-        careful=careful,
-    )
+        return replace(outcome, error=f"{type(error).__name__}: {error}")
+    causes = tuple(cause.name for cause in comparison.causes)
+    return replace(outcome, caught=comparison.verdict.failed, causes=causes, smallest=smallest)
 
 
 def _smallest(caught: Callable[[float], bool], largest: float, least: float, steps: int = 7) -> float:
@@ -131,29 +127,27 @@ _LIKELIHOOD_CHANGES = ("another start", "another optimizer", "another program", 
 
 def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -> CleanRun:
     """Compare two right fits (or tests) of data of their own."""
-    from validation import compare_anova_fits, compare_emmeans, compare_fits
+    # fresh data each time: nothing of them is kept
+    if kind == "posterior":
+        from validation.faults.posterior import sample
 
-    if kind == "results":
+        base = posterior_base(name, seed, draws)
+        other: Any = sample(base.formula, base.data, seed + 500_000, draws)
+        posterior_base.cache_clear()
+    elif kind == "results":
         import pyimpl
 
         base = results_base.__wrapped__(name, seed)
         again = pyimpl.lmer(base.formula, base.data.sample(frac=1.0, random_state=seed), start=[0.3])
-        comparison = compare_emmeans(base.fit, RESULTS_BASES[name][0](again))
+        other = RESULTS_BASES[name][0](again)
     elif kind == "anova":
         base = anova_base.__wrapped__(name, seed)
         order = np.random.default_rng([seed, 5]).permutation(len(base.data))
-        others = [fit.update(data=base.data.iloc[order]) for fit in base.fit]
-        comparison = compare_anova_fits(base.fit, others, data=base.data)
-    elif kind == "posterior":
-        from validation.faults.posterior import sample
-
-        base = posterior_base(name, seed, draws)
-        other = sample(base.formula, base.data, seed + 500_000, draws)
-        comparison = compare_fits(base.fit, cast("BayesianFit", other), seed=seed)
-        posterior_base.cache_clear()
+        other = [fit.update(data=base.data.iloc[order]) for fit in base.fit]
     else:
         base = likelihood_base.__wrapped__(name, seed)
-        comparison = compare_fits(base.fit, _other_right_fit(base, change), data=base.data, seed=seed)
+        other = _other_right_fit(base, change)
+    comparison = _compared(kind, base, other, seed)
     failed = tuple(check.id for check in comparison.checks if check.verdict.failed)
     return CleanRun(kind, name, change, seed, str(comparison.verdict), failed)
 
@@ -243,25 +237,16 @@ def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
             ]
     tasks += _careful_tasks(seed, draws, quick)
     posteriors, tests, tables = (max(1, round(share * clean)) if clean > 2 else 0 for share in (0.3, 0.1, 0.1))
-    names = list(LIKELIHOOD_BASES)
-    for i in range(clean - posteriors - tests - tables):
-        change = _LIKELIHOOD_CHANGES[(i // len(names) + i) % len(_LIKELIHOOD_CHANGES)]
-        tasks.append(_Task("likelihood", names[i % len(names)], seed + 1000 + i, draws, change=change))
-    names = list(POSTERIOR_BASES)
-    tasks += [
-        _Task("posterior", names[i % len(names)], seed + 5000 + i, draws, change="another seed")
-        for i in range(posteriors)
-    ]
-    names = list(ANOVA_BASES)
-    tasks += [
-        _Task("anova", names[i % len(names)], seed + 9000 + i, draws, change="rows in another order")
-        for i in range(tests)
-    ]
-    names = list(RESULTS_BASES)
-    tasks += [
-        _Task("results", names[i % len(names)], seed + 12000 + i, draws, change="rows in another order, another start")
-        for i in range(tables)
-    ]
+    clean_runs = (
+        ("likelihood", list(LIKELIHOOD_BASES), clean - posteriors - tests - tables, 1000, ""),
+        ("posterior", list(POSTERIOR_BASES), posteriors, 5000, "another seed"),
+        ("anova", list(ANOVA_BASES), tests, 9000, "rows in another order"),
+        ("results", list(RESULTS_BASES), tables, 12000, "rows in another order, another start"),
+    )
+    for kind, names, count, first_seed, change in clean_runs:
+        for i in range(count):
+            what = change or _LIKELIHOOD_CHANGES[(i // len(names) + i) % len(_LIKELIHOOD_CHANGES)]
+            tasks.append(_Task(kind, names[i % len(names)], seed + first_seed + i, draws, change=what))
     return tasks
 
 

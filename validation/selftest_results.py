@@ -64,8 +64,8 @@ class Outcome:
     fault: str
     base: str
     expected: str
-    caught: bool
-    causes: tuple[str, ...]
+    caught: bool = False
+    causes: tuple[str, ...] = ()
     size: float | None = None
     smallest: float | None = None
     unit: str = ""
@@ -164,6 +164,18 @@ class SelfTest:
         interval = binomtest(alarms, runs).proportion_ci(0.95)
         return alarms / runs, float(interval.low), float(interval.high)
 
+    def _false_alarms(self, kind: str, stated: float) -> dict[str, Any]:
+        alarms, runs = self.alarms(kind)
+        rate, *interval = self.rate(kind)
+        return {
+            "stated_rate": stated,
+            "alarms": alarms,
+            "comparisons": runs,
+            "inconclusive": sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean),
+            "rate": rate if runs else None,
+            "interval": interval if runs else None,
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data."""
         return {
@@ -172,17 +184,7 @@ class SelfTest:
             "seed": self.seed,
             "seconds": round(self.seconds, 2),
             "planted": [{**asdict(o), "causes": list(o.causes), "named": o.named} for o in self.outcomes],
-            "false_alarms": {
-                kind: {
-                    "stated_rate": rate,
-                    "alarms": self.alarms(kind)[0],
-                    "comparisons": self.alarms(kind)[1],
-                    "inconclusive": sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean),
-                    "rate": None if not self.alarms(kind)[1] else self.rate(kind)[0],
-                    "interval": None if not self.alarms(kind)[1] else list(self.rate(kind)[1:]),
-                }
-                for kind, rate in STATED_RATES.items()
-            },
+            "false_alarms": {kind: self._false_alarms(kind, rate) for kind, rate in STATED_RATES.items()},
             "clean": [{**asdict(run), "failed": list(run.failed)} for run in self.clean],
         }
 
@@ -193,15 +195,9 @@ class SelfTest:
         from rich.text import Text
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-        for heading, justify in (
-            ("row", "right"),
-            ("fault", "left"),
-            ("planted into", "left"),
-            ("caught", "left"),
-            ("named", "left"),
-            ("smallest size caught", "left"),
-        ):
-            table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column("row", justify="right")
+        for heading in ("fault", "planted into", "caught", "named", "smallest size caught"):
+            table.add_column(heading, overflow="fold")
         for fault, outcomes in _by_fault([o for o in self.outcomes if not o.careful]):
             caught, named = sum(o.caught for o in outcomes), sum(o.named for o in outcomes)
             smallest = [o.smallest for o in outcomes if o.smallest is not None]
@@ -243,14 +239,13 @@ class SelfTest:
                     "of the others it is said what differs."
                 )
         for kind, rate in STATED_RATES.items():
-            alarms, runs = self.alarms(kind)
-            if runs:
-                found, low, high = self.rate(kind)
-                undecided = sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean)
+            one = self._false_alarms(kind, rate)
+            if one["comparisons"]:
+                low, high = one["interval"]
                 lines.append(
-                    f"{runs} clean comparisons of {_KINDS[kind]}: "
-                    f"{alarms} false alarms, {found:.1%} (95% interval {low:.1%} to {high:.1%}; stated rate {rate:.0%})"
-                    + (f", {undecided} inconclusive" if undecided else "")
+                    f"{one['comparisons']} clean comparisons of {_KINDS[kind]}: {one['alarms']} false alarms, "
+                    f"{one['rate']:.1%} (95% interval {low:.1%} to {high:.1%}; stated rate {rate:.0%})"
+                    + (f", {one['inconclusive']} inconclusive" if one["inconclusive"] else "")
                     + "."
                 )
         lines += [f"Problem: {problem}." for problem in self.problems]
@@ -264,6 +259,3 @@ def _by_fault(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]
         groups.setdefault((outcome.row, outcome.kind, outcome.fault), []).append(outcome)
     for (_, _, fault), group in groups.items():
         yield fault, group
-
-
-# ---------------------------------------------------------------------------------------------------- faults

@@ -23,9 +23,11 @@ from r_scripts.installing import install_command
 from validation.console import VisibleConsole
 from validation.errors import InputError
 from validation.exit_codes import exit_code
+from validation.verdict import Verdict
 
 if TYPE_CHECKING:
     from validation.campaign import Work
+    from validation.cases import Case
     from validation.comparison import Comparison
     from validation.references.choose import Source
 
@@ -107,7 +109,7 @@ def import_ahead() -> None:
     threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
 
 
-def run_cases(works: "Sequence[Work]", reference: "Source", seed: int | None, output: Path, shown: Shown) -> int:
+def run_cases(works: "Sequence[Case | Work]", reference: "Source", seed: int | None, output: Path, shown: Shown) -> int:
     """Compare cases, one after the other."""
     from validation.campaign import run
 
@@ -135,7 +137,7 @@ def run_and_show(
     from validation.report.files import write_report
     from validation.report.json import dumps
     from validation.report.text import one_line, renderable
-    from validation.report.wording import headline, overall, source_line
+    from validation.report.wording import headline, source_line
 
     out = output_console()
     reason, against = reference.reason, reference.against
@@ -174,7 +176,7 @@ def run_and_show(
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
         out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
-    verdict = overall(comparison.verdict for comparison in comparisons)
+    verdict = Verdict.of(comparison.verdict for comparison in comparisons)
     if not shown.only_json:
         out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
     return exit_code(verdict)

@@ -4,19 +4,14 @@ Certified values, recorded references and the conformance table are all made fro
 packages (live, or as recorded), or are made here by integer arithmetic, the same on every machine.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from validation.cases import Case, gcsemv, prepare_gcsemv
+from validation.cases import BUILT_IN, Case, both_criteria, loader, prepare_gcsemv
 from validation.references import certified
-from validation.references.choose import choose_source
 from validation.references.recorded import RecordedLmerFit
-from validation.references.store import load_data
 
 __all__ = ["FEATURES", "SUITE", "balanced_anova", "certified_fit", "nasty", "park_miller", "repeated"]
 
@@ -38,22 +33,6 @@ FEATURES: dict[str, str] = {
     "contrasts": "other contrasts than R's default (contr.sum), and ordered factors",
     "bayes": "posteriors of rstanarm's model, under its default priors",
 }
-
-
-def _of(name: str, package: str, prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Any:
-    """Return a loader: the data set live from R, or as recorded."""
-
-    def load(against: str = "auto") -> pd.DataFrame:
-        if "live" in choose_source(against).kinds:
-            from bridge import datasets
-
-            data = datasets.load(name, package=package)
-        else:
-            data = load_data(name)
-        data.attrs["name"] = name
-        return prepare(data) if prepare is not None else data
-
-    return load
 
 
 def park_miller(n: int, seed: int) -> np.ndarray:
@@ -140,125 +119,74 @@ def repeated() -> pd.DataFrame:
     )
 
 
-@dataclass(frozen=True)
-class _Model:
-    """A model of the suite, for both criteria; ``needs`` are those of :class:`Case`, separated by blanks."""
-
-    name: str
-    title: str
-    formula: str
-    data: Any
-    needs: str = ""
-    dataset: str = ""
-    package: str = ""
-    certified_only: bool = False
-    too_large: bool = False
-
-
-def _published(name: str, dataset: str, package: str, formula: str, needs: str = "", too_large: bool = False) -> _Model:
+def _published(
+    name: str, dataset: str, package: str, formula: str, needs: str = "", too_large: bool = False
+) -> tuple[Case, ...]:
     """A model of a data set of an R package, as it is."""
-    return _Model(
-        name,
-        f"{package}::{dataset}",
-        formula,
-        _of(dataset, package),
-        needs,
-        dataset,
-        package,
-        too_large=too_large,
-    )
+    data = loader(dataset, package)
+    title = f"{package}::{dataset}"
+    return both_criteria(name, title, formula, data, needs, dataset=dataset, package=package, too_large=too_large)
 
 
-def _tutorial(name: str, title: str, formula: str, data: Any, needs: str) -> _Model:
-    """A model of the tutorial's data."""
-    return _Model(name, title, formula, data, needs, "Gcsemv", "mlmRev")
-
-
-def _balanced(name: str, groups: int, size: int, effect: int, seed: int, needs: str = "") -> _Model:
+def _balanced(name: str, groups: int, size: int, effect: int, seed: int, needs: str = "") -> tuple[Case, ...]:
     title = f"Balanced one-way layout, {groups} groups of {size}"
-    return _Model(name, title, "y ~ 1 + (1 | group)", balanced_anova(groups, size, effect, seed), needs)
+    return both_criteria(name, title, "y ~ 1 + (1 | group)", balanced_anova(groups, size, effect, seed), needs)
 
 
-def _structured(name: str, term: str) -> _Model:
+def _structured(name: str, term: str) -> tuple[Case, ...]:
     """A model with a structured covariance matrix, which lme4 fits since 2.0."""
     title = f"Repeated measures, {term.partition('(')[0]}"
-    return _Model(name, title, f"y ~ wave + {term}", repeated(), "categorical structured", certified_only=True)
+    return both_criteria(name, title, f"y ~ wave + {term}", repeated(), "categorical structured", certified_only=True)
 
 
 def _with_written(data: pd.DataFrame) -> pd.DataFrame:
     return prepare_gcsemv(data).assign(written=data["written"])
 
 
-_MODELS = (
-    _tutorial("M1", "Tutorial, varying intercept", "course ~ 1 + (1 | school)", gcsemv, "missing"),
-    _tutorial("M2", "Tutorial, with a predictor", "course ~ 1 + female + (1 | school)", gcsemv, "categorical missing"),
-    _tutorial(
-        "M3",
-        "Tutorial, varying slope",
-        "course ~ 1 + female + (1 + female | school)",
-        gcsemv,
-        "categorical slopes missing",
-    ),
-    _tutorial(
+#: Every model twice: by maximum likelihood (``-ml``) and by REML (``-reml``).
+SUITE: tuple[Case, ...] = (
+    *(case for case in BUILT_IN if case.kind == "likelihood"),
+    *both_criteria(
         "written",
         "Gcsemv with a continuous slope",
         "course ~ written + (written | school)",
-        _of("Gcsemv", "mlmRev", _with_written),
+        loader("Gcsemv", "mlmRev", _with_written),
         "slopes missing",
+        dataset="Gcsemv",
     ),
-    _published("sleepstudy", "sleepstudy", "lme4", "Reaction ~ Days + (Days | Subject)", "slopes"),
-    _published("sleepstudy-independent", "sleepstudy", "lme4", "Reaction ~ Days + (Days || Subject)", "independent"),
-    _published("Dyestuff", "Dyestuff", "lme4", "Yield ~ 1 + (1 | Batch)"),
-    _published("Dyestuff2", "Dyestuff2", "lme4", "Yield ~ 1 + (1 | Batch)", "singular"),
-    _published("Penicillin", "Penicillin", "lme4", "diameter ~ 1 + (1 | plate) + (1 | sample)", "crossed"),
-    _published("Pastes", "Pastes", "lme4", "strength ~ 1 + (1 | batch/cask)", "nested"),
-    _published(
+    *_published("sleepstudy", "sleepstudy", "lme4", "Reaction ~ Days + (Days | Subject)", "slopes"),
+    *_published("sleepstudy-independent", "sleepstudy", "lme4", "Reaction ~ Days + (Days || Subject)", "independent"),
+    *_published("Dyestuff", "Dyestuff", "lme4", "Yield ~ 1 + (1 | Batch)"),
+    *_published("Dyestuff2", "Dyestuff2", "lme4", "Yield ~ 1 + (1 | Batch)", "singular"),
+    *_published("Penicillin", "Penicillin", "lme4", "diameter ~ 1 + (1 | plate) + (1 | sample)", "crossed"),
+    *_published("Pastes", "Pastes", "lme4", "strength ~ 1 + (1 | batch/cask)", "nested"),
+    *_published(
         "cake",
         "cake",
         "lme4",
         "angle ~ recipe * temperature + (1 | recipe:replicate)",
         "categorical interaction contrasts",
     ),
-    _published("Oxboys", "Oxboys", "mlmRev", "height ~ age + I(age^2) + (age | Subject)", "slopes"),
-    _published("Exam", "Exam", "mlmRev", "normexam ~ standLRT + sex + (standLRT | school)", "categorical slopes"),
-    _published("Chem97-nested", "Chem97", "mlmRev", "score ~ gcsecnt + (1 | lea/school)", "nested"),
-    _published("Chem97-crossed", "Chem97", "mlmRev", "score ~ gcsecnt + (1 | school) + (1 | lea)", "crossed"),
-    _published(
+    *_published("Oxboys", "Oxboys", "mlmRev", "height ~ age + I(age^2) + (age | Subject)", "slopes"),
+    *_published("Exam", "Exam", "mlmRev", "normexam ~ standLRT + sex + (standLRT | school)", "categorical slopes"),
+    *_published("Chem97-nested", "Chem97", "mlmRev", "score ~ gcsecnt + (1 | lea/school)", "nested"),
+    *_published("Chem97-crossed", "Chem97", "mlmRev", "score ~ gcsecnt + (1 | school) + (1 | lea)", "crossed"),
+    *_published(
         "InstEval", "InstEval", "lme4", "y ~ 1 + (1 | s) + (1 | d) + (1 | dept:service)", "crossed", too_large=True
     ),
-    _balanced("anova-6x5", 6, 5, 1500, 11),
-    _balanced("anova-30x4", 30, 4, 700, 23),
-    _balanced("anova-singular", 8, 6, 0, 3, "singular"),
+    *_balanced("anova-6x5", 6, 5, 1500, 11),
+    *_balanced("anova-30x4", 30, 4, 700, 23),
+    *_balanced("anova-singular", 8, 6, 0, 3, "singular"),
     # lme4's log-likelihood of it keeps 7 digits of the certified one
-    _Model("nasty", "A huge offset and a tiny ratio of variances", "y ~ x + (1 | group)", nasty(), certified_only=True),
-    _structured("diag", "diag(0 + wave | child)"),
-    _structured("cs", "cs(0 + wave | child)"),
-    _structured("cs-one-sd", "cs(0 + wave | child, hom = TRUE)"),
-    _structured("ar1", "ar1(0 + wave | child, hom = FALSE)"),
-    _structured("ar1-one-sd", "ar1(0 + wave | child)"),
+    *both_criteria(
+        "nasty", "A huge offset and a tiny ratio of variances", "y ~ x + (1 | group)", nasty(), certified_only=True
+    ),
+    *_structured("diag", "diag(0 + wave | child)"),
+    *_structured("cs", "cs(0 + wave | child)"),
+    *_structured("cs-one-sd", "cs(0 + wave | child, hom = TRUE)"),
+    *_structured("ar1", "ar1(0 + wave | child, hom = FALSE)"),
+    *_structured("ar1-one-sd", "ar1(0 + wave | child)"),
 )
-
-
-def _both_criteria(model: _Model) -> Iterator[Case]:
-    for suffix, words in (("ml", "maximum likelihood"), ("reml", "REML")):
-        yield Case(
-            f"{model.name}-{suffix}",
-            f"{model.title}, {words}",
-            model.formula,
-            model.data,
-            "likelihood",
-            suffix == "reml",
-            {},
-            model.dataset,
-            model.package,
-            frozenset([suffix, *model.needs.split()]),
-            model.certified_only,
-            model.too_large,
-        )
-
-
-#: Every model twice: by maximum likelihood (``-ml``) and by REML (``-reml``).
-SUITE: tuple[Case, ...] = tuple(case for model in _MODELS for case in _both_criteria(model))
 
 
 def certified_fit(name: str, directory: Path | None = None) -> RecordedLmerFit:

@@ -23,12 +23,16 @@ class Verdict(StrEnum):
         return self in (Verdict.DISAGREES, Verdict.MISSING, Verdict.MALFORMED)
 
     @staticmethod
-    def of_failures(verdicts: "Iterable[Verdict]") -> "Verdict | None":
-        """What failures make of the whole: malformed where nothing else failed, disagrees where something did."""
-        failures = {verdict for verdict in verdicts if verdict.failed}
-        if not failures:
-            return None
-        return Verdict.MALFORMED if failures == {Verdict.MALFORMED} else Verdict.DISAGREES
+    def of(verdicts: "Iterable[Verdict]") -> "Verdict":
+        """One verdict from many: a failure beats inconclusive beats agreement; none at all is inconclusive.
+
+        Malformed is the whole where nothing else failed.
+        """
+        seen = set(verdicts)
+        failures = {verdict for verdict in seen if verdict.failed}
+        if failures:
+            return Verdict.MALFORMED if failures == {Verdict.MALFORMED} else Verdict.DISAGREES
+        return Verdict.INCONCLUSIVE if not seen or Verdict.INCONCLUSIVE in seen else Verdict.AGREES
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,14 @@ from pyimpl.errors import ModelError
 from pyimpl.inference.estimates import Estimates
 from pyimpl.linalg.heard import heard_if_long
 
-__all__ = ["CovarianceDerivatives", "RowGroup", "covariance_derivatives", "row_groups"]
+__all__ = [
+    "MAX_CONNECTED",
+    "CovarianceDerivatives",
+    "RowGroup",
+    "covariance_derivatives",
+    "largest_group",
+    "row_groups",
+]
 
 #: Random effects of one group of rows from which the dense matrices of that size are refused.
 MAX_CONNECTED = 6_000
@@ -39,6 +46,8 @@ class RowGroup:
     Attributes
     ----------
     rows : ndarray of intp, shape (n,)
+    columns : ndarray of intp, shape (q,)
+        The random effects that these rows have, as columns of Z.
     Z : sparse array, shape (n, q)
         Rows of √w·Z, the group's columns.
     M : ndarray, shape (q, q)
@@ -50,6 +59,7 @@ class RowGroup:
     """
 
     rows: np.ndarray
+    columns: np.ndarray
     Z: sparse.csr_array
     M: np.ndarray
     N: np.ndarray
@@ -58,6 +68,24 @@ class RowGroup:
     def solve(self, D: np.ndarray) -> np.ndarray:
         """V⁻¹D."""
         return D - self.Z @ (self.N @ (self.Z.T @ D))
+
+
+def _connected(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """First term's level of each row, each term's first level, and the levels' components and these's sizes."""
+    terms = design.terms
+    base = np.concatenate([[0], np.cumsum([term.J for term in terms])]).astype(np.intp)
+    own = base[0] + terms[0].codes
+    ends = np.concatenate([base[t] + term.codes for t, term in enumerate(terms)])
+    starts = np.tile(own, len(terms))
+    graph = sparse.coo_array((np.ones(starts.size, dtype=np.int8), (starts, ends)), shape=(base[-1], base[-1]))
+    count, component = connected_components(graph, directed=False)
+    width = np.concatenate([np.full(term.J, term.p) for term in terms])
+    return own, base, component, np.bincount(component, weights=width, minlength=count).astype(np.intp)
+
+
+def largest_group(design: Design) -> int:
+    """How many random effects hang together at most, through rows that have levels in common."""
+    return int(_connected(design)[-1].max())
 
 
 def row_groups(design: Design, templates: tuple[np.ndarray, ...]) -> Iterator[RowGroup]:
@@ -74,15 +102,7 @@ def row_groups(design: Design, templates: tuple[np.ndarray, ...]) -> Iterator[Ro
     ModelError
         If more than :data:`MAX_CONNECTED` random effects hang together.
     """
-    terms = design.terms
-    base = np.concatenate([[0], np.cumsum([term.J for term in terms])]).astype(np.intp)
-    own = base[0] + terms[0].codes
-    ends = np.concatenate([base[t] + term.codes for t, term in enumerate(terms)])
-    starts = np.tile(own, len(terms))
-    graph = sparse.coo_array((np.ones(starts.size, dtype=np.int8), (starts, ends)), shape=(base[-1], base[-1]))
-    count, component = connected_components(graph, directed=False)
-    width = np.concatenate([np.full(term.J, term.p) for term in terms])
-    size = np.bincount(component, weights=width, minlength=count).astype(np.intp)
+    terms, own, base, component, size = design.terms, *_connected(design)
     if size.max() > MAX_CONNECTED:
         raise ModelError(
             f"{size.max()} random effects hang together through crossed grouping factors; derivatives by the variance "
@@ -113,7 +133,9 @@ def row_groups(design: Design, templates: tuple[np.ndarray, ...]) -> Iterator[Ro
         part = _slice(Z, row_ends[k], row_ends[k + 1], column_ends[k], column_ends[k + 1])
         M = np.asarray((part.T @ part).todense())
         N = heard_if_long(5.0 * len(M) ** 3, _inverse_between, M, parts, templates)
-        yield RowGroup(rows[row_ends[k] : row_ends[k + 1]], part, M, N, first)
+        yield RowGroup(
+            rows[row_ends[k] : row_ends[k + 1]], columns[column_ends[k] : column_ends[k + 1]], part, M, N, first
+        )
 
 
 def _inverse_between(M: np.ndarray, parts: Sequence[slice], templates: Sequence[np.ndarray]) -> np.ndarray:

@@ -350,8 +350,8 @@ def _averages(
     """Average a grid in which all combinations of levels are rows, the first variable fastest."""
     facs = tuple(dict.fromkeys([*specs, *by]))
     known: dict[str, list[Level]] = {**grid.levels, "1": ["overall"]} if "1" in facs else dict(grid.levels)
-    names = list(grid.levels)
-    averaged = [name for name in names if name not in facs and len(grid.levels[name]) > 1]
+    names = [name for name in grid.levels if len(grid.levels[name]) > 1]  # an array has 64 dimensions at most
+    averaged = [name for name in names if name not in facs]
     levels = {name: known[name] for name in facs}
     dims = [len(grid.levels[name]) for name in names]
     index = np.arange(len(grid.linfct)).reshape(dims, order="F")  # the first variable varies fastest

@@ -15,6 +15,8 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from pyimpl.errors import ModelError
 from pyimpl.inference.contract import LikelihoodFit
+from pyimpl.inference.derivatives import MAX_CONNECTED, largest_group, row_groups
+from pyimpl.linalg.forecast import Forecast
 
 __all__ = ["JointCovariance"]
 
@@ -75,20 +77,54 @@ class JointCovariance:
         if Z is None or not self._design.q:
             assert X is not None
             return np.einsum("ij,jk,ik->i", X, self._vcov, X)
+        if largest_group(self._design) <= MAX_CONNECTED:
+            random, r = self._by_groups(Z)
+        else:
+            random, r = self._by_solving(Z)
+        if X is not None:
+            r = X + r
+        return self._sigma**2 * random + np.einsum("ij,jk,ik->i", r, self._vcov, r)
+
+    def _by_groups(self, Z: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+        """u'A⁻¹u, shape (rows,), and −B'A⁻¹u, shape (rows, P), where A is block-diagonal over groups of effects."""
+        design = self._design
+        root = None if design.weights is None else np.sqrt(design.weights)[:, None]
+        X = design.X if root is None else design.X * root
+        starts = np.cumsum([0, *(term.J * term.p for term in design.terms)])
+        templates = tuple(
+            self._Lambda[at : at + term.p, at : at + term.p].toarray()
+            for at, term in zip(starts[:-1].tolist(), design.terms, strict=True)
+        )
+        random, r = np.zeros(Z.shape[0]), np.zeros((Z.shape[0], design.P))
+        by_column = sparse.csc_array(Z)
+        for group in row_groups(design, templates):
+            own = by_column[:, group.columns]
+            rows, place = np.unique(own.indices, return_inverse=True)
+            if not rows.size:
+                continue
+            own = sparse.csc_array((own.data, place, own.indptr), shape=(rows.size, group.columns.size)).tocsr()
+            r[rows] -= own @ (group.N @ (group.Z.T @ X[group.rows]))
+            step = max(1, _CHUNK // group.columns.size)
+            for start in range(0, rows.size, step):
+                z = own[start : start + step]
+                random[rows[start : start + step]] += np.asarray(z.multiply(z @ group.N).sum(axis=1)).ravel()
+        return random, r
+
+    def _by_solving(self, Z: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+        """The same where so many effects hang together that an inverse of theirs would be too large."""
         rows = Z.shape[0]
-        out = np.empty(rows)
+        random, r = np.empty(rows), np.empty((rows, self._design.P))
         step = max(1, _CHUNK // self._design.q)
+        forecast = Forecast("predict", rows, "rows", "Take fewer rows")
         U = sparse.csr_array(Z @ self._Lambda)
         for start in range(0, rows, step):
             block = slice(start, start + step)
             u = U[block].toarray().T  # (q, rows of the block)
             solved = self._factor.solve(u)
-            r = -(solved.T @ self._B)
-            if X is not None:
-                r += X[block]
-            out[block] = self._sigma**2 * np.einsum("ij,ij->j", u, solved)
-            out[block] += np.einsum("ij,jk,ik->i", r, self._vcov, r)
-        return out
+            r[block] = -(solved.T @ self._B)
+            random[block] = np.einsum("ij,ij->j", u, solved)
+            forecast.done(u.shape[1])
+        return random, r
 
     def full(self) -> pd.DataFrame:
         """``vcov(m, full = TRUE)`` of lme4 since 2.0-1: C itself.

@@ -5,6 +5,7 @@ import numpy as np
 from pyimpl.design.design import Design
 from pyimpl.inference.derivatives import row_groups
 from pyimpl.inference.estimates import Estimates
+from pyimpl.likelihood.threads import sized_threads
 
 __all__ = ["hat_diagonal", "hat_matrix"]
 
@@ -13,6 +14,7 @@ def _whitened(design: Design) -> np.ndarray:
     return design.X if design.weights is None else design.X * np.sqrt(design.weights)[:, None]
 
 
+@sized_threads
 def hat_diagonal(design: Design, estimates: Estimates) -> np.ndarray:
     """Diagonal of the hat matrix H: √w·ŷ = H·√w·y at the estimated θ.
 
@@ -37,6 +39,7 @@ def hat_diagonal(design: Design, estimates: Estimates) -> np.ndarray:
     return out
 
 
+@sized_threads
 def hat_matrix(design: Design, estimates: Estimates) -> np.ndarray:
     """The hat matrix itself (see :func:`hat_diagonal`).
 

@@ -25,6 +25,7 @@ from pyimpl.inference.contract import LikelihoodFit
 from pyimpl.inference.joint_covariance import JointCovariance
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.simulation import NewParameters
+from pyimpl.likelihood.threads import fit_threads
 
 __all__ = ["Interval", "PredictArguments", "Uncertainty", "predict_with_errors"]
 
@@ -109,6 +110,7 @@ class _Part:
         return np.einsum("ij,jk,ik->i", z, self.covariance, z)
 
 
+@fit_threads
 def predict_with_errors(
     fit: LikelihoodFit,
     newdata: pd.DataFrame | None = None,

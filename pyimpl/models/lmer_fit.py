@@ -25,7 +25,7 @@ from pyimpl.inference.comparison import (
 from pyimpl.inference.point_prediction import predict_newdata, predict_rows, residual_values, rows_for_prediction
 from pyimpl.inference.verbs import AfterTheLikelihoodFit
 from pyimpl.likelihood.parameters import ParameterChoice
-from pyimpl.likelihood.threads import threads_for
+from pyimpl.likelihood.threads import fit_threads
 from pyimpl.models.lm import LmFit
 from pyimpl.models.lmer_estimates import LmerEstimates
 from pyimpl.plots.likelihood import LmerPlots
@@ -182,6 +182,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     # -- comparisons -----------------------------------------------------------------------------
 
+    @fit_threads
     def anova(
         self,
         *others: "LmerFit | LmFit",
@@ -258,6 +259,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         )
         return tests
 
+    @fit_threads
     def ranova(self, reduce_terms: bool = True) -> AnovaTable:
         """``lmerTest::ranova(m, reduce.terms)`` (``rand``): likelihood-ratio tests of the random-effects terms.
 
@@ -278,6 +280,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
     rand = ranova
 
+    @fit_threads
     def allFit(
         self,
         optimizers: Sequence[str] | None = None,
@@ -325,11 +328,10 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             return LmerFit(model, self.call, self.source, self.control, name)
 
         fits, seconds = {}, {}
-        with threads_for(design):
-            names = chosen(optimizers, ours)
-            forecast = Forecast("allFit", len(names), "optimizers", "Name fewer of them")
-            for name in foretold(names, [1] * len(names), forecast):
-                fits[name], seconds[name] = timed(partial(one, name))
+        names = chosen(optimizers, ours)
+        forecast = Forecast("allFit", len(names), "optimizers", "Name fewer of them")
+        for name in foretold(names, [1] * len(names), forecast):
+            fits[name], seconds[name] = timed(partial(one, name))
         return AllFit(fits, seconds, self, self.call.data)
 
     # -- intervals -------------------------------------------------------------------------------
@@ -407,6 +409,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
         return parameters_of(self.design, self.dialect)
 
+    @fit_threads
     def profile(
         self,
         which: "ParameterChoice" = None,
@@ -457,19 +460,15 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             raise DataError("profile needs 0 < alphamax < 1, 0 < delta_cutoff <= 1 and maxpts of at least 3")
         chosen = self._parameters.choose(which)
         profiler = profiler_of(self.model, self._warm_start, self.control, self.dialect)
-        with threads_for(self.design):
-            table = profiler.table(
-                with_bar("profile", chosen, [1] * len(chosen), shown=progress),
-                alphamax,
-                maxpts,
-                delta_cutoff,
-                len(chosen),
-            )
+        table = profiler.table(
+            with_bar("profile", chosen, [1] * len(chosen), shown=progress), alphamax, maxpts, delta_cutoff, len(chosen)
+        )
         if signames:
             return table
         spelled = dict(zip(self._parameters.names(), self._parameters.names(signames=False), strict=True))
         return table.rename(columns=spelled).assign(**{".par": table[".par"].map(spelled)})
 
+    @fit_threads
     def bootMer(
         self,
         FUN: "Callable[[LmerFit], Statistic] | None" = None,
@@ -520,8 +519,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
                 "semiparametric bootstrapping with use_u=False is not implemented, as in lme4; use_u=True is"
             )
         draw = partial(_refit_to_draw, self, use_u, type == "semiparametric")
-        with threads_for(self.design):
-            return bootstrap(self, draw, FUN or _bootstrapped_parameters, nsim, seed, n_jobs, progress)
+        return bootstrap(self, draw, FUN or _bootstrapped_parameters, nsim, seed, n_jobs, progress)
 
     # -- small samples ---------------------------------------------------------------------------
 
@@ -531,6 +529,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
 
         return SmallSample(self.design, self.model.estimates, self.isREML())
 
+    @fit_threads
     def small_sample_method(self, ddf: str) -> "Satterthwaite | KenwardRoger":
         """Return the method that knows the degrees of freedom of any contrast: its ``df(row)``.
 
@@ -545,6 +544,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             return self._small_sample.satterthwaite
         return self.with_criterion(REML=True)._small_sample.kenward_roger
 
+    @fit_threads
     def tested_coefficients(self: "LmerFit", ddf: str) -> pd.DataFrame:
         """``coef(summary(m, ddf))`` of lmerTest: Estimate, Std. Error, df, t value, Pr(>|t|).
 
@@ -556,10 +556,12 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         tests = self._small_sample
         return tests.satterthwaite_table() if ddf == "Satterthwaite" else tests.kenward_roger_table()
 
+    @fit_threads
     def satterthwaite(self) -> pd.DataFrame:
         """``coef(summary(m))`` of lmerTest: Estimate, Std. Error, df (Satterthwaite's), t value, Pr(>|t|)."""
         return self._small_sample.satterthwaite_table()
 
+    @fit_threads
     def kenward_roger(self) -> pd.DataFrame:
         """``coef(summary(m, ddf = "Kenward-Roger"))`` of lmerTest: adjusted standard errors, df, t and p values.
 
@@ -567,12 +569,14 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         """
         return self.with_criterion(REML=True)._small_sample.kenward_roger_table()
 
+    @fit_threads
     def vcovAdj(self) -> pd.DataFrame:
         """``pbkrtest::vcovAdj(m)``: Kenward and Roger's adjusted covariance matrix, of the REML fit."""
         names = list(self.design.coef_names)
         adjusted = self.with_criterion(REML=True)._small_sample.kenward_roger.adjusted
         return pd.DataFrame(adjusted.copy(), index=names, columns=names)
 
+    @fit_threads
     def KRmodcomp(
         self, small: "LmerFit | str | np.ndarray | pd.DataFrame", betaH: float | Sequence[float] | np.ndarray = 0.0
     ) -> pd.DataFrame:
@@ -608,6 +612,7 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
             large, L = self, full_rank_rows(np.atleast_2d(as_numbers(small, "KRmodcomp: small")), self.design.P)
         return large.with_criterion(REML=True)._small_sample.modcomp(L, np.asarray(betaH, dtype=float))
 
+    @fit_threads
     def contest(
         self,
         L: Sequence[float] | Sequence[Sequence[float]] | np.ndarray | pd.DataFrame,

@@ -179,6 +179,17 @@ def test_what_0_over_0_prints_is_rs_nan():
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_means_over_more_covariates_than_an_array_has_dimensions():
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame(rng.normal(size=(400, 70)), columns=[f"x{i}" for i in range(70)])
+    data["f"], data["g"] = rng.choice(["a", "b"], 400), np.arange(400) % 20
+    data["y"] = data["x3"] + (data["f"] == "b") + rng.normal(size=20)[data["g"]] + rng.normal(size=400)
+    fit = pyimpl.lmer("y ~ f + " + " + ".join(f"x{i}" for i in range(70)) + " + (1 | g)", data)
+    beta, means = fit.fixef(), data.mean(numeric_only=True)
+    expected = beta["(Intercept)"] + sum(beta[f"x{i}"] * means[f"x{i}"] for i in range(70)) + np.r_[0, beta["fb"]]
+    np.testing.assert_allclose(fit.emmeans("f", ddf="asymptotic").frame["emmean"], expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize("count", [2, 5, 12])
 def test_letters_show_what_the_tests_show(count):
     """Two estimates share a symbol if and only if their difference is not significant."""

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pyimpl.errors import DataError, ModelError
+from pyimpl.linalg import threads
 from pyimpl.models.lmer import lmer
 
 # One R process for all: estimates of tight fits, so that what is compared are the verbs, not the optimizers.
@@ -393,3 +394,41 @@ def test_an_optimizer_that_fails_is_counted(monkeypatch):
     assert fits.summary().which_OK.to_dict() == {"trust-region Newton": True, "Powell": False}
     with pytest.raises(DataError, match="no optimizer ended"):
         m.allFit(["Powell"]).summary()
+
+
+_THREADED = {
+    "satterthwaite": lambda fit: fit.satterthwaite(),
+    "anova": lambda fit: fit.anova(ddf="Kenward-Roger"),
+    "ranova": lambda fit: fit.ranova(),
+    "hatvalues": lambda fit: fit.hatvalues(),
+    "predict": lambda fit: fit.predict(se_fit=True),
+    "confint": lambda fit: fit.confint("sigma"),
+    "influence": lambda fit: fit.influence("g"),
+}
+
+
+@pytest.mark.parametrize("verb", _THREADED)
+def test_verbs_of_small_models_start_no_threads_of_the_blas(verb, monkeypatch):
+    """On a busy machine they wait for each other: degrees of freedom took seventy times as long."""
+    before = []
+
+    class Blas:
+        threads = 7
+
+        def get_num_threads(self):
+            return self.threads
+
+        def set_num_threads(self, count):
+            self.threads = count
+            before.append(count)
+
+    blas = Blas()
+    monkeypatch.setattr(threads, "_libraries", lambda scipy: [blas])
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": rng.normal(size=90), "g": np.arange(90) % 9})
+    data["y"] = data["x"] + rng.normal(size=9)[data["g"]] + rng.normal(size=90)
+    fit = lmer("y ~ x + (1 | g)", data)
+    before.clear()
+    _THREADED[verb](fit)
+    assert before[0] == 1
+    assert blas.threads == 7

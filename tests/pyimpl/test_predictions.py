@@ -9,6 +9,7 @@ import pytest
 
 import pyimpl
 from pyimpl.errors import DataError
+from pyimpl.inference import joint_covariance
 
 
 @cache
@@ -66,6 +67,26 @@ def test_errors_are_those_of_the_mixed_model_equations(model):
     table = fit.predict(_data(), se_fit=True)
     np.testing.assert_allclose(table["se.fit"], se, rtol=1e-8)
     np.testing.assert_allclose(table["fit"], fit.fitted(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("most", [6000, 3], ids=["groups of rows", "too many hang together"])
+def test_rows_that_have_levels_of_several_groups(most, monkeypatch):
+    """Schools that share no row, and predictions for a pupil of one school with a teacher of another."""
+    monkeypatch.setattr(joint_covariance, "MAX_CONNECTED", most)
+    rng = np.random.default_rng(8)
+    teacher = rng.integers(0, 120, 900)
+    data = pd.DataFrame({"x": rng.normal(size=900), "t": teacher.astype(str), "s": (teacher // 4).astype(str)})
+    data["y"] = data["x"] + rng.normal(size=120)[teacher] + rng.normal(size=30)[teacher // 4] + rng.normal(size=900)
+    fit = pyimpl.lmer("y ~ x + (x | t) + (1 | s)", data)
+    C, names = _dense(fit), list(fit.vcov(full=True).index)
+    new = data.sample(40, random_state=1).assign(s=data["s"].sample(40, random_state=2).to_numpy())
+    both = np.zeros((40, len(names)))
+    for i, row in enumerate(new.itertuples()):
+        for name, value in ((f"t.{row.t}.(Intercept)", 1), (f"t.{row.t}.x", row.x), (f"s.{row.s}.(Intercept)", 1)):
+            both[i, names.index(name)] = value
+        both[i, -2:] = 1, row.x
+    se = np.sqrt(np.einsum("ij,jk,ik->i", both, C, both))
+    np.testing.assert_allclose(fit.predict(new, se_fit=True)["se.fit"], se, rtol=1e-8)
 
 
 def test_some_of_the_random_effects():

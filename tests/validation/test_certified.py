@@ -40,7 +40,7 @@ def test_a_certified_fit_is_judged_as_any_other(name):
 
 def test_values_have_their_digits():
     for name in certified.available():
-        table = certified.load_values(name)
+        table = certified.load_certificate(name).table()
         assert list(table.columns) == ["quantity", "group", "term", "term2", "level", "value", "radius"]
         for value, radius in zip(table["value"], table["radius"], strict=True):
             assert Decimal(radius) <= abs(Decimal(value)) * Decimal("1e-15")

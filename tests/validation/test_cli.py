@@ -357,7 +357,7 @@ def test_what_is_added_is_known_by_its_name(monkeypatch, tmp_path):
     campaign.add(added)  # twice is once
     assert [w.name for w in campaign.choose(["M1-ml", "Mine"])] == ["M1-ml", "mine"]
     assert len(campaign.choose([])) == 10
-    assert campaign.record_works(["mine"], directory=tmp_path) == [tmp_path]
+    assert campaign.record_works(campaign.recordable(["mine"]), directory=tmp_path) == [tmp_path]
     with pytest.raises(UnknownCaseError, match="mine"):
         campaign.choose(["yours"])
 

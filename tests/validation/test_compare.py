@@ -169,7 +169,7 @@ def test_the_command_starts_r_before_anything_heavy_is_imported(tmp_path):
         "import sys\n"
         "import bridge.session as session\n"
         "def seen(self, packages):\n"
-        "    print(sorted({'numpy', 'pandas', 'scipy', 'xarray', 'jinja2'} & set(sys.modules)))\n"
+        "    print(sorted({'numpy', 'pandas', 'scipy', 'xarray', 'jinja2', 'pydantic'} & set(sys.modules)))\n"
         "    raise SystemExit(9)\n"
         "session.Session.start_ahead = seen\n"
         "from mlmparity.command import main\n"

@@ -295,7 +295,7 @@ def test_the_check_of_the_command_fails_on_a_wrong_posterior(tmp_path, monkeypat
     certified.save(certified.load_certificate(case.name), tmp_path)
     stored = certified.load_posterior("anova-6x5-bayes")
     arguments = ["certify", case.name, "--check", "--directory", str(tmp_path)]
-    certified.save_posterior(shifted(stored, "sigma", "mean", "1e-11"), tmp_path)
+    certified.save(shifted(stored, "sigma", "mean", "1e-11"), tmp_path)
     wrong = runner.invoke(app, arguments)
     assert wrong.exit_code == 1
     assert "anova-6x5-bayes: NOT confirmed\n  mean of sigma" in wrong.output

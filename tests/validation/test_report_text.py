@@ -12,7 +12,6 @@ from validation.report.wording import (
     format_number,
     headline,
     main_rows,
-    overall,
     row_label,
     shorten,
     source_line,
@@ -136,11 +135,11 @@ def test_overall_verdict():
         Verdict.INCONCLUSIVE,
         Verdict.MISSING,
     )
-    assert overall([]) is open_
-    assert overall([agrees, better]) is agrees
-    assert overall([agrees, open_]) is open_
-    assert overall([open_, missing]) is disagrees
-    assert overall([disagrees, agrees]) is disagrees
+    assert Verdict.of([]) is open_
+    assert Verdict.of([agrees, better]) is agrees
+    assert Verdict.of([agrees, open_]) is open_
+    assert Verdict.of([open_, missing]) is disagrees
+    assert Verdict.of([disagrees, agrees]) is disagrees
 
 
 def test_main_rows_are_about_parameters():

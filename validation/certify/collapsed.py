@@ -14,14 +14,12 @@ depends on how a double was rounded.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
 
 from flint import arb, arb_mat, fmpq, fmpq_mat
 
 from pyimpl.design.design import Design
-from validation.certify.criterion import ball
-from validation.certify.exact import Column, ExactSums, exact_sums
+from validation.certify.criterion import identity, part
+from validation.certify.exact import Column, ExactBlock, ExactSums, exact_sums, less_explained
 
 __all__ = ["CollapsedModel", "Effect", "Node", "NotEnclosedError"]
 
@@ -49,8 +47,8 @@ class Effect:
 
     term: int
     level: int
-    gain: list[Any]
-    spread: Any
+    gain: list[arb]
+    spread: arb
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,11 @@ class Node:
     effects : list of Effect
     """
 
-    log_det: Any
-    r2: Any
-    XX: Any
-    Xr: Any
-    rr: Any
+    log_det: arb
+    r2: arb
+    XX: arb_mat
+    Xr: arb_mat
+    rr: arb
     effects: list[Effect]
 
 
@@ -93,9 +91,9 @@ class Kind:
 
     terms: tuple[int, ...]
     columns: tuple[tuple[Column, ...], ...]
-    A: Any
-    B: tuple[Any, ...]
-    beside: Any
+    A: arb_mat
+    B: tuple[arb_mat, ...]
+    beside: arb_mat
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class CollapsedModel:
     sd_y, mean_y : arb
     scales : list of arb
         Prior sds of (γ, β).
-    centres : list of Fraction
+    centres : list of fmpq
         Means of the slopes' columns.
     least_rss : arb
         Residual sum of squares of least squares on [X Z]: a lower bound of r² at every τ.
@@ -125,12 +123,12 @@ class CollapsedModel:
     p: int
     counts: tuple[int, ...]
     kinds: tuple[Kind, ...]
-    WW: Any
-    sd_y: Any
-    mean_y: Any
-    scales: list[Any]
-    centres: list[Fraction]
-    least_rss: Any
+    WW: arb_mat
+    sd_y: arb
+    mean_y: arb
+    scales: list[arb]
+    centres: list[fmpq]
+    least_rss: arb
 
     @classmethod
     def of(cls, design: Design) -> "CollapsedModel":
@@ -151,26 +149,24 @@ class CollapsedModel:
             )
         sums = exact_sums(design)
         n, p, C = sums.n, sums.p, sums.C
-        means = [C[0][k] / n for k in range(p + 1)]
-        squares = [C[k][k] - n * means[k] ** 2 for k in range(p + 1)]
-        sds = [ball(square / (n - 1)).sqrt() if square else arb(1) for square in squares]
-        sd_y, factor = sds[p], ball(Fraction(5, 2))
-        scales = [factor * sd_y, *(factor * sd_y / sds[k] for k in range(1, p))]
-        W = [[arb(0)] * (p + 1) for _ in range(p + 1)]
-        W[0][0] = scales[0]
-        for k in range(1, p):
-            W[k][k], W[0][k] = scales[k], -ball(means[k]) * scales[k]
-        W[p][p], W[0][p] = arb(1), -ball(means[p])
+        means = [C[0, k] / n for k in range(p + 1)]
+        squares = [C[k, k] - n * means[k] ** 2 for k in range(p + 1)]
+        sds = [arb(square / (n - 1)).sqrt() if square else arb(1) for square in squares]
+        sd_y = sds[p]
+        scales = [sd_y * 5 / 2, *(sd_y * 5 / 2 / sds[k] for k in range(1, p))]
+        to_W = identity(p + 1)
+        for k, scale in enumerate([*scales, arb(1)]):
+            to_W[k, k] = scale
+            if k:
+                to_W[0, k] = -means[k] * scale
         counts = tuple(term.J for term in design.terms)
-        to_W = arb_mat(W)
-        WW = to_W.transpose() * _matrix(C) * to_W
         kinds = _kinds(sums, to_W)
         if sum(len(kind.terms) ** 3 for kind in kinds) > MOST_WORK:
             raise NotEnclosedError("too many random effects hang together")
-        least = ball(_least_rss(sums))
-        return cls(n, p, counts, kinds, WW, sd_y, ball(means[p]), scales, means[1:p], least)
+        WW = to_W.transpose() * C * to_W
+        return cls(n, p, counts, kinds, WW, sd_y, arb(means[p]), scales, means[1:p], arb(_least_rss(sums)))
 
-    def node(self, tau: Sequence[Any], effects: bool = True) -> Node:
+    def node(self, tau: Sequence[arb], effects: bool = True) -> Node:
         """Eliminate the random effects at one τ (an arb for each term)."""
         p, m = self.p, self.p + 1
         squares = [value * value for value in tau]
@@ -191,53 +187,32 @@ class CollapsedModel:
                         Effect(term, level, gains[i], relative[i] * inverse[i, i])
                         for i, (term, level, _) in enumerate(columns)
                     ]
-        XX = arb_mat([[S[i, j] for j in range(p)] for i in range(p)])
-        Xr = arb_mat([[S[i, p]] for i in range(p)])
+        XX, Xr = (part(S, slice(0, p), columns) for columns in (slice(0, p), slice(p, m)))
         r2 = S[p, p] - (Xr.transpose() * XX.solve(Xr))[0, 0]
         return Node(log_det, r2, XX, Xr, S[p, p], pieces)
 
 
-def _matrix(rows: Sequence[Sequence[Fraction]]) -> Any:
-    return arb_mat([[ball(value) for value in row] for row in rows])
-
-
-def _kinds(sums: ExactSums, to_W: Any) -> tuple[Kind, ...]:
+def _kinds(sums: ExactSums, to_W: arb_mat) -> tuple[Kind, ...]:
     """Blocks by their A, with W in place of [X y]."""
-    together: dict[Any, list[Any]] = {}
+    together: dict[tuple[tuple[int, ...], tuple[fmpq, ...]], list[ExactBlock]] = {}
     for block in sums.blocks:
-        together.setdefault((tuple(term for term, _, _ in block.columns), block.A), []).append(block)
+        terms = tuple(term for term, _, _ in block.columns)
+        together.setdefault((terms, tuple(block.A.entries())), []).append(block)
     kinds = []
-    for (terms, A), blocks in together.items():
-        B = tuple(_matrix(block.B) * to_W for block in blocks)
-        rows = [[value for matrix in B for value in matrix.tolist()[i]] for i in range(len(terms))]
-        kinds.append(Kind(terms, tuple(block.columns for block in blocks), _matrix(A), B, arb_mat(rows)))
+    for (terms, _), blocks in together.items():
+        B = tuple(block.B * to_W for block in blocks)
+        beside = arb_mat(
+            [[value for row in rows for value in row] for rows in zip(*(b.tolist() for b in B), strict=True)]
+        )
+        kinds.append(Kind(terms, tuple(block.columns for block in blocks), arb_mat(blocks[0].A), B, beside))
     return tuple(kinds)
 
 
-def _least_rss(sums: ExactSums) -> Fraction:
-    """Residual sum of squares of y on [X Z], in rational numbers: the rank is exact."""
-    place = {column: i for i, column in enumerate(column for block in sums.blocks for column in block.columns)}
-    q, p = len(place), sums.p
-    size = q + p
-    rows = [[Fraction(0)] * (size + 1) for _ in range(size)]
+def _least_rss(sums: ExactSums) -> fmpq:
+    """Residual sum of squares of y on [X Z], in rational numbers."""
+    C = sums.C
     for block in sums.blocks:
-        for i, column in enumerate(block.columns):
-            row = rows[place[column]]
-            for j, other in enumerate(block.columns):
-                row[place[other]] = block.A[i][j]
-            for k in range(p):
-                row[q + k] = rows[q + k][place[column]] = block.B[i][k]
-            row[size] = block.B[i][p]
-    for k in range(p):
-        for m in range(p):
-            rows[q + k][q + m] = sums.C[k][m]
-        rows[q + k][size] = sums.C[k][p]
-    system = fmpq_mat([[fmpq(value.numerator, value.denominator) for value in row] for row in rows])
-    reduced, rank = system.rref()
-    right = [row[size] for row in rows]
-    rest = sums.C[p][p]
-    for i in range(rank):
-        pivot = next(j for j in range(size + 1) if reduced[i, j] != 0)
-        value = reduced[i, size]
-        rest -= Fraction(int(value.p), int(value.q)) * right[pivot]
-    return rest
+        C = less_explained(C, block.A, block.B)
+    rows, p = C.tolist(), sums.p
+    X, y = fmpq_mat([row[:p] for row in rows[:p]]), fmpq_mat([row[p:] for row in rows[:p]])
+    return less_explained(fmpq_mat([rows[p][p:]]), X, y)[0, 0]

@@ -1,12 +1,19 @@
 """``mlmparity certify``: what the command does, apart from reading its arguments."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from r_scripts.installing import install_command
 from validation.cases import Case, select
+from validation.progress import tracker
+from validation.suite import SUITE
 
-__all__ = ["NotInstalledError", "chosen", "run_certify"]
+__all__ = ["CertifyCommand", "NotInstalledError", "chosen"]
 
 #: Exit codes, as of ``validation.cli``.
 _OK, _DISAGREES = 0, 1
@@ -21,8 +28,6 @@ class NotInstalledError(ImportError):
 
 def chosen(names: list[str]) -> tuple[Case, ...]:
     """Cases of the suite by name, or by what it begins with; all but the too large ones where none is named."""
-    from validation.suite import SUITE
-
     if not names:
         return tuple(case for case in SUITE if not case.too_large)
     exact = {case.name.casefold(): case for case in SUITE}
@@ -34,23 +39,7 @@ def chosen(names: list[str]) -> tuple[Case, ...]:
     return tuple({case.name: case for case in found}.values())
 
 
-def run_certify(
-    names: list[str],
-    check: bool,
-    digits: bool,
-    bayes: bool,
-    anew: bool,
-    directory: Path | None,
-    output: Any,
-    errors: Any,
-    quiet: bool,
-) -> int:
-    """Certify or check cases, with progress; the exit code."""
-    from validation.progress import tracker
-
-    cases = chosen(names)
-    if digits:
-        return _score(cases, bayes, directory, output, errors, quiet)
+def _need_programs() -> None:
     try:
         import flint  # noqa: F401
         import mpmath  # noqa: F401
@@ -59,88 +48,96 @@ def run_certify(
             f"certified values are made with python-flint and mpmath, and {error.name} is not installed: "
             + install_command("mlmparity[certify]")
         ) from None
-    from validation.certify.posteriors import certify_posteriors
-    from validation.certify.run import certify
-
-    if check:
-        return _check(cases, bayes, directory, output, errors, quiet)
-    with tracker(1, quiet=quiet, console=errors) as track:
-        track.start("Certifying")
-        written = certify(cases, directory, track, anew)
-        if bayes:
-            written += certify_posteriors(cases, directory, track, anew)
-        track.finish()
-    if not quiet:
-        for path in written:
-            output.print(str(path), markup=False, soft_wrap=True)
-    return _OK
 
 
-def _check(cases: tuple[Case, ...], bayes: bool, directory: Path | None, output: Any, errors: Any, quiet: bool) -> int:
-    """Recompute what is stored of each case, and of its posterior where there is one."""
-    from validation.certify.posteriors import posterior_name
-    from validation.certify.recompute_posterior import check_posterior
-    from validation.certify.run import check_case
-    from validation.progress import tracker
-    from validation.references.certified import available_posteriors
+@dataclass(frozen=True)
+class CertifyCommand:
+    """What is to be certified, checked or scored; each method gives an exit code.
 
-    there = set(available_posteriors(directory)) if bayes else set()
-    posteriors = {posterior_name(case): case for case in cases if posterior_name(case) in there}
-    failed = 0
-    with tracker(len(cases) + len(posteriors), quiet=quiet, console=errors) as track:
+    Attributes
+    ----------
+    cases : tuple of Case
+    bayes : bool
+        Their posteriors, too.
+    directory : Path or None
+        Of the references; the package's own where not given.
+    output, errors : Console
+    quiet : bool
+    """
 
-        def say(name: str, passed: bool, confirmed: str, failures: tuple[str, ...]) -> None:
-            nonlocal failed
-            failed += not passed
+    cases: tuple[Case, ...]
+    bayes: bool
+    directory: Path | None
+    output: Console
+    errors: Console
+    quiet: bool
+
+    def _print(self, text: str) -> None:
+        self.output.print(text, markup=False, soft_wrap=True)
+
+    def write(self, anew: bool) -> int:
+        """Certify, and write what is not there yet, or everything anew."""
+        _need_programs()
+        from validation.certify.posteriors import certify_posteriors
+        from validation.certify.run import certify
+
+        with tracker(1, quiet=self.quiet, console=self.errors) as track:
+            track.start("Certifying")
+            written = certify(self.cases, self.directory, track, anew)
+            if self.bayes:
+                written += certify_posteriors(self.cases, self.directory, track, anew)
             track.finish()
-            if not quiet or not passed:
-                line = f"{name}: {confirmed if passed else 'NOT confirmed'}"
-                output.print("\n  ".join([line, *failures[:MOST_FAILURES]]), markup=False, soft_wrap=True)
+        for path in written if not self.quiet else ():
+            self._print(str(path))
+        return _OK
 
-        for case in cases:
-            track.start(f"Recomputing {case.name}")
-            fit = check_case(case, directory)
-            confirmed = (
-                f"{fit.values} values confirmed (greatest relative difference {fit.difference:.1e}, "
-                f"Newton step {fit.step:.0e})"
-            )
-            say(case.name, fit.passed, confirmed, fit.failures)
-        for name, case in posteriors.items():
-            track.start(f"Recomputing {name}")
-            found = check_posterior(case, directory)
-            confirmed = f"{found.values} values confirmed in double precision"
-            if found.precise:
-                confirmed += f", {found.precise} with mpmath (greatest difference {max(found.difference, 0):.1e} sds)"
-            if found.alone:
-                confirmed += f"; {found.alone} sds of random effects are not recomputed (there are several terms)"
-            say(name, found.passed, confirmed, found.failures)
-    return _DISAGREES if failed else _OK
+    def check(self) -> int:
+        """Recompute what is stored of each case, and of its posterior where there is one."""
+        _need_programs()
+        from validation.certify.posteriors import posterior_name
+        from validation.certify.recompute import Recomputed
+        from validation.certify.recompute_posterior import PosteriorCheck, check_posterior
+        from validation.certify.run import check_case
+        from validation.references.certified import available_posteriors
 
+        there = set(available_posteriors(self.directory)) if self.bayes else set()
+        work: list[tuple[str, Callable[[Case, Path | None], Recomputed | PosteriorCheck], Case]]
+        work = [(case.name, check_case, case) for case in self.cases]
+        posteriors = {posterior_name(case): case for case in self.cases if posterior_name(case) in there}
+        work += [(name, check_posterior, case) for name, case in posteriors.items()]
+        failed = False
+        with tracker(len(work), quiet=self.quiet, console=self.errors) as track:
+            for name, recompute, case in work:
+                track.start(f"Recomputing {name}")
+                found = recompute(case, self.directory)
+                track.finish()
+                failed |= not found.passed
+                if found.passed and not self.quiet:
+                    self._print(f"{name}: {found.confirmed}")
+                elif not found.passed:
+                    self._print("\n  ".join([f"{name}: NOT confirmed", *found.failures[:MOST_FAILURES]]))
+        return _DISAGREES if failed else _OK
 
-def _score(cases: tuple[Case, ...], bayes: bool, directory: Path | None, output: Any, errors: Any, quiet: bool) -> int:
-    from rich import box
-    from rich.table import Table
+    def score(self) -> int:
+        """Score live lme4 and ours by the stored values, and samplers by the stored posteriors; print the digits."""
+        from validation.certify.posterior_scores import score_posteriors
+        from validation.certify.scores import QUANTITIES, SIDES, score_cases
+        from validation.references.choose import choose_source
 
-    from validation.certify.scores import QUANTITIES, SIDES, score_cases
-    from validation.progress import tracker
-    from validation.references.choose import choose_source
-
-    choose_source("live")
-    with tracker(1 + bayes, quiet=quiet, console=errors) as track:
-        track.start("Scoring")
-        content = score_cases(cases, directory, track)
-        track.finish()
-        if bayes:
-            from validation.certify.posterior_scores import score_posteriors
-
-            track.start("Judging samplers")
-            score_posteriors(cases, directory, track)
+        choose_source("live")
+        with tracker(1 + self.bayes, quiet=self.quiet, console=self.errors) as track:
+            track.start("Scoring")
+            content = score_cases(self.cases, self.directory, track)
             track.finish()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    for heading in ("case", "program", *QUANTITIES):
-        table.add_column(heading, justify="left" if heading in ("case", "program") else "right")
-    for name, sides in content["scores"].items():
-        for side in SIDES:
-            table.add_row(name, side, *(f"{sides[side][quantity]:.1f}" for quantity in QUANTITIES))
-    output.print(table)
-    return _OK
+            if self.bayes:
+                track.start("Judging samplers")
+                score_posteriors(self.cases, self.directory, track)
+                track.finish()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+        for heading in ("case", "program", *QUANTITIES):
+            table.add_column(heading, justify="left" if heading in ("case", "program") else "right")
+        for name, sides in content["scores"].items():
+            for side in SIDES:
+                table.add_row(name, side, *(f"{sides[side][quantity]:.1f}" for quantity in QUANTITIES))
+        self.output.print(table)
+        return _OK

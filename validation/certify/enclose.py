@@ -9,13 +9,12 @@ derivative with respect to the variance: strictly positive there, so that the cr
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from flint import arb, arb_mat
 
-from validation.certify.criterion import Balls, Evaluation, ball, evaluate
-from validation.certify.terms import Term
+from validation.certify.criterion import Balls, Evaluation, evaluate, identity
+from validation.certify.terms import Term, cholesky
 
 __all__ = ["Enclosure", "NotCertifiedError", "Parameters", "conditioned", "enclose"]
 
@@ -44,51 +43,47 @@ class Parameters:
     terms: tuple[Term, ...]
     bound: tuple[bool, ...]
 
-    def places(self) -> list[tuple[int, int]]:
-        """Term of each parameter, and which it is of that term's."""
-        return [(t, k) for t, term in enumerate(self.terms) for k in range(term.n_par)]
-
     def free(self) -> list[tuple[int, int]]:
-        """Places of those that are not at their bound."""
-        return [place for place, held in zip(self.places(), self.bound, strict=True) if not held]
+        """Term of each parameter that is not at its bound, and which it is of that term's."""
+        places = [(t, k) for t, term in enumerate(self.terms) for k in range(len(term.bounds))]
+        return [place for place, held in zip(places, self.bound, strict=True) if not held]
 
-    def full(self, values: Sequence[Any]) -> list[Any]:
+    def full(self, values: Sequence[arb]) -> list[arb]:
         """All parameters: the free ones, and 0 at the bounds."""
         rest = iter(values)
         return [arb(0) if held else next(rest) for held in self.bound]
 
-    def by_term(self, values: Sequence[Any]) -> list[list[Any]]:
+    def by_term(self, values: Sequence[arb]) -> list[list[arb]]:
         """All parameters of each term, from the free ones."""
         rest = iter(self.full(values))
-        return [[next(rest) for _ in range(term.n_par)] for term in self.terms]
+        return [[next(rest) for _ in term.bounds] for term in self.terms]
 
-    def relative(self, values: Sequence[Any]) -> dict[int, Any]:
+    def relative(self, values: Sequence[arb]) -> dict[int, arb_mat]:
         """Σ of each term from the free parameters."""
-        own = self.by_term(values)
-        return {t: term.relative(own[t]) for t, term in enumerate(self.terms)}
+        return {t: term.Sigma(own) for t, (term, own) in enumerate(zip(self.terms, self.by_term(values), strict=True))}
 
-    def evaluate(
-        self, balls: Balls, REML: bool, values: Sequence[Any], order: int = 0, keep: bool = False
-    ) -> Evaluation:
-        """The criterion with derivatives in the free parameters up to an order."""
-        own, free = self.by_term(values), self.free()
-        first: list[dict[int, Any]] = []
-        second: dict[tuple[int, int], dict[int, Any]] | None = None
-        if order >= 1:
-            first = [{t: self.terms[t].first(own[t], k)} for t, k in free]
-        if order >= 2:
-            second = {
-                (a, b): {t: self.terms[t].second(own[t], k, m)}
-                for a, (t, k) in enumerate(free)
-                for b, (s, m) in enumerate(free)
-                if a <= b and s == t
-            }
-        return evaluate(balls, REML, self.relative(values), first, second, keep)
+    def evaluate(self, balls: Balls, REML: bool, values: Sequence[arb], order: int = 0) -> Evaluation:
+        """The criterion with derivatives in the free parameters up to an order (0, or 2)."""
+        own, free = self.by_term(values), self.free() if order else []
+        first = [{t: self.terms[t].Sigma(own[t], k)} for t, k in free]
+        second = {
+            (a, b): {t: self.terms[t].Sigma(own[t], k, m)}
+            for a, (t, k) in enumerate(free)
+            for b, (s, m) in enumerate(free)
+            if a <= b and s == t
+        }
+        return evaluate(balls, REML, self.relative(values), first, second)
 
-    def slopes_at_bounds(self, balls: Balls, REML: bool, values: Sequence[Any]) -> list[Any]:
+    def slopes_at_bounds(self, balls: Balls, REML: bool, values: Sequence[arb]) -> list[arb]:
         """Derivative with respect to the (relative) variance of each parameter at its bound."""
-        held = [place for place, is_held in zip(self.places(), self.bound, strict=True) if is_held]
-        return evaluate(balls, REML, self.relative(values), [{t: arb_mat([[1]])} for t, _ in held]).gradient
+        free = self.free()
+        held = [
+            {t: arb_mat([[1]])}
+            for t, term in enumerate(self.terms)
+            for k in range(len(term.bounds))
+            if (t, k) not in free
+        ]
+        return evaluate(balls, REML, self.relative(values), held).gradient
 
 
 @dataclass(frozen=True)
@@ -110,12 +105,12 @@ class Enclosure:
     """
 
     parameters: Parameters
-    values: tuple[Any, ...]
+    values: tuple[arb, ...]
     radius: float
     pivots: tuple[float, ...]
     slopes: tuple[float, ...]
 
-    def all_values(self) -> list[Any]:
+    def all_values(self) -> list[arb]:
         """All parameters as balls."""
         return self.parameters.full(self.values)
 
@@ -142,8 +137,8 @@ def enclose(balls: Balls, REML: bool, terms: Sequence[Term], start: np.ndarray) 
     """
     parameters = _parameters(terms, start)
     free = [float(value) for value, held in zip(start, parameters.bound, strict=True) if not held]
-    balls = conditioned(parameters, balls, REML, [ball(value) for value in free])
-    centre = _newton(parameters, balls, REML, [ball(value) for value in free])
+    balls = conditioned(parameters, balls, REML, [arb(value) for value in free])
+    centre = _newton(parameters, balls, REML, [arb(value) for value in free])
     values, radius, pivots = _krawczyk(parameters, balls, REML, centre)
     slopes = parameters.slopes_at_bounds(balls, REML, values) if any(parameters.bound) else []
     if not all(slope > 0 for slope in slopes):
@@ -154,38 +149,22 @@ def enclose(balls: Balls, REML: bool, terms: Sequence[Term], start: np.ndarray) 
     return Enclosure(parameters, tuple(values), radius, pivots, tuple(float(slope.lower()) for slope in slopes))
 
 
-def conditioned(parameters: Parameters, balls: Balls, REML: bool, values: list[Any]) -> Balls:
+def conditioned(parameters: Parameters, balls: Balls, REML: bool, values: list[arb]) -> Balls:
     """The same problem with X'V⁻¹X near the identity and the response near its residuals.
 
     [X y] is multiplied by a matrix of exact numbers, which moves the criterion by a constant and nothing else; over a
     wide box the balls then overestimate far less.
     """
-    p = balls.p
     found = parameters.evaluate(balls, REML, values)
-    root = _cholesky(found.unscaled.mid())
-    last = arb_mat([[-value.mid()] for value in found.beta])
-    rows = [[*root.tolist()[i], last[i, 0]] for i in range(p)]
-    rows.append([*([arb(0)] * p), arb(1)])
-    return balls.transformed(arb_mat(rows))
-
-
-def _cholesky(matrix: Any) -> Any:
-    """Lower triangular factor, rounded to exact numbers."""
-    rows = matrix.tolist()
-    size = len(rows)
-    L = [[arb(0)] * size for _ in range(size)]
-    for j in range(size):
-        for i in range(j, size):
-            rest = rows[i][j] - sum((L[i][k] * L[j][k] for k in range(j)), arb(0))
-            L[i][j] = (rest.sqrt() if i == j else rest / L[j][j]).mid()
-    return arb_mat(L)
+    rows = [[*row, -beta] for row, (beta,) in zip(cholesky(found.unscaled).tolist(), found.beta.tolist(), strict=True)]
+    return balls.transformed(arb_mat([*rows, [*([arb(0)] * balls.p), arb(1)]]).mid())
 
 
 def _parameters(terms: Sequence[Term], start: np.ndarray) -> Parameters:
     bound = []
-    places = [(term, k) for term in terms for k in range(term.n_par)]
-    for (term, k), value in zip(places, start, strict=True):
-        held = term.at_bound(k, float(value))
+    places = [(term, bounds) for term in terms for bounds in term.bounds]
+    for (term, bounds), value in zip(places, start, strict=True):
+        held = float(value) in bounds
         if held and term.size > 1:
             raise NotCertifiedError(
                 "a term of several effects is singular; only variances of terms with one effect can be proved to be 0"
@@ -194,15 +173,14 @@ def _parameters(terms: Sequence[Term], start: np.ndarray) -> Parameters:
     return Parameters(tuple(terms), tuple(bound))
 
 
-def _newton(parameters: Parameters, balls: Balls, REML: bool, values: list[Any]) -> list[Any]:
+def _newton(parameters: Parameters, balls: Balls, REML: bool, values: list[arb]) -> list[arb]:
     """Newton's method on midpoints until the step is rounding."""
     if not values:
         return []
     best = math.inf
     for _ in range(_STEPS):
         found = parameters.evaluate(balls, REML, values, 2)
-        H = arb_mat(found.hessian).mid()
-        step = H.solve(arb_mat([[g.mid()] for g in found.gradient]))
+        step = found.hessian.mid().solve(arb_mat([[g.mid()] for g in found.gradient]))
         size = max(float(abs(step[i, 0]).upper()) for i in range(len(values)))
         if size >= best / 2 and best < 1e-20:
             return values
@@ -212,14 +190,14 @@ def _newton(parameters: Parameters, balls: Balls, REML: bool, values: list[Any])
 
 
 def _krawczyk(
-    parameters: Parameters, balls: Balls, REML: bool, centre: list[Any]
-) -> tuple[list[Any], float, tuple[float, ...]]:
+    parameters: Parameters, balls: Balls, REML: bool, centre: list[arb]
+) -> tuple[list[arb], float, tuple[float, ...]]:
     """Prove one zero of the gradient in a box about ``centre``, and enclose it as tightly as the precision allows."""
     m = len(centre)
     if m == 0:
         return [], 0.0, ()
     here = parameters.evaluate(balls, REML, centre, 2)
-    Y = arb_mat(here.hessian).mid().inv().mid()
+    Y = here.hessian.mid().inv().mid()
     step = Y * arb_mat([[g] for g in here.gradient])
     for radius in _RADII:
         box = [value + arb(0, radius) for value in centre]
@@ -239,20 +217,20 @@ def _krawczyk(
 
 
 def _image(
-    parameters: Parameters, balls: Balls, REML: bool, centre: list[Any], box: list[Any], Y: Any, step: Any
-) -> tuple[list[Any] | None, Any]:
+    parameters: Parameters, balls: Balls, REML: bool, centre: list[arb], box: list[arb], Y: arb_mat, step: arb_mat
+) -> tuple[list[arb] | None, arb_mat | None]:
     m = len(centre)
     try:
-        H = arb_mat(parameters.evaluate(balls, REML, box, 2).hessian)
+        H = parameters.evaluate(balls, REML, box, 2).hessian
     except ZeroDivisionError:
         return None, None
-    contraction = arb_mat([[int(i == j) for j in range(m)] for i in range(m)]) - Y * H
+    contraction = identity(m) - Y * H
     off = contraction * arb_mat([[box[i] - centre[i]] for i in range(m)])
     image = [centre[i] - step[i, 0] + off[i, 0] for i in range(m)]
     return (image, H) if all(value.is_finite() for value in image) else (None, None)
 
 
-def _pivots(H: Any) -> tuple[float, ...] | None:
+def _pivots(H: arb_mat) -> tuple[float, ...] | None:
     """Lower bounds of the pivots of a symmetric matrix; None where one may not be positive."""
     rows = H.tolist()
     pivots = []

@@ -1,23 +1,21 @@
 """Means, sds, quantiles and log evidence of a posterior as balls, labelled by R's names."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
-from flint import arb, arb_mat
+from flint import arb, arb_mat, fmpq
 
 from pyimpl.design.design import Design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.certify.collapsed import CollapsedModel
-from validation.certify.criterion import ball
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.integrals import HalfPlane, Integrals, Point
 
 __all__ = ["PROBABILITIES", "Statistic", "statistics"]
 
 #: parameter, statistic, ball
-Statistic = tuple[str, str, Any]
+Statistic: TypeAlias = tuple[str, str, arb]
 
 #: Newton steps to a quantile, at most.
 _ROUNDS = 8
@@ -26,7 +24,7 @@ _ROUNDS = 8
 _WIDTHS = (1e-7, 1e-5, 1e-3, 1e-1)
 
 #: Names of the quantiles and their probabilities.
-PROBABILITIES = {"q2.5": Fraction(1, 40), "q50": Fraction(1, 2), "q97.5": Fraction(39, 40)}
+PROBABILITIES = {"q2.5": fmpq(1, 40), "q50": fmpq(1, 2), "q97.5": fmpq(39, 40)}
 
 
 def statistics(
@@ -63,7 +61,7 @@ def statistics(
         line = _Coefficient(integrals.points, row, shift, integrals.loss)
         for label, probability in PROBABILITIES.items():
             start = estimates[name, label]
-            yield name, label, line.quantile(ball(probability) * total, start, estimates[name, "sd"], name)
+            yield name, label, line.quantile(probability * total, start, estimates[name, "sd"], name)
     mean = integrals.sigma[1] / total
     yield "sigma", "mean", mean
     yield "sigma", "sd", _root(integrals.sigma[2] / total - mean * mean)
@@ -85,20 +83,20 @@ def statistics(
     yield "log evidence", "value", total.log() + arb(integrals.top)
 
 
-def _below_variance(plane: HalfPlane, x: Any) -> Any:
+def _below_variance(plane: HalfPlane, x: arb) -> arb:
     return plane.below(x.log() / 2)
 
 
-def _root(variance: Any) -> Any:
+def _root(variance: arb) -> arb:
     if not variance > 0:
         raise NotCertifiedError("a variance of the posterior is not known well enough to be positive")
     return variance.sqrt()
 
 
-def _coefficients(design: Design, model: CollapsedModel) -> Iterator[tuple[str, list[Any], Any]]:
+def _coefficients(design: Design, model: CollapsedModel) -> Iterator[tuple[str, list[arb], arb]]:
     """R's coefficients as combinations of the standardised ones, and what is added."""
     p = model.p
-    centred = [-ball(centre) * scale for centre, scale in zip(model.centres, model.scales[1:], strict=True)]
+    centred = [-centre * scale for centre, scale in zip(model.centres, model.scales[1:], strict=True)]
     yield design.coef_names[0], [model.scales[0], *centred], model.mean_y
     for k in range(1, p):
         yield design.coef_names[k], [model.scales[k] if j == k else arb(0) for j in range(p)], arb(0)
@@ -107,14 +105,14 @@ def _coefficients(design: Design, model: CollapsedModel) -> Iterator[tuple[str, 
 class _Coefficient:
     """Distribution function of a combination of coefficients: a mixture of normals over the lattice."""
 
-    def __init__(self, points: list[Point], row: Any, shift: Any, loss: Any) -> None:
+    def __init__(self, points: list[Point], row: arb_mat, shift: arb, loss: arb) -> None:
         self.weights = [point.weight for point in points]
         self.means = [shift + (row * point.mean)[0, 0] for point in points]
         turned = row.transpose()
         self.sds = [(row * point.covariance * turned)[0, 0].sqrt() for point in points]
         self.loss = loss
 
-    def quantile(self, mass: Any, start: float, sd: float, name: str) -> Any:
+    def quantile(self, mass: arb, start: float, sd: float, name: str) -> arb:
         """Enclose where the integral reaches a mass: interval Newton about a start.
 
         The sum's derivative is the mixture's density f. Whatever the sum lacks at any x is within ``loss``; so if
@@ -128,7 +126,7 @@ class _Coefficient:
             raise NotCertifiedError(f"{name}: the quantile near {start:.12g} could not be enclosed")
         return found
 
-    def _newton(self, mass: Any, at: Any, sd: float, widths: Sequence[float]) -> Any:
+    def _newton(self, mass: arb, at: arb, sd: float, widths: Sequence[float]) -> arb | None:
         """One step from ``at``, in the narrowest box that it proves anything about; None where there is none."""
         half = arb(2).sqrt() / 2
         rest = self.loss - mass
@@ -147,12 +145,12 @@ class _Coefficient:
 
 
 def _quantiles(
-    name: str, below: Callable[[Any], Any], total: Any, estimates: Mapping[tuple[str, str], float]
-) -> Iterator[tuple[str, str, Any]]:
+    name: str, below: Callable[[arb], arb], total: arb, estimates: Mapping[tuple[str, str], float]
+) -> Iterator[Statistic]:
     """Quantiles by a distribution function known at points: below the probability left of them, above it right."""
     sd = estimates[name, "sd"]
     for label, probability in PROBABILITIES.items():
-        mass = ball(probability) * total
+        mass = probability * total
         centre = arb(estimates[name, label])
         for _ in range(_ROUNDS):  # Newton's method, with the secant over a narrow interval for the slope
             step = 1e-7 * sd

@@ -10,14 +10,13 @@ the piece lies inside the box in which the optimum is the only stationary point.
 stationary point is a strict minimum has no lower value anywhere.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
 
-from flint import arb, arb_mat
+from flint import arb, arb_mat, fmpq, fmpq_mat
 
-from validation.certify.criterion import ball
+from validation.certify.criterion import part
 from validation.certify.enclose import Enclosure
 from validation.certify.exact import ExactSums
 
@@ -76,15 +75,13 @@ def prove_only(
     else:
         inside = (0.0, 0.0)
     pieces = 0
-    for slope, known in ((line.in_s, inside), (line.in_t, (_inverse(inside[1]), _inverse(inside[0])))):
+    in_t = (_inverse(inside[1]), _inverse(inside[0]))
+    for slope, (left, right) in ((line.in_s, inside), (line.in_t, in_t)):
         stack = [(0.0, 1.0)]
         while stack:
             low_end, high_end = stack.pop()
             pieces += 1
-            if known[0] < low_end and high_end < known[1]:
-                continue
-            sign = _sign(slope, low_end, high_end)
-            if sign:
+            if (left < low_end and high_end < right) or _has_sign(slope, low_end, high_end):
                 continue
             middle = 0.5 * (low_end + high_end)
             if pieces > most or not low_end < middle < high_end:
@@ -94,15 +91,15 @@ def prove_only(
 
 
 def _inverse(value: float) -> float:
-    return 1.0 / value if value > 0 else float("inf")
+    return 1.0 / value if value > 0 else math.inf
 
 
-def _sign(slope: Callable[[Any], Any], low: float, high: float) -> int:
+def _has_sign(slope: Callable[[arb], arb], low: float, high: float) -> bool:
     try:
-        value = slope(ball(low).union(ball(high)))
+        value = slope(arb(low).union(high))
     except ZeroDivisionError:
-        return 0
-    return 1 if value > 0 else -1 if value < 0 else 0
+        return False
+    return value > 0 or value < 0
 
 
 class _Line:
@@ -111,30 +108,26 @@ class _Line:
     def __init__(self, sums: ExactSums, REML: bool, beta: Sequence[float]) -> None:
         self.p, self.REML = sums.p, REML
         self.df = sums.n - sums.p if REML else sums.n
-        shift = [Fraction(float(value)) for value in beta]
         size = sums.p + 1
-        within = _moved([list(row) for row in sums.C], shift)
-        by_a: dict[Fraction, list[list[Fraction]]] = {}
-        counts: dict[Fraction, int] = {}
+        moved = fmpq_mat([[int(i == j) for j in range(size)] for i in range(size)])  # y to y − X·beta
+        for i, value in enumerate(beta):
+            moved[i, sums.p] = -fmpq(*float(value).as_integer_ratio())
+        within = moved.transpose() * sums.C * moved
+        groups: dict[fmpq, tuple[int, fmpq_mat]] = {}
         for block in sums.blocks:
-            a = block.A[0][0]
+            a, B = block.A[0, 0], block.B * moved
             if a == 0:  # the slope is 0 in the whole group: it has no part in V
                 continue
-            row = list(block.B[0])
-            row[-1] -= sum((x * b for x, b in zip(row, shift, strict=False)), Fraction(0))
-            sums_of_a = by_a.setdefault(a, [[Fraction(0)] * size for _ in range(size)])
-            counts[a] = counts.get(a, 0) + 1
-            for i in range(size):
-                for j in range(size):
-                    product = row[i] * row[j]
-                    sums_of_a[i][j] += product
-                    within[i][j] -= product / a
+            products = B.transpose() * B
+            count, before = groups.get(a, (0, fmpq_mat(size, size)))
+            groups[a] = count + 1, before + products
+            within -= products / a
         # columns of X that do not vary within groups lose their weight as s grows: their equations are scaled by s
-        self.between = [within[k][k] == 0 for k in range(sums.p)]
-        self.W = _balls(within)
-        self.groups = [(ball(a), count, _balls(by_a[a])) for a, count in counts.items()]
+        self.between = [within[k, k] == 0 for k in range(sums.p)]
+        self.W = arb_mat(within)
+        self.groups = [(arb(a), count, arb_mat(products)) for a, (count, products) in groups.items()]
 
-    def in_s(self, s: Any) -> Any:
+    def in_s(self, s: arb) -> arb:
         """Derivative of the criterion with respect to s."""
         S, D, log_det = self.W, arb_mat(self.p + 1, self.p + 1), arb(0)
         for a, count, K in self.groups:
@@ -144,7 +137,7 @@ class _Line:
             log_det += count * a / one
         return self._slope(S, S, D, D, log_det)
 
-    def in_t(self, t: Any) -> Any:
+    def in_t(self, t: arb) -> arb:
         """S times the derivative with respect to s, at s = 1/t; finite at t = 0."""
         size = self.p + 1
         K0, D0, log_det = arb_mat(size, size), arb_mat(size, size), arb(0)
@@ -153,36 +146,25 @@ class _Line:
             D0 = D0 + K * (1 / ((t + a) * (t + a)))
             log_det += count * a / (t + a)
         S, D = self.W + K0 * t, D0 * t
-        rows, slopes = S.tolist(), D.tolist()
-        for k in range(self.p):
-            if self.between[k]:
-                rows[k], slopes[k] = K0.tolist()[k], D0.tolist()[k]
-        return self._slope(S, arb_mat(rows), D, arb_mat(slopes), log_det)
+        scaled = [
+            arb_mat(
+                [
+                    b if between else a
+                    for a, b, between in zip(whole.tolist(), rest.tolist(), [*self.between, False], strict=True)
+                ]
+            )
+            for whole, rest in ((S, K0), (D, D0))
+        ]
+        return self._slope(S, scaled[0], D, scaled[1], log_det)
 
-    def _slope(self, S: Any, scaled: Any, D: Any, D_scaled: Any, log_det: Any) -> Any:
+    def _slope(self, S: arb_mat, scaled: arb_mat, D: arb_mat, D_scaled: arb_mat, log_det: arb) -> arb:
         """(log|V|)' − df v'Dv/r² − tr(Sxx⁻¹Dxx), where −D is the derivative of S; rows of both may be scaled alike."""
-        p = self.p
-        Q = arb_mat([row[:p] for row in scaled.tolist()[:p]])
-        right = [row[:] for row in D_scaled.tolist()[:p]]
-        joint = arb_mat([[scaled[i, p], *right[i][:p]] for i in range(p)])
-        solved = Q.solve(joint)
-        beta = [solved[i, 0] for i in range(p)]
-        v = arb_mat([*([-value] for value in beta), [arb(1)]])
-        r2 = S[p, p] - sum((S[p, i] * beta[i] for i in range(p)), arb(0))
+        p, of_X = self.p, slice(0, self.p)
+        Q = part(scaled, of_X, of_X)
+        beta = Q.solve(part(scaled, of_X, slice(p, p + 1)))
+        v = arb_mat([*((-beta).tolist()), [1]])
+        r2 = S[p, p] - sum((S[p, i] * beta[i, 0] for i in range(p)), arb(0))
         slope = log_det - self.df * (v.transpose() * (D * v))[0, 0] / r2
         if self.REML:
-            slope -= sum((solved[i, i + 1] for i in range(p)), arb(0))
+            slope -= Q.solve(part(D_scaled, of_X, of_X)).trace()
         return slope
-
-
-def _moved(C: list[list[Fraction]], shift: Sequence[Fraction]) -> list[list[Fraction]]:
-    """[X y]'[X y] with y replaced by y − X·shift."""
-    for _ in range(2):  # the last column, then (transposed) the last row
-        for row in C:
-            row[-1] -= sum((x * b for x, b in zip(row, shift, strict=False)), Fraction(0))
-        C = [list(column) for column in zip(*C, strict=True)]
-    return C
-
-
-def _balls(matrix: Sequence[Sequence[Fraction]]) -> Any:
-    return arb_mat([[ball(value) for value in row] for row in matrix])

@@ -1,24 +1,25 @@
 """The exact sums of squares and products that a linear mixed model's likelihood is made of.
 
 A double is a rational number, so the sufficient statistics Z'Z, Z'X, Z'y, X'X, X'y, y'y of the data are rational
-numbers too; they are summed here without rounding. Rows whose random effects are connected (through shared levels) make
-up a block; V is block-diagonal over the blocks, so the likelihood is a sum over them.
+numbers too; they are summed here without rounding (FLINT's ``fmpq``). Rows whose random effects are connected (through
+shared levels) make up a block; V is block-diagonal over the blocks, so the likelihood is a sum over them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
+from flint import fmpq, fmpq_mat
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from pyimpl.design.design import Design
 
-__all__ = ["Column", "ExactBlock", "ExactSums", "exact_sums"]
+__all__ = ["Column", "ExactBlock", "ExactSums", "exact_sums", "less_explained"]
 
 #: A column of Z: term, level, effect (all 0-based).
-Column = tuple[int, int, int]
+Column: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,15 @@ class ExactBlock:
     ----------
     columns : tuple of (term, level, effect)
         The block's columns of Z, sorted: q of them.
-    A : tuple of tuple of Fraction
-        Z'WZ, q x q.
-    B : tuple of tuple of Fraction
-        Z'W[X y], q x (p + 1).
+    A : fmpq_mat, q x q
+        Z'WZ.
+    B : fmpq_mat, q x (p + 1)
+        Z'W[X y].
     """
 
     columns: tuple[Column, ...]
-    A: tuple[tuple[Fraction, ...], ...]
-    B: tuple[tuple[Fraction, ...], ...]
+    A: fmpq_mat
+    B: fmpq_mat
 
 
 @dataclass(frozen=True)
@@ -50,50 +51,23 @@ class ExactSums:
         Rows used, columns of X.
     sizes : tuple of int
         Number of effects of each term.
-    levels : tuple of int
-        Number of levels of each term.
     blocks : tuple of ExactBlock
-    C : tuple of tuple of Fraction
-        [X y]'W[X y], (p + 1) x (p + 1).
-    weights : tuple of Fraction
+    C : fmpq_mat, (p + 1) x (p + 1)
+        [X y]'W[X y].
+    weights : tuple of fmpq
         The prior weights other than 1.
     """
 
     n: int
     p: int
     sizes: tuple[int, ...]
-    levels: tuple[int, ...]
     blocks: tuple[ExactBlock, ...]
-    C: tuple[tuple[Fraction, ...], ...]
-    weights: tuple[Fraction, ...] = ()
+    C: fmpq_mat
+    weights: tuple[fmpq, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Integers:
-    """A column of doubles as whole numbers over a common power of two."""
-
-    values: list[int]
-    shift: int
-
-    @classmethod
-    def of(cls, column: np.ndarray) -> "_Integers":
-        ratios = [float(value).as_integer_ratio() for value in column]
-        shift = max((den.bit_length() - 1 for _, den in ratios), default=0)
-        return cls([num << (shift - den.bit_length() + 1) for num, den in ratios], shift)
-
-    def minus(self, other: "_Integers") -> "_Integers":
-        shift = max(self.shift, other.shift)
-        return _Integers(
-            [
-                (a << (shift - self.shift)) - (b << (shift - other.shift))
-                for a, b in zip(self.values, other.values, strict=True)
-            ],
-            shift,
-        )
-
-    def times(self, other: "_Integers") -> "_Integers":
-        products = [a * b for a, b in zip(self.values, other.values, strict=True)]
-        return _Integers(products, self.shift + other.shift)
+def _exact(values: np.ndarray) -> list[fmpq]:
+    return [fmpq(*float(value).as_integer_ratio()) for value in values]
 
 
 def exact_sums(design: Design) -> ExactSums:
@@ -103,99 +77,63 @@ def exact_sums(design: Design) -> ExactSums:
     ----------
     design : pyimpl.design.design.Design
         Its y, X and Z are doubles, and are taken for exactly what they are.
-
-    Returns
-    -------
-    ExactSums
     """
-    fixed = [_Integers.of(design.X[:, k]) for k in range(design.P)]
-    response = _Integers.of(design.y)
+    y = _exact(design.y)
     if design.offset is not None:
-        response = response.minus(_Integers.of(design.offset))
-    fixed.append(response)
-    weighted = fixed
-    weights: tuple[Fraction, ...] = ()
-    if design.weights is not None:
-        w = _Integers.of(design.weights)
-        weighted = [w.times(column) for column in fixed]
-        weights = tuple(Fraction(float(value)) for value in design.weights if value != 1.0)
-    effects = [[_Integers.of(term.columns[:, k]) for k in range(term.p)] for term in design.terms]
-    weighted_effects = (
-        effects if design.weights is None else [[_Integers.of(design.weights).times(c) for c in e] for e in effects]
-    )
-    block_of, count = _blocks(design)
-    rows_of: list[list[int]] = [[] for _ in range(count)]
-    for row, block in enumerate(block_of):
-        rows_of[block].append(row)
-    blocks = tuple(_block(design, rows, effects, weighted_effects, fixed) for rows in rows_of)
-    C = [
-        [
-            Fraction(sum(a * b for a, b in zip(x.values, y.values, strict=True)), 1 << (x.shift + y.shift))
-            for y in weighted
-        ]
-        for x in fixed
-    ]
+        y = [value - known for value, known in zip(y, _exact(design.offset), strict=True)]
+    F = [[*_exact(row), value] for row, value in zip(design.X, y, strict=True)]
+    weights = [fmpq(1)] * design.N if design.weights is None else _exact(design.weights)
+    Z = design.Z.tocsr()
+    names = [(t, level, k) for t, term in enumerate(design.terms) for level in range(term.J) for k in range(term.p)]
+    blocks = []
+    for rows, columns in _parts(design):
+        z = [_exact(row) for row in Z[rows][:, columns].toarray()]
+        weighted = _weighted(z, [weights[row] for row in rows]).transpose()
+        B = weighted * fmpq_mat([F[row] for row in rows])
+        blocks.append(ExactBlock(tuple(names[column] for column in columns), weighted * fmpq_mat(z), B))
     return ExactSums(
         design.N,
         design.P,
         tuple(term.p for term in design.terms),
-        tuple(term.J for term in design.terms),
-        blocks,
-        _frozen(C),
-        weights,
+        tuple(blocks),
+        _weighted(F, weights).transpose() * fmpq_mat(F),
+        tuple(weight for weight in weights if weight != 1),
     )
 
 
-def _blocks(design: Design) -> tuple[np.ndarray, int]:
-    """Block of each row: rows are connected where they share a level of any grouping factor."""
-    first = design.terms[0]
-    starts = np.cumsum([0, *(term.J for term in design.terms)])
-    edges_from = [first.codes for _ in design.terms[1:]] or [first.codes]
-    edges_to = [starts[i] + design.terms[i].codes for i in range(1, len(design.terms))] or [first.codes]
-    size = int(starts[-1])
-    left, right = np.concatenate(edges_from), np.concatenate(edges_to)
-    graph = sparse.coo_array((np.ones(left.size, dtype=np.int8), (left, right)), shape=(size, size))
-    _, label = connected_components(graph, directed=False)
-    found, block_of = np.unique(label[first.codes], return_inverse=True)
-    return block_of, len(found)
+def _weighted(rows: Sequence[Sequence[fmpq]], weights: Sequence[fmpq]) -> fmpq_mat:
+    return fmpq_mat([[weight * value for value in row] for row, weight in zip(rows, weights, strict=True)])
 
 
-def _block(
-    design: Design,
-    rows: Sequence[int],
-    effects: Sequence[Sequence[_Integers]],
-    weighted: Sequence[Sequence[_Integers]],
-    fixed: Sequence[_Integers],
-) -> ExactBlock:
-    columns: list[Column] = sorted(
-        {(t, int(term.codes[row]), k) for t, term in enumerate(design.terms) for row in rows for k in range(term.p)}
-    )
-    place = {column: i for i, column in enumerate(columns)}
-    q = len(columns)
-    A = [[0] * q for _ in range(q)]
-    B = [[0] * len(fixed) for _ in range(q)]
-    for row in rows:
-        # the row's non-zero elements of Z, with and without its weight
-        here = [
-            (place[t, int(term.codes[row]), k], effects[t][k].values[row], weighted[t][k].values[row])
-            for t, term in enumerate(design.terms)
-            for k in range(term.p)
+def _parts(design: Design) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows and columns of Z of each block: rows are connected where they share a level of any grouping factor."""
+    starts = np.cumsum([0, *(term.J * term.p for term in design.terms)])
+    places = np.hstack(
+        [
+            start + term.codes[:, None] * term.p + np.arange(term.p)
+            for start, term in zip(starts, design.terms, strict=False)
         ]
-        for i, _, value in here:
-            for j, other, _ in here:
-                A[i][j] += value * other
-            for j, column in enumerate(fixed):
-                B[i][j] += value * column.values[row]
-    shift = [effects[t][k].shift for t, _, k in columns]
-    shift_weighted = [weighted[t][k].shift for t, _, k in columns]
-    return ExactBlock(
-        tuple(columns),
-        _frozen([[Fraction(A[i][j], 1 << (shift_weighted[i] + shift[j])) for j in range(q)] for i in range(q)]),
-        _frozen(
-            [[Fraction(B[i][j], 1 << (shift_weighted[i] + c.shift)) for j, c in enumerate(fixed)] for i in range(q)]
-        ),
     )
+    rows = np.repeat(np.arange(design.N), places.shape[1])
+    pattern = sparse.csr_array((np.ones(rows.size), (rows, places.ravel())), shape=(design.N, int(starts[-1])))
+    _, part = connected_components(pattern.T @ pattern, directed=False)
+    of_row = part[places[:, 0]]
+    for one in np.unique(of_row):
+        yield np.flatnonzero(of_row == one), np.flatnonzero(part == one)
 
 
-def _frozen(matrix: Sequence[Sequence[Fraction]]) -> tuple[tuple[Fraction, ...], ...]:
-    return tuple(tuple(row) for row in matrix)
+def less_explained(C: fmpq_mat, A: fmpq_mat, B: fmpq_mat) -> fmpq_mat:
+    """C − B'A⁻B with a generalised inverse of A: what is left of the sums C when columns are fitted; its rank is exact.
+
+    Parameters
+    ----------
+    C, A, B : fmpq_mat
+        Sums of squares and products of the rest, of the fitted columns, and between these and the rest.
+    """
+    q = A.nrows()
+    reduced, rank = fmpq_mat([a + b for a, b in zip(A.tolist(), B.tolist(), strict=True)]).rref()
+    for i in range(rank):
+        row = reduced.tolist()[i]
+        pivot = next(j for j, value in enumerate(row) if value != 0)
+        C = C - fmpq_mat([[value] for value in B.tolist()[pivot]]) * fmpq_mat([row[q:]])
+    return C

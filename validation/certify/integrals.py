@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import numpy as np
 from flint import acb, arb, arb_mat
@@ -62,9 +61,9 @@ class TooLargeError(NotEnclosedError):
 class Point:
     """A point of the lattice: its share of the integral, and the coefficients given it."""
 
-    weight: Any
-    mean: Any
-    covariance: Any
+    weight: arb
+    mean: arb_mat
+    covariance: arb_mat
 
 
 @dataclass
@@ -92,14 +91,14 @@ class Integrals:
     """
 
     top: float
-    total: Any
-    sigma: dict[int, Any]
-    variance: list[tuple[Any, Any]]
-    x: Any
-    xx: Any
-    effects: dict[tuple[int, int], tuple[Any, Any]]
+    total: arb
+    sigma: dict[int, arb]
+    variance: list[tuple[arb, arb]]
+    x: arb_mat
+    xx: arb_mat
+    effects: dict[tuple[int, int], tuple[arb, arb]]
     points: list[Point]
-    loss: Any
+    loss: arb
     nodes: int
     evaluations: int
     sigma_line: "HalfLine"
@@ -112,11 +111,11 @@ class Integrals:
 class HalfLine:
     """∫ over log σ below a threshold."""
 
-    weights: dict[int, Any]  # by lattice index
-    step: Any
-    remainder: Any
+    weights: dict[int, arb]  # by lattice index
+    step: arb
+    remainder: arb
 
-    def below(self, log_threshold: Any) -> Any:
+    def below(self, log_threshold: arb) -> arb:
         """Integral of the density over log σ < threshold."""
         total = arb(0)
         for index, weight in self.weights.items():
@@ -128,12 +127,12 @@ class HalfLine:
 class HalfPlane:
     """∫ over log σ + log τ below a threshold."""
 
-    weights: dict[tuple[int, int], Any]
-    step_s: Any
-    step_t: Any
-    remainder: Any
+    weights: dict[tuple[int, int], arb]
+    step_s: arb
+    step_t: arb
+    remainder: arb
 
-    def below(self, log_threshold: Any) -> Any:
+    def below(self, log_threshold: arb) -> arb:
         """Integral of the density over log σ + log τ < threshold."""
         total = arb(0)
         for (k, m), weight in self.weights.items():
@@ -141,7 +140,7 @@ class HalfPlane:
         return total + self.remainder
 
 
-def share_below(distance: Any, step: Any) -> Any:
+def share_below(distance: arb, step: arb) -> arb:
     """½ + Si(π·distance/step)/π."""
     return (1 + 2 * acb(arb.pi() * distance / step).si().real / arb.pi()) / 2
 
@@ -258,12 +257,12 @@ class _Work:
         self.sigma = {power: arb(0) for power in (1, 2, 4)}
         self.variance = [[arb(0), arb(0)] for _ in range(m)]
         self.x, self.xx = arb_mat(p, 1), arb_mat(p, p)
-        self.effects: dict[tuple[int, int], list[Any]] = {}
+        self.effects: dict[tuple[int, int], list[arb]] = {}
         self.points: list[Point] = []
-        self.line: dict[int, Any] = {}
-        self.planes: list[dict[tuple[int, int], Any]] = [{} for _ in range(m)]
+        self.line: dict[int, arb] = {}
+        self.planes: list[dict[tuple[int, int], arb]] = [{} for _ in range(m)]
         self.beyond: dict[tuple[int, int], float] = {}
-        self.at_s: dict[int, tuple[Any, Any, Any]] = {}
+        self.at_s: dict[int, tuple[arb, arb, arb]] = {}
         self.evaluations = 0
         self.identity = arb_mat([[int(i == j) for j in range(p)] for i in range(p)])
 
@@ -292,7 +291,7 @@ class _Work:
         for term, power in product(range(m), POWERS):
             self.beyond.setdefault((term, power), 0.0)
 
-    def _node(self, index: list[int], tau: list[Any], node: Node, log_det: float, r2: float) -> None:
+    def _node(self, index: list[int], tau: list[arb], node: Node, log_det: float, r2: float) -> None:
         t = [float(value.log().mid()) for value in tau]
         log_base = -0.5 * log_det + sum(value - math.exp(value) for value in t)
         log_most = log_base + self.log_cell + float(self.shape.log_both(r2))
@@ -338,13 +337,13 @@ class _Work:
             self.variance[i][1] += square * square * powers[4]
         self._effects(node, weight, x, xx, powers[2])
 
-    def _point(self, f: Any, mean: Any, covariance: Any) -> None:
+    def _point(self, f: arb, mean: arb_mat, covariance: arb_mat) -> None:
         if float(f.mid()) < 10.0**-self.settings.point_digits:
             self.loss += f
         else:
             self.points.append(Point(f, mean, covariance))
 
-    def _effects(self, node: Node, weight: Any, x: Any, xx: Any, sigma2: Any) -> None:
+    def _effects(self, node: Node, weight: arb, x: arb_mat, xx: arb_mat, sigma2: arb) -> None:
         p = self.model.p
         for effect in node.effects:
             g = arb_mat([[-value for value in effect.gain[:p]]])
@@ -355,7 +354,7 @@ class _Work:
             sums[0] += own * weight + linear
             sums[1] += square
 
-    def _at(self, k: int) -> tuple[Any, Any, Any]:
+    def _at(self, k: int) -> tuple[arb, arb, arb]:
         """σ, 1/σ², and what the log density adds at a point of the lattice in log σ."""
         if k not in self.at_s:
             s = k * self.step_s
@@ -391,7 +390,7 @@ class _Work:
         sigma0 = math.exp(self.shape.log_sigma0)
         plain = self._remainder(0, 0)
 
-        def widened(value: Any, radius: float) -> Any:
+        def widened(value: arb, radius: float) -> arb:
             return value + arb(0, radius)
 
         variance = [

@@ -1,18 +1,22 @@
 """Samplers and quadrature judged by enclosed posteriors: z-scores with no error on the reference's side."""
 
+import contextlib
+import json
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
 from validation.cases import Case
-from validation.certify.scores import read_scores, write_scores
+from validation.certify.scores import write_scores
+from validation.progress import Tracker
 from validation.references import certified
-from validation.references.store import load
+from validation.references.store import DIRECTORY, load
+from validation.report.markdown import table
 
 __all__ = ["ALPHA", "SEED", "load_posterior_scores", "markdown", "score_posteriors", "score_summary"]
 
@@ -89,8 +93,8 @@ def _score_estimates(case: Case, posterior: certified.CertifiedPosterior) -> dic
 
 
 def score_posteriors(
-    cases: Iterable[Case], directory: Path | None = None, progress: Callable[..., None] | None = None
-) -> dict[str, Any]:
+    cases: Iterable[Case], directory: Path | None = None, progress: Tracker | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
     """Judge our sampler, our quadrature and the recorded rstanarm by the enclosed posteriors, and write the scores.
 
     Scores of other posteriors are kept.
@@ -105,18 +109,18 @@ def score_posteriors(
     from validation.certify.run import data_of
     from validation.quantities import draws_of, posterior_summary
 
-    say: Any = progress or (lambda *args, **more: None)
     there = certified.available_posteriors(directory)
     chosen = {posterior_name(case): case for case in cases if posterior_name(case) in there}
     try:
-        scores: dict[str, Any] = load_posterior_scores(directory)
+        scores = load_posterior_scores(directory)
     except LookupError:
         scores = {}
     for number, (name, case) in enumerate(chosen.items()):
         posterior = certified.load_posterior(name, directory)
         if not posterior.count(certified.ENCLOSED):
             continue
-        say(f"judging samplers by {name}", number / len(chosen))
+        if progress is not None:
+            progress(f"judging samplers by {name}", number / len(chosen))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fit = stan_lmer(case.formula, data_of(case), seed=SEED)
@@ -124,17 +128,13 @@ def score_posteriors(
             "quadrature": _score_estimates(case, posterior),
             "sampler": score_summary(posterior_summary(*draws_of(fit)), posterior),
         }
-        try:
-            recorded = load(name).fit.posterior_summary()
-        except LookupError:
-            continue
-        scores[name]["rstanarm"] = score_summary(recorded, posterior)
+        with contextlib.suppress(LookupError):  # not recorded
+            scores[name]["rstanarm"] = score_summary(load(name).fit.posterior_summary(), posterior)
     write_scores(_FILE, dict(sorted(scores.items())), directory)
-    say("judged", 1.0)
     return scores
 
 
-def load_posterior_scores(directory: Path | None = None) -> dict[str, Any]:
+def load_posterior_scores(directory: Path | None = None) -> dict[str, dict[str, dict[str, float]]]:
     """The scores as last written.
 
     Raises
@@ -142,24 +142,27 @@ def load_posterior_scores(directory: Path | None = None) -> dict[str, Any]:
     LookupError
         There are none.
     """
-    missing = "no sampler has been judged by the enclosed posteriors: `mlmparity certify --digits`"
-    return read_scores(_FILE, missing, directory)
+    try:
+        text = ((directory or DIRECTORY) / _FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LookupError(
+            "no sampler has been judged by the enclosed posteriors: `mlmparity certify --digits`"
+        ) from None
+    return cast("dict[str, dict[str, dict[str, float]]]", json.loads(text))
 
 
-def markdown(scores: dict[str, Any]) -> str:
+def markdown(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """Scores as a Markdown table."""
     head = ["posterior", "quadrature: mean, sd", "quantiles", "log evidence", "sampler: z", "rstanarm, recorded: z"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows = []
     for name, sides in scores.items():
         quadrature = sides["quadrature"]
         quantiles = f"{quadrature['quantiles']:.0e}" if quadrature["quantiles"] else "–"
-        cells = [f"{quadrature['moments']:.0e}", quantiles, f"{quadrature['log evidence']:.0e}"]
-        for side in ("sampler", "rstanarm"):
-            found = sides.get(side)
-            cells.append(
-                f"{found['rms z']:.2f}, {found['largest z']:.2f} of {found['numbers']} (limit {found['limit']:.2f})"
-                if found
-                else "–"
-            )
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        samplers = [
+            f"{found['rms z']:.2f}, {found['largest z']:.2f} of {found['numbers']} (limit {found['limit']:.2f})"
+            if found
+            else "–"
+            for found in (sides.get(side) for side in ("sampler", "rstanarm"))
+        ]
+        rows.append([name, f"{quadrature['moments']:.0e}", quantiles, f"{quadrature['log evidence']:.0e}", *samplers])
+    return "\n".join(table(head, rows))

@@ -9,15 +9,12 @@ where the density is small. Each is changed: the same sums over lattices with co
 estimates of the error, and no more than that. They stand where nothing is enclosed, and check what is.
 """
 
-import datetime as dt
 import math
-import platform
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flint import ctx
@@ -29,18 +26,18 @@ from validation.certify.collapsed import CollapsedModel, NotEnclosedError
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.enclosed import statistics
 from validation.certify.integrals import Settings, integrate_rigorously
-from validation.certify.run import data_of, decimal
+from validation.certify.run import data_of, decimal, finished, provenance, write_each
+from validation.progress import Tracker
 from validation.references.certified import (
     ENCLOSED,
     ESTIMATED,
     LOG_EVIDENCE,
     CertifiedPosterior,
     PosteriorRow,
-    available_posteriors,
     load_posterior,
-    save_posterior,
+    save,
 )
-from validation.references.store import DamagedReferenceError, model_hash
+from validation.references.store import model_hash
 
 if TYPE_CHECKING:
     from pyimpl.posterior.collapsed import CollapsedDensity
@@ -198,7 +195,7 @@ def certify_posterior(case: Case, progress: Callable[[float], None] | None = Non
     if estimates is None:
         return None
     rows = estimates.known()
-    proof: dict[str, Any] = {
+    proof: dict[str, object] = {
         "dimensions": estimates.dimensions,
         "priors": "rstanarm's defaults",
         ESTIMATED: {"method": METHOD_OF_ESTIMATES, "step": estimates.step, "points": estimates.points},
@@ -220,18 +217,13 @@ def certify_posterior(case: Case, progress: Callable[[float], None] | None = Non
         model_hash(case.formula, data),
         tuple(rows),
         proof,
-        {
-            "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("numpy", "python-flint", "scipy")},
-            "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made by validation.suite",
-        },
+        provenance(case, "numpy", "python-flint", "scipy"),
     )
 
 
 def enclose_posterior(
     design: Design, estimates: Estimates, progress: Callable[[float], None] | None = None
-) -> tuple[list[PosteriorRow], dict[str, Any]]:
+) -> tuple[list[PosteriorRow], dict[str, object]]:
     """Rows that are enclosed, and how.
 
     Raises
@@ -276,7 +268,7 @@ def _refuse_contradiction(name: str, row: PosteriorRow, estimates: Estimates) ->
 def certify_posteriors(
     cases: tuple[Case, ...],
     directory: Path | None = None,
-    progress: Callable[..., None] | None = None,
+    progress: Tracker | None = None,
     anew: bool = False,
 ) -> list[Path]:
     """Integrate the posteriors of cases and write them; finished ones are kept.
@@ -286,32 +278,17 @@ def certify_posteriors(
     list of Path
         The files written.
     """
-    say: Any = progress or (lambda *args, **more: None)
-    models = list({posterior_name(case): case for case in cases}.values())
-    written = []
-    for number, case in enumerate(models):
-        say(f"integrating {posterior_name(case)}", number / len(models))
-        if not anew and _finished(case, directory):
-            continue
-        found = certify_posterior(case, _within(say, number, len(models)))
-        if found is not None:
-            written.append(save_posterior(found, directory))
-    say("integrated", 1.0)
-    return written
 
+    def kept(case: Case) -> bool:
+        def read() -> tuple[bool, CertifiedPosterior]:
+            stored = load_posterior(posterior_name(case), directory)
+            how = stored.proof.get(ENCLOSED)
+            return isinstance(how, dict) and how.get("method") == METHOD, stored
 
-def _within(say: Any, number: int, total: int) -> Callable[[float], None]:
-    return lambda fraction: say("", (number + fraction) / total)
+        return finished(case, read)
 
+    def make(case: Case, far: Callable[[float], None]) -> Path | None:
+        found = certify_posterior(case, far)
+        return None if found is None else save(found, directory)
 
-def _finished(case: Case, directory: Path | None) -> bool:
-    name = posterior_name(case)
-    if name not in available_posteriors(directory):
-        return False
-    try:
-        stored = load_posterior(name, directory)
-    except DamagedReferenceError:
-        return False
-    enclosed = stored.proof.get(ENCLOSED)
-    method = enclosed.get("method") if isinstance(enclosed, dict) else None
-    return method == METHOD and stored.model_hash == model_hash(case.formula, data_of(case))
+    return write_each({posterior_name(case): case for case in cases}, make, None if anew else kept, progress)

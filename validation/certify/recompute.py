@@ -6,11 +6,16 @@ in place of its derivatives. A value passes where it lies within its radius; θ�
 nothing.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import mpmath
+import numpy as np
+from mpmath import mpf
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from pyimpl.covariance.base import Covariance
 from pyimpl.design.design import Design
@@ -18,16 +23,19 @@ from validation.references.certified import Certificate
 
 __all__ = ["PRECISION", "Recomputed", "recompute"]
 
-#: Decimal digits: other than the enclosure's 96, and enough for differences with a step of 1e-15.
+#: Decimal digits: other than the enclosure's 96.
 PRECISION = 75
 
-#: Newton's step from the stored θ, relative to θ, that passes for none: θ is stored to 40 digits, differences carry 25.
+#: Newton's step from the stored θ, relative to θ, that passes for none: θ is stored to 40 digits.
 _NO_STEP = 1e-22
 
 #: What recomputed values may be off beyond their radius, relative: θ's 40 digits, carried through.
 _SLACK = 1e-27
 
-Matrix = list[list[Any]]
+Matrix: TypeAlias = list[list[mpf]]
+
+#: quantity, group, term, term2, level
+_Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,15 @@ class Recomputed:
         """Whether all passed."""
         return not self.failures
 
-    def record(self) -> dict[str, Any]:
+    @property
+    def confirmed(self) -> str:
+        """What was confirmed, in words."""
+        return (
+            f"{self.values} values confirmed (greatest relative difference {self.difference:.1e}, "
+            f"Newton step {self.step:.0e})"
+        )
+
+    def record(self) -> dict[str, object]:
         """As it is stored with the values."""
         return {
             "method": "penalised least squares in floating point, derivatives by differences (mpmath)",
@@ -79,78 +95,63 @@ def recompute(certificate: Certificate, design: Design) -> Recomputed:
     """
     with mpmath.workdps(PRECISION):
         model = _Model(design, certificate.reml)
-        stored = {(quantity, *labels): (text, radius) for quantity, *labels, text, radius in certificate.rows}
+        stored: dict[_Key, tuple[str, str]] = {row[:5]: row[5:] for row in certificate.rows}
         what, names = ("theta", design.theta_names) if design.structure is None else ("par", design.par_names)
-        theta = [mpmath.mpf(stored[what, None, name, None, None][0]) for name in names]
+        theta = [mpf(stored[what, None, name, None, None][0]) for name in names]
         failures: list[str] = []
         step = _newton_step(model, theta, failures)
-        worst = mpmath.mpf(0)
         found = model.values(theta, certificate)
-        for key, (text, radius) in stored.items():
-            if key not in found:
-                failures.append(f"{_name(key)} is stored and was not recomputed")
-                continue
-            value = mpmath.mpf(text)
-            difference = abs(found[key] - value)
-            scale = abs(value)
-            if difference > mpmath.mpf(radius) + _SLACK * max(scale, mpmath.mpf(1)):
-                failures.append(
-                    f"{_name(key)} is stored as {text} (radius {radius}), recomputed {mpmath.nstr(found[key], 25)}"
-                )
-            if scale:
-                worst = max(worst, difference / max(scale, mpmath.mpf("1e-12")))
+        failures += [f"{_name(key)} is stored and was not recomputed" for key in stored if key not in found]
         failures += [f"{_name(key)} is missing" for key in found if key not in stored]
-        for name, point, text, radius in certificate.points:
-            value = model.criterion([mpmath.mpf(x) for x in point])
-            if abs(value - mpmath.mpf(text)) > mpmath.mpf(radius) + _SLACK * abs(value):
-                failures.append(f"the objective at {name} is stored as {text}, recomputed {mpmath.nstr(value, 25)}")
+        worst = mpf(0)
+        for key in (key for key in stored if key in found):
+            difference, failure = _difference(_name(key), stored[key], found[key])
+            failures += failure
+            worst = max(worst, difference)
+        for name, point, *text in certificate.points:
+            value = model.criterion([mpf(x) for x in point])
+            failures += _difference(f"the objective at {name}", (text[0], text[1]), value)[1]
         return Recomputed(len(found), float(step), float(worst), tuple(failures))
 
 
-def _name(key: Sequence[str | None]) -> str:
-    return " ".join(str(part) for part in key if part is not None)
+def _name(key: _Key) -> str:
+    return " ".join(part for part in key if part is not None)
 
 
-def _newton_step(model: "_Model", theta: list[Any], failures: list[str]) -> Any:
+def _difference(name: str, stored: tuple[str, str], found: mpf) -> tuple[mpf, list[str]]:
+    """Relative difference from a stored value, and what is wrong with that."""
+    (text, radius), value = stored, mpf(stored[0])
+    difference, scale = abs(found - value), abs(value)
+    relative = difference / max(scale, mpf("1e-12")) if scale else mpf(0)
+    if difference <= mpf(radius) + _SLACK * max(scale, mpf(1)):
+        return relative, []
+    return relative, [f"{name} is stored as {text} (radius {radius}), recomputed {mpmath.nstr(found, 25)}"]
+
+
+def _newton_step(model: "_Model", theta: list[mpf], failures: list[str]) -> mpf:
     """Greatest relative element of −H⁻¹g in the free elements; at a bound, the sign of the slope in the variance."""
     free = [k for k, value in enumerate(theta) if value != 0 or model.correlated[k]]
-    for k in range(len(theta)):
-        if k in free:
-            continue
-        small = mpmath.mpf(10) ** -20
+    for k in (k for k in range(len(theta)) if k not in free):
         moved = list(theta)
-        moved[k] = mpmath.sqrt(small)
+        moved[k] = mpf(10) ** -10
         if not model.criterion(moved) > model.criterion(theta):
             failures.append(f"the criterion does not rise where element {k + 1} of θ leaves 0")
     if not free:
-        return mpmath.mpf(0)
-    h = mpmath.mpf(10) ** -15
+        return mpf(0)
 
-    def at(*moves: tuple[int, int]) -> Any:
-        point = list(theta)
-        for k, sign in moves:
-            point[k] = point[k] + sign * h
-        return model.criterion(point)
+    def slope(*by: int) -> mpf:
+        return mpmath.diff(
+            lambda *point: model.criterion(point), tuple(theta), [by.count(k) for k in range(len(theta))]
+        )
 
-    centre = at()
-    m = len(free)
-    gradient, hessian = mpmath.matrix(m, 1), mpmath.matrix(m, m)
-    for i, k in enumerate(free):
-        up, down = at((k, 1)), at((k, -1))
-        # the truncation error h²f‴/6 would be 1e-31: a second step of 2h takes it out
-        far_up, far_down = at((k, 1), (k, 1)), at((k, -1), (k, -1))
-        gradient[i] = (8 * (up - down) - (far_up - far_down)) / (12 * h)
-        hessian[i, i] = (up - 2 * centre + down) / h**2
-        for j in range(i):
-            other = free[j]
-            mixed = at((k, 1), (other, 1)) - at((k, 1), (other, -1)) - at((k, -1), (other, 1))
-            hessian[i, j] = hessian[j, i] = (mixed + at((k, -1), (other, -1))) / (4 * h**2)
+    gradient = mpmath.matrix([slope(k) for k in free])
+    hessian = mpmath.matrix([[slope(*sorted((j, k))) for j in free] for k in free])
     try:
         mpmath.cholesky(hessian)
     except ValueError:
         failures.append("the Hessian at θ is not positive definite")
     steps = mpmath.lu_solve(hessian, gradient)
-    step = max(abs(steps[i]) / max(abs(theta[k]), mpmath.mpf("1e-6")) for i, k in enumerate(free))
+    step = max(abs(steps[i]) / max(abs(theta[k]), mpf("1e-6")) for i, k in enumerate(free))
     if step > _NO_STEP:
         failures.append(f"Newton's step from θ is {mpmath.nstr(step, 3)} of it: this θ is no stationary point")
     return step
@@ -158,7 +159,7 @@ def _newton_step(model: "_Model", theta: list[Any], failures: list[str]) -> Any:
 
 @dataclass
 class _Part:
-    """Rows that are connected by shared levels: their columns of Z, Z'Z and Z'[X y]."""
+    """Rows that are connected by shared levels: their columns of Z (term, level, effect), Z'Z and Z'[X y]."""
 
     columns: list[tuple[int, int, int]]
     ZZ: Matrix
@@ -172,64 +173,42 @@ class _Model:
         self.design, self.reml = design, reml
         self.n, self.p = design.N, design.P
         self.correlated = [term.p > 1 for term in design.terms for _ in range(term.covariance.n_par)]
-        mpf = mpmath.mpf
-        response = [mpf(float(value)) for value in design.y]
-        if design.offset is not None:
-            response = [value - mpf(float(b)) for value, b in zip(response, design.offset, strict=True)]
-        weights = None if design.weights is None else [mpf(float(w)) for w in design.weights]
-        self.log_weights = mpf(0) if weights is None else mpmath.fsum(mpmath.log(w) for w in weights)
-        F = [[*(mpf(float(x)) for x in row), value] for row, value in zip(design.X, response, strict=True)]
-        half = F if weights is None else [[w * x for x in row] for w, row in zip(weights, F, strict=True)]
-        size = self.p + 1
-        self.FF = [
-            [mpmath.fdot((a[i], b[j]) for a, b in zip(F, half, strict=True)) for j in range(size)] for i in range(size)
+        offset = np.zeros(self.n) if design.offset is None else design.offset
+        weights = [mpf(float(w)) for w in (np.ones(self.n) if design.weights is None else design.weights)]
+        self.log_weights = mpmath.fsum(mpmath.log(w) for w in weights)
+        F = [
+            [*(mpf(float(x)) for x in row), mpf(float(y)) - mpf(float(b))]
+            for row, y, b in zip(design.X, design.y, offset, strict=True)
         ]
-        self.parts = self._parts(F, weights)
+        half = [[w * x for x in row] for w, row in zip(weights, F, strict=True)]
+        self.FF = [[mpmath.fdot(zip(a, b, strict=True)) for b in zip(*half, strict=True)] for a in zip(*F, strict=True)]
+        self.parts = self._parts(half, weights)
 
-    def _parts(self, F: Matrix, weights: list[Any] | None) -> list[_Part]:
-        parent: dict[tuple[int, int], tuple[int, int]] = {}
-
-        def root(node: tuple[int, int]) -> tuple[int, int]:
-            while parent.setdefault(node, node) != node:
-                node = parent[node]
-            return node
-
+    def _parts(self, half: Matrix, weights: list[mpf]) -> list[_Part]:
+        Z = self.design.Z.tocsr()
+        ZZ: defaultdict[tuple[int, int], mpf] = defaultdict(mpf)
+        ZF = [[mpf(0)] * (self.p + 1) for _ in range(Z.shape[1])]
+        for row, w in enumerate(weights):
+            here = slice(Z.indptr[row], Z.indptr[row + 1])
+            entries = [(int(c), mpf(float(x))) for c, x in zip(Z.indices[here], Z.data[here], strict=True)]
+            for a, x in entries:
+                for b, z in entries:
+                    ZZ[a, b] += w * x * z
+                ZF[a] = [total + x * value for total, value in zip(ZF[a], half[row], strict=True)]
         terms = self.design.terms
-        for row in range(self.n):
-            nodes = [(t, int(term.codes[row])) for t, term in enumerate(terms)]
-            for node in nodes[1:]:
-                parent[root(node)] = root(nodes[0])
-        rows: dict[tuple[int, int], list[int]] = {}
-        for row in range(self.n):
-            rows.setdefault(root((0, int(terms[0].codes[row]))), []).append(row)
-        return [self._part(members, F, weights) for members in rows.values()]
+        names = [(t, level, k) for t, term in enumerate(terms) for level in range(term.J) for k in range(term.p)]
+        # the effects of a level hang together even where one of them is 0 in all its rows
+        columns, firsts = np.arange(len(names)), [column - k for column, (_, _, k) in enumerate(names)]
+        levels = sparse.coo_array((np.ones(len(names)), (columns, firsts)), shape=(len(names), len(names)))
+        Z.data[:] = 1.0
+        count, part = connected_components(Z.T @ Z + levels, directed=False)
+        parts = []
+        for number in range(count):
+            own = [int(column) for column in np.flatnonzero(part == number)]
+            parts.append(_Part([names[c] for c in own], [[ZZ[a, b] for b in own] for a in own], [ZF[c] for c in own]))
+        return parts
 
-    def _part(self, rows: list[int], F: Matrix, weights: list[Any] | None) -> _Part:
-        terms = self.design.terms
-        entries = [
-            {
-                (t, int(term.codes[row]), k): mpmath.mpf(float(term.columns[row, k]))
-                for t, term in enumerate(terms)
-                for k in range(term.p)
-            }
-            for row in rows
-        ]
-        columns = sorted({column for entry in entries for column in entry})
-        place = {column: i for i, column in enumerate(columns)}
-        zero = mpmath.mpf(0)
-        ZZ = [[zero] * len(columns) for _ in columns]
-        ZF = [[zero] * (self.p + 1) for _ in columns]
-        for row, entry in zip(rows, entries, strict=True):
-            w = mpmath.mpf(1) if weights is None else weights[row]
-            for a, x in entry.items():
-                i = place[a]
-                for b, z in entry.items():
-                    ZZ[i][place[b]] += w * x * z
-                for j in range(self.p + 1):
-                    ZF[i][j] += w * x * F[row][j]
-        return _Part(columns, ZZ, ZF)
-
-    def templates(self, theta: Sequence[Any]) -> list[Matrix]:
+    def templates(self, theta: Sequence[mpf]) -> list[Matrix]:
         """Λ's template of each term, lower triangular: its elements column by column, or what follows from ``par``."""
         rest = iter(theta)
         out = []
@@ -237,7 +216,7 @@ class _Model:
             if term.p > 1 and term.covariance.name != "us":
                 out.append(_structured(term.covariance, [next(rest) for _ in range(term.covariance.n_par)]))
                 continue
-            T = [[mpmath.mpf(0)] * term.p for _ in range(term.p)]
+            T = [[mpf(0)] * term.p for _ in range(term.p)]
             for j in range(term.p):
                 for i in range(j, term.p):
                     T[i][j] = next(rest)
@@ -245,11 +224,11 @@ class _Model:
         return out
 
     def _reduced(
-        self, theta: Sequence[Any], visit: Callable[[_Part, Matrix, Matrix, list[Matrix]], None] | None = None
-    ) -> tuple[Any, Matrix]:
+        self, theta: Sequence[mpf], visit: Callable[[_Part, Matrix, Matrix, list[Matrix]], None] | None = None
+    ) -> tuple[mpf, Matrix]:
         """2 log|L| and [X y]'[X y] − R'R, with LL' = Λ'Z'ZΛ + I and LR = Λ'Z'[X y]."""
         T = self.templates(theta)
-        log_det = mpmath.mpf(0)
+        log_det = mpf(0)
         S = [list(row) for row in self.FF]
         size = self.p + 1
         for part in self.parts:
@@ -269,7 +248,7 @@ class _Model:
                 S[i][j] = S[j][i]
         return log_det, S
 
-    def criterion(self, theta: Sequence[Any]) -> Any:
+    def criterion(self, theta: Sequence[mpf]) -> mpf:
         """ML deviance or REML criterion at θ."""
         log_det, S = self._reduced(theta)
         RX = _factor(S)  # of [X y]: its last pivot is the residual sum of squares
@@ -279,7 +258,7 @@ class _Model:
             value += 2 * mpmath.fsum(mpmath.log(RX[i][i]) for i in range(self.p))
         return value
 
-    def values(self, theta: Sequence[Any], certificate: Certificate) -> dict[tuple[Any, ...], Any]:
+    def values(self, theta: Sequence[mpf], certificate: Certificate) -> dict[_Key, mpf]:
         """Every certified quantity at θ, by its labels."""
         design, p = self.design, self.p
         visits: list[tuple[_Part, Matrix, Matrix]] = []
@@ -291,12 +270,17 @@ class _Model:
         sigma = mpmath.sqrt(sigma2)
         inner = [row[:p] for row in RX[:p]]
         beta = _backward(inner, [[RX[p][i]] for i in range(p)])
-        unit = [[mpmath.mpf(int(i == j)) for j in range(p)] for i in range(p)]
+        unit = [[mpf(int(i == j)) for j in range(p)] for i in range(p)]
         inverse = _backward(inner, _forward(inner, unit))
-        out: dict[tuple[Any, ...], Any] = {}
+        out: dict[_Key, mpf] = {}
 
         def put(
-            quantity: str, value: Any, group: Any = None, term: Any = None, term2: Any = None, level: Any = None
+            quantity: str,
+            value: mpf,
+            group: str | None = None,
+            term: str | None = None,
+            term2: str | None = None,
+            level: str | None = None,
         ) -> None:
             out[quantity, group, term, term2, level] = value
 
@@ -315,7 +299,7 @@ class _Model:
                 put("vcov", sigma2 * inverse[i][j], term=name, term2=design.coef_names[j])
         T = self.templates(theta)
         for template, term in zip(T, design.terms, strict=True):
-            elements: dict[int, Any] = {}
+            elements: dict[int, mpf] = {}
             for which, (i, j) in zip(term.covariance.theta_index, term.covariance.places, strict=True):
                 elements.setdefault(which, template[i][j])
             for which, name in enumerate(term.theta_names):
@@ -344,7 +328,7 @@ class _Model:
         return out
 
     def _modes(
-        self, part: _Part, L: Matrix, R: Matrix, T: list[Matrix], beta: Matrix, sigma2: Any, put: Callable[..., None]
+        self, part: _Part, L: Matrix, R: Matrix, T: list[Matrix], beta: Matrix, sigma2: mpf, put: Callable[..., None]
     ) -> None:
         """Modes b = Λu with LL'u = Λ'Z'(y − Xβ), and σ²Λ(LL')⁻¹Λ'."""
         p, q = self.p, len(part.columns)
@@ -352,7 +336,7 @@ class _Model:
         u = _backward(L, right)
         rows = []  # of Λ
         for t, level, k in part.columns:
-            rows.append([T[t][k][other] if (s, at) == (t, level) else mpmath.mpf(0) for s, at, other in part.columns])
+            rows.append([T[t][k][other] if (s, at) == (t, level) else mpf(0) for s, at, other in part.columns])
         spread = _forward(L, [list(column) for column in zip(*rows, strict=True)])
         for i, (t, level, k) in enumerate(part.columns):
             term = self.design.terms[t]
@@ -367,11 +351,11 @@ class _Model:
                     put("condcov", value, term=term.effects[k], term2=term.effects[other], **labels)
 
 
-def _structured(covariance: Covariance, par: list[Any]) -> Matrix:
+def _structured(covariance: Covariance, par: list[mpf]) -> Matrix:
     """T of standard deviations and, but for ``diag``, a correlation: of all pairs (``cs``), or its powers (``ar1``)."""
     p = covariance.p
     sd = [par[0 if covariance.hom else i] for i in range(p)]
-    R = [[mpmath.mpf(int(i == j)) for j in range(p)] for i in range(p)]
+    R = [[mpf(int(i == j)) for j in range(p)] for i in range(p)]
     if covariance.name != "diag":
         for i in range(p):
             for j in range(i):
@@ -394,7 +378,7 @@ def _rows_times(T: Sequence[Matrix], columns: Sequence[tuple[int, int, int]], M:
 def _factor(M: Matrix) -> Matrix:
     """Lower triangular Cholesky factor (a last pivot of 0 is let stand)."""
     size = len(M)
-    L = [[mpmath.mpf(0)] * size for _ in range(size)]
+    L = [[mpf(0)] * size for _ in range(size)]
     for i in range(size):
         for j in range(i + 1):
             rest = M[i][j] - mpmath.fdot((L[i][k], L[j][k]) for k in range(j))

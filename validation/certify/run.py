@@ -4,26 +4,42 @@ import datetime as dt
 import math
 import platform
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from flint import arb, ctx
 
 from pyimpl.design.design import Design, build_design
-from pyimpl.models.lmer import fit_design
+from pyimpl.models.lmer import LmerFit, fit_design
 from validation.cases import Case
-from validation.certify.enclose import Enclosure, NotCertifiedError
-from validation.certify.exact import ExactSums
-from validation.certify.recompute import Recomputed
-from validation.references.certified import Certificate, Row, available, load_certificate, save
-from validation.references.store import DamagedReferenceError, model_hash
+from validation.certify.criterion import Balls
+from validation.certify.enclose import Enclosure, NotCertifiedError, enclose
+from validation.certify.everywhere import prove_only
+from validation.certify.exact import ExactSums, exact_sums
+from validation.certify.recompute import Recomputed, recompute
+from validation.certify.terms import terms_of
+from validation.certify.values import certified_values, objective_at
+from validation.judge.objective import theta_points
+from validation.progress import Tracker
+from validation.references.certified import Certificate, CertifiedPosterior, Row, load_certificate, save
+from validation.references.store import DamagedReferenceError, model_hash, save_data
 
-__all__ = ["BITS", "DIGITS", "certify", "certify_case", "check_case", "data_of"]
+__all__ = [
+    "certify",
+    "certify_case",
+    "check_case",
+    "data_of",
+    "data_stored_on",
+    "decimal",
+    "finished",
+    "provenance",
+    "write_each",
+]
 
 #: Working precision.
 BITS = 320
@@ -43,10 +59,8 @@ METHOD = "interval Newton (Krawczyk) on the profiled criterion, exact sums, ball
 #: Data sets of more rows are not recorded beside the values (a repository is no place for them): they come from R.
 ROWS_RECORDED = 10_000
 
-Progress = Callable[..., None]
 
-
-def decimal(value: Any, digits: int = DIGITS) -> tuple[str, str]:
+def decimal(value: arb, digits: int = DIGITS) -> tuple[str, str]:
     """A ball as a decimal number and a radius about it that holds the ball."""
     if value.is_zero() and value.is_exact():
         return "0", "0"
@@ -63,14 +77,6 @@ def certify_case(case: Case) -> Certificate:
     NotCertifiedError
         The optimum could not be proved.
     """
-    from validation.certify.criterion import Balls
-    from validation.certify.enclose import enclose
-    from validation.certify.exact import exact_sums
-    from validation.certify.recompute import recompute
-    from validation.certify.terms import terms_of
-    from validation.certify.values import certified_values, objective_at
-    from validation.judge.objective import theta_points
-
     data = data_of(case)
     design = build_design(case.formula, data)
     with warnings.catch_warnings():
@@ -116,7 +122,7 @@ def certify_case(case: Case) -> Certificate:
         points,
         proof,
         (),
-        _provenance(case),
+        provenance(case, "python-flint", "mpmath", "numpy"),
     )
     again = recompute(certificate, design)
     if not again.passed:
@@ -124,22 +130,20 @@ def certify_case(case: Case) -> Certificate:
     return replace(certificate, checks=(again.record(),))
 
 
-def _parameters(fit: Any, design: Design) -> pd.Series:
+def _parameters(fit: LmerFit, design: Design) -> pd.Series:
     """θ, or with structured covariances ``par``."""
     return fit.getME("theta" if design.structure is None else "par")
 
 
-def _bounds(design: Design, fit: Any) -> list[tuple[float, float]]:
+def _bounds(design: Design, fit: LmerFit) -> list[tuple[float, float]]:
     """Lower and upper bound of each parameter."""
     lower = fit.getME("lower")
     upper = np.full(len(lower), math.inf) if design.structure is None else design.structure.upper
     return [(float(low), float(high)) for low, high in zip(lower, upper, strict=True)]
 
 
-def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, fit: Any) -> dict[str, Any]:
+def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, fit: LmerFit) -> dict[str, object]:
     """Why the proved minimum is held to be the lowest: a proof where θ is one number, evidence otherwise."""
-    from validation.certify.everywhere import prove_only
-
     if sums.sizes == (1,):
         with ctx.workprec(BITS_OF_SEARCH):
             found = prove_only(sums, REML, enclosure, fit.fixef().tolist())
@@ -182,19 +186,26 @@ def check_case(case: Case, directory: Path | None = None) -> Recomputed:
     DamagedReferenceError
         The file was changed, or the data are not those of the certificate.
     """
-    from validation.certify.recompute import recompute
-
     stored = load_certificate(case.name, directory)
+    return recompute(stored, build_design(case.formula, data_stored_on(case, stored)))
+
+
+def data_stored_on(case: Case, stored: Certificate | CertifiedPosterior) -> pd.DataFrame:
+    """The case's data, which must be those that the stored values are of.
+
+    Raises
+    ------
+    DamagedReferenceError
+        They are not.
+    """
     data = data_of(case)
     if model_hash(case.formula, data) != stored.model_hash:
         raise DamagedReferenceError(f"the data of {case.name} are not those that its values were certified on")
-    return recompute(stored, build_design(case.formula, data))
+    return data
 
 
 def data_of(case: Case) -> pd.DataFrame:
     """The data as recorded, so that every machine certifies the same; from R where they are not recorded."""
-    from validation.references.store import save_data
-
     try:
         return case.load("recorded")
     except LookupError:
@@ -206,20 +217,18 @@ def data_of(case: Case) -> pd.DataFrame:
     return data
 
 
-def _provenance(case: Case) -> dict[str, str]:
+def provenance(case: Case, *packages: str) -> dict[str, str]:
+    """Where certified values come from: when, by which versions, of which data."""
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("python-flint", "mpmath", "numpy")},
+        **{name: metadata.version(name) for name in packages},
         "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made by validation.suite",
     }
 
 
 def certify(
-    cases: Iterable[Case],
-    directory: Path | None = None,
-    progress: Progress | None = None,
-    anew: bool = False,
+    cases: Iterable[Case], directory: Path | None = None, progress: Tracker | None = None, anew: bool = False
 ) -> list[Path]:
     """Certify cases and write their values.
 
@@ -231,8 +240,7 @@ def certify(
     cases : iterable of Case
     directory : Path, optional
         Where to write; the package's own references where not given.
-    progress : callable, optional
-        Called with a message and a fraction.
+    progress : Tracker, optional
     anew : bool
         Write finished cases anew too.
 
@@ -241,23 +249,59 @@ def certify(
     list of Path
         The files written.
     """
-    say = progress or (lambda *args, **more: None)
-    chosen = list(cases)
+
+    def kept(case: Case) -> bool:
+        def read() -> tuple[bool, Certificate]:
+            stored = load_certificate(case.name, directory)
+            return stored.proof.get("method") == METHOD and stored.proof.get("bits") == BITS, stored
+
+        return finished(case, read)
+
+    work = {case.name: case for case in cases}
+    return write_each(work, lambda case, say: save(certify_case(case), directory), None if anew else kept, progress)
+
+
+def finished(case: Case, read: Callable[[], tuple[bool, Certificate | CertifiedPosterior]]) -> bool:
+    """Whether a file is there and whole (``read`` gives whether it is by the same method), and of the same data."""
+    try:
+        same_method, stored = read()
+    except (LookupError, DamagedReferenceError):
+        return False
+    return same_method and stored.model_hash == model_hash(case.formula, data_of(case))
+
+
+def write_each(
+    work: Mapping[str, Case],
+    make: Callable[[Case, Callable[[float], None]], Path | None],
+    kept: Callable[[Case], bool] | None,
+    progress: Tracker | None,
+) -> list[Path]:
+    """Make and write one file after the other.
+
+    Parameters
+    ----------
+    work : mapping of str to Case
+        By the names of the files.
+    make : callable
+        Of a case, and what hears how far it is: the file written; None where there is none to write.
+    kept : callable, optional
+        Whether a case's file stays as it is.
+    progress : Tracker, optional
+    """
+
+    def say(message: str, fraction: float) -> None:
+        if progress is not None:
+            progress(message, fraction)
+
+    def far(number: int, fraction: float) -> None:
+        say("", (number + fraction) / len(work))
+
     written = []
-    for number, case in enumerate(chosen):
-        say(f"certifying {case.name}", number / len(chosen))
-        if anew or not _finished(case, directory):
-            written.append(save(certify_case(case), directory))
+    for number, (name, case) in enumerate(work.items()):
+        say(f"certifying {name}", number / len(work))
+        if kept is not None and kept(case):
+            continue
+        path = make(case, partial(far, number))
+        written += [] if path is None else [path]
     say("certified", 1.0)
     return written
-
-
-def _finished(case: Case, directory: Path | None) -> bool:
-    if case.name not in available(directory):
-        return False
-    try:
-        stored = load_certificate(case.name, directory)
-    except DamagedReferenceError:
-        return False
-    same_method = stored.proof.get("method") == METHOD and stored.proof.get("bits") == BITS
-    return same_method and stored.model_hash == model_hash(case.formula, data_of(case))

@@ -1,19 +1,19 @@
 """All numbers of a fit at a proved optimum, as balls, labelled as ``validation.quantities`` labels them."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TypeAlias
 
 import pandas as pd
 from flint import arb
 
 from pyimpl.design.design import Design
-from validation.certify.criterion import Balls, ball
-from validation.certify.enclose import Enclosure
+from validation.certify.criterion import Balls, Evaluation
+from validation.certify.enclose import Enclosure, Parameters
 
 __all__ = ["Labelled", "certified_values", "objective_at"]
 
 #: quantity, group, term, term2, level, ball.
-Labelled = tuple[str, str | None, str | None, str | None, str | None, Any]
+Labelled: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, arb]
 
 
 def certified_values(
@@ -37,14 +37,12 @@ def certified_values(
         Quantities as ``validation.quantities.likelihood_quantities`` names them (without the sums over rows), and
         ``condcov``: conditional covariances between the effects of a term.
     """
-    found = enclosure.parameters.evaluate(balls, REML, enclosure.values, keep=True)
+    found = enclosure.parameters.evaluate(balls, REML, enclosure.values)
     sigma2 = found.r2 / found.df
     rows: list[Labelled] = []
 
-    def add(
-        quantity: str, value: Any, group: Any = None, term: Any = None, term2: Any = None, level: Any = None
-    ) -> None:
-        rows.append((quantity, group, term, term2, level, value))
+    def add(quantity: str, value: arb, term: str | None = None, term2: str | None = None) -> None:
+        rows.append((quantity, None, term, term2, None, value))
 
     parameters = enclosure.parameters
     npar = design.P + len(parameters.bound) + 1
@@ -55,30 +53,31 @@ def certified_values(
     add("sigma", sigma2.sqrt())
     names = design.coef_names
     errors = [(sigma2 * found.unscaled[i, i]).sqrt() for i in range(design.P)]
-    for name, value in zip(names, found.beta, strict=True):
-        add("fixef", value, term=name)
-    for name, value, error in zip(names, found.beta, errors, strict=True):
-        add("se", error, term=name)
-        add("t", value / error, term=name)
+    beta = [value for (value,) in found.beta.tolist()]
+    for name, value in zip(names, beta, strict=True):
+        add("fixef", value, name)
+    for name, value, error in zip(names, beta, errors, strict=True):
+        add("se", error, name)
+        add("t", value / error, name)
     for i, name in enumerate(names):
         for j in range(i + 1):
-            add("vcov", sigma2 * found.unscaled[i, j], term=name, term2=names[j])
+            add("vcov", sigma2 * found.unscaled[i, j], name, names[j])
     own = parameters.by_term(enclosure.values)
     for term, of_design, values in zip(parameters.terms, design.terms, own, strict=True):
         T = term.template(values)
         index = of_design.covariance.theta_index
         for k, name in enumerate(of_design.theta_names):
             row, column = of_design.covariance.places[index.index(k)]
-            add("theta", T[row, column], term=name)
+            add("theta", T[row, column], name)
     if design.structure is not None:
         for name, value in zip(design.par_names, enclosure.all_values(), strict=True):
-            add("par", value, term=name)
+            add("par", value, name)
     rows += _components(design, components, enclosure, sigma2)
     rows += _random_effects(design, found, sigma2)
     return rows
 
 
-def _components(design: Design, components: pd.DataFrame, enclosure: Enclosure, sigma2: Any) -> Iterator[Labelled]:
+def _components(design: Design, components: pd.DataFrame, enclosure: Enclosure, sigma2: arb) -> Iterator[Labelled]:
     """Variances, covariances, sds and correlations, in VarCorr's order."""
     relatives = enclosure.parameters.relative(enclosure.values)
     groups = list(dict.fromkeys(components["grp"]))
@@ -97,16 +96,16 @@ def _components(design: Design, components: pd.DataFrame, enclosure: Enclosure, 
     yield "sd", "Residual", None, None, None, sigma2.sqrt()
 
 
-def _random_effects(design: Design, found: Any, sigma2: Any) -> Iterator[Labelled]:
+def _random_effects(design: Design, found: Evaluation, sigma2: arb) -> Iterator[Labelled]:
     """Conditional modes b = ΣZ'V⁻¹(y − Xβ̂) and their variances σ²ΣP, by level."""
-    modes: dict[tuple[int, int, int], Any] = {}
-    variances: dict[tuple[int, int, int, int], Any] = {}
-    for columns, Sigma, G, P in found.solutions:
+    modes: dict[tuple[int, int, int], arb] = {}
+    variances: dict[tuple[int, int, int, int], arb] = {}
+    for columns, Sigma, G, M in found.solutions:
         left = Sigma * G
-        spread = Sigma * P
+        spread = Sigma * M.inv()
         for i, (t, level, k) in enumerate(columns):
-            rest = left[i, design.P] - sum((left[i, c] * found.beta[c] for c in range(design.P)), arb(0))
-            modes[t, level, k] = rest
+            explained = sum((left[i, c] * found.beta[c, 0] for c in range(design.P)), arb(0))
+            modes[t, level, k] = left[i, design.P] - explained
             first = i - k
             for other in range(k + 1):
                 variances[t, level, k, other] = sigma2 * spread[i, first + other]
@@ -123,9 +122,7 @@ def _random_effects(design: Design, found: Any, sigma2: Any) -> Iterator[Labelle
                     yield "condcov", term.group, *pair, label, variances[t, level, k, other]
 
 
-def objective_at(enclosure: Enclosure, balls: Balls, REML: bool, parameters: Iterable[float]) -> Any:
+def objective_at(enclosure: Enclosure, balls: Balls, REML: bool, parameters: Iterable[float]) -> arb:
     """The criterion at any parameters (doubles, taken for exactly what they are)."""
-    from validation.certify.enclose import Parameters
-
     free = Parameters(enclosure.parameters.terms, (False,) * len(enclosure.parameters.bound))
-    return free.evaluate(balls, REML, [ball(value) for value in parameters]).value
+    return free.evaluate(balls, REML, [arb(value) for value in parameters]).value

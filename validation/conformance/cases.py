@@ -1,13 +1,12 @@
 """The cases of conformance: the standard suite, models that show the faults of ports, and the tutorial's posteriors."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 
-from validation.cases import BUILT_IN, Case, select
+from validation.cases import BUILT_IN, Case, both_criteria, select
 from validation.errors import NoReferenceError
 from validation.references import certified, store
 from validation.references.choose import Source
@@ -126,31 +125,16 @@ def _extra() -> tuple[Case, ...]:
          {"contrasts": {"method": "contr.sum"}}),
     ]  # fmt: skip
     return tuple(
-        Case(
-            f"{name}-{suffix}",
-            f"{title}, {spelled}",
-            formula,
-            data,
-            "likelihood",
-            suffix == "reml",
-            options,
-            needs=frozenset([suffix, *needs.split()]),
-        )
+        case
         for name, title, formula, needs, options in models
-        for suffix, spelled in (("ml", "maximum likelihood"), ("reml", "REML"))
+        for case in both_criteria(name, title, formula, data, needs, options=options)
     )
 
 
 @cache
 def all_cases() -> tuple[Case, ...]:
     """Every case of conformance: the standard suite, the extra models, the tutorial's posteriors."""
-    features = {"M1": "missing", "M2": "missing categorical", "M3": "missing categorical slopes"}
-    posteriors = tuple(
-        replace(case, needs=frozenset(["bayes", *features[case.name.partition("-")[0]].split()]))
-        for case in BUILT_IN
-        if case.kind == "bayes"
-    )
-    return (*SUITE, *_extra(), *posteriors)
+    return (*SUITE, *_extra(), *(case for case in BUILT_IN if case.kind == "bayes"))
 
 
 def choose(names: Iterable[str] | None = None) -> tuple[Case, ...]:

@@ -1,97 +1,74 @@
 """The work behind ``mlmparity conformance``: choose, judge, print, write."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from validation.conformance.candidate import Candidate
+from rich.console import Console
+from rich.text import Text
+
+from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
+from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
 from validation.conformance.cases import all_cases, available, with_reference
 from validation.conformance.deviations import problems_of, read_deviations
-from validation.conformance.output import as_comparison, as_json, as_junit
+from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
+from validation.conformance.output import as_comparison, as_json, as_junit, line
 from validation.conformance.run import Result, Status, overall_status, run
 from validation.files import write_or_print
 from validation.options import DEFAULT_SEED
-from validation.progress import Tracker
+from validation.progress import tracker
 from validation.references.choose import Source, choose_source
+from validation.report.wording import cell
+from validation.suite import FEATURES
 from validation.verdict import Verdict
 
-__all__ = ["Outcome", "claimed_cases", "conformance", "write"]
+__all__ = ["Files", "candidate_named", "claimed_cases", "features", "headline", "judge"]
+
+_MOST_NAMES = 6
+
+_STYLES = {
+    **dict.fromkeys((Status.AGREES, Status.KNOWN), "green"),
+    **dict.fromkeys((Status.DISAGREES, Status.MALFORMED, Status.RAISED), "red"),
+}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A whole run: the results, what is wrong with the file of known deviations, the verdict."""
+class Files:
+    """What is read besides the candidate, and where the outcome is written (``-``: printed)."""
 
-    candidate: Candidate
-    source: Source
-    results: list[Result]
-    problems: list[str]
-    seconds: float
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict; a known deviation that no longer applies is a failure."""
-        return Verdict.DISAGREES if self.problems else overall_status(self.results)
-
-    @property
-    def headline(self) -> str:
-        """The verdict in one sentence, with the counts."""
-        statuses = [result.status for result in self.results]
-        counts = ", ".join(f"{status} {statuses.count(status)}" for status in Status if status in statuses)
-        words = {
-            Verdict.DISAGREES: "does not agree",
-            Verdict.MALFORMED: "hands over malformed values and so cannot be said to agree",
-            Verdict.INCONCLUSIVE: "cannot be said to agree",
-            Verdict.AGREES: "agrees",
-        }[self.verdict]
-        judged = len(statuses) - statuses.count(Status.NOT_CLAIMED)
-        if not judged:
-            return f"{self.candidate.label}: nothing was judged, for it claims none of the {len(statuses)} cases"
-        return f"{self.candidate.label} {words} with the reference on what it claims: {counts}"
+    deviations: Path | None = None
+    junit: Path | None = None
+    data: Path | None = None
+    report: Path | None = None
 
 
-def conformance(
-    candidate: Candidate,
-    *,
-    source: str | Source = "auto",
-    names: Sequence[str] = (),
-    deviations: Path | None = None,
-    seed: int = DEFAULT_SEED,
-    track: Tracker | None = None,
-    finished: Callable[[Result], None] = lambda result: None,
-) -> Outcome:
-    """Judge a candidate.
+def features() -> str:
+    """Features, quantities and adapters, as text."""
+    width = max(map(len, FEATURES))
+    lines = ["Features (--can):", *(f"  {name:<{width}}  {text}" for name, text in FEATURES.items())]
+    lines += ["Quantities of likelihood fits (--missing):", f"  {', '.join(OFFERS)}"]
+    lines += ["Quantities of posteriors (--missing):", f"  {', '.join(POSTERIOR_OFFERS)}"]
+    lines += ["Adapters that ship (--candidate):", f"  {', '.join(SHIPPED)}"]
+    return "\n".join(lines)
 
-    Parameters
-    ----------
-    candidate : Candidate
-        As of :func:`validation.conformance.isolated.isolated_candidate`: called in its own process.
-    source : str or Source
-        As of :func:`validation.references.choose.choose_source`; "auto" takes certified values first.
-    names : sequence of str
-        Cases; all that the source has where none is given.
-    deviations : path, optional
-        The third party's file of known deviations.
-    seed : int
-    track : validation.progress.Tracker, optional
-    finished : callable
-        Called with each result.
+
+def candidate_named(target: str, can: str | None, missing: str | None, limit: float | None) -> Candidate:
+    """The candidate that a command line names, with what it says it can do.
 
     Raises
     ------
-    validation.conformance.candidate.CandidateError, validation.conformance.deviations.DeviationError
-    validation.errors.UnknownCaseError, validation.errors.NoReferenceError, validation.errors.NoRError
+    CandidateError
+        None is named, or it cannot be imported.
     """
-    known = read_deviations(deviations) if deviations is not None else ()
-    settled = choose_source(source, certified_first=True)
-    chosen = with_reference(settled, names)
-    began = time.monotonic()
-    results = run(candidate, chosen, settled, deviations=known, seed=seed, track=track, finished=finished)
-    seen = [result.seen for result in results if result.seen is not None]
-    could = claimed_cases(candidate, settled)
-    problems = [problem for deviation in known for problem in problems_of(deviation, seen, could)]
-    return Outcome(candidate, settled, results, problems, time.monotonic() - began)
+    if not target:
+        raise CandidateError(
+            "no candidate was named; write --candidate package.module:function, or one that ships: "
+            + ", ".join(SHIPPED)
+        )
+    # The folder where the command is run is on the path of the candidate's process, as `python -m` has it: not on ours.
+    # Its faults come before R is started.
+    return isolated_candidate(target, can, missing, folders=[Path.cwd()], limit=limit or TIME_LIMIT)
 
 
 def claimed_cases(candidate: Candidate, source: Source) -> frozenset[str]:
@@ -100,19 +77,122 @@ def claimed_cases(candidate: Candidate, source: Source) -> frozenset[str]:
     return frozenset(case.name for case in all_cases() if not candidate.unclaimed(case.needs) and case.name in there)
 
 
-def write(outcome: Outcome, junit: Path | None, data: Path | None, report: Path | None) -> list[Path]:
+def judge(
+    candidate: Candidate,
+    source: str | Source,
+    names: Sequence[str],
+    files: Files,
+    *,
+    seed: int | None,
+    quiet: bool,
+    out: Console,
+    err: Console,
+) -> Verdict:
+    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict.
+
+    Raises
+    ------
+    validation.conformance.deviations.DeviationError
+    validation.errors.UnknownCaseError, validation.errors.NoReferenceError, validation.errors.NoRError
+    """
+    if str(files.data) == "-":
+        out = err  # standard output is for the JSON alone
+
+    def say(text: str, style: str = "", always: bool = False) -> None:
+        if always or not quiet:
+            out.print(Text(text, style=style), soft_wrap=True)
+
+    def show(result: Result) -> None:
+        if result.status not in (Status.NOT_CLAIMED, Status.NOT_RUN):
+            say(line(result), _STYLES.get(result.status, ""))
+
+    known = read_deviations(files.deviations) if files.deviations is not None else ()
+    settled = choose_source(source, certified_first=True)
+    cases = with_reference(settled, names)
+    began = time.monotonic()
+    with tracker(sum(not candidate.unclaimed(case.needs) for case in cases), quiet=quiet, console=err) as track:
+        results = run(
+            candidate,
+            cases,
+            settled,
+            deviations=known,
+            seed=DEFAULT_SEED if seed is None else seed,
+            track=track,
+            finished=show,
+        )
+    seen = [result.seen for result in results if result.seen is not None]
+    could = claimed_cases(candidate, settled)
+    problems = [problem for deviation in known for problem in problems_of(deviation, seen, could)]
+    # a known deviation that no longer applies is a failure
+    verdict = Verdict.DISAGREES if problems else overall_status(results)
+    unclaimed = [result.case.name for result in results if result.status is Status.NOT_CLAIMED]
+    if unclaimed:
+        some = ", ".join(unclaimed[:_MOST_NAMES]) + ("" if len(unclaimed) <= _MOST_NAMES else ", ...")
+        say(f"Not claimed: {len(unclaimed)} of {len(results)} cases ({some})")
+    stuck = [cell(result.reason) for result in results if result.status is Status.NOT_RUN]
+    if stuck:
+        rest = f"the other {len(stuck)} were not run."
+        say(f"It failed alike in each of the first cases ({stuck[0]}); {rest}", "red", always=True)
+    absent = _undeclared(results)
+    if absent:
+        say(
+            f"Not given: {', '.join(absent)}. What the program does not offer can be declared: "
+            f"--missing {','.join(absent)}, or MISSING in its module; it is then reported as not offered."
+        )
+    for problem in problems:
+        say(f"Known deviations: {problem}", "red", always=True)
+    for path in _write(candidate, settled, results, problems, files):
+        say(f"Wrote {path}")
+    seconds = time.monotonic() - began
+    say(f"{headline(candidate, results, verdict)} ({seconds:.0f} s).", "bold", always=True)
+    return verdict
+
+
+def headline(candidate: Candidate, results: Sequence[Result], verdict: Verdict) -> str:
+    """The verdict in one sentence, with the counts."""
+    statuses = [result.status for result in results]
+    if all(status is Status.NOT_CLAIMED for status in statuses):
+        return f"{candidate.label}: nothing was judged, for it claims none of the {len(statuses)} cases"
+    counts = ", ".join(f"{status} {statuses.count(status)}" for status in Status if status in statuses)
+    words = {
+        Verdict.DISAGREES: "does not agree",
+        Verdict.MALFORMED: "hands over malformed values and so cannot be said to agree",
+        Verdict.INCONCLUSIVE: "cannot be said to agree",
+        Verdict.AGREES: "agrees",
+    }[verdict]
+    return f"{candidate.label} {words} with the reference on what it claims: {counts}"
+
+
+def _write(
+    candidate: Candidate, source: Source, results: Sequence[Result], problems: Sequence[str], files: Files
+) -> list[Path]:
     """Write what was asked for (``-``: print it); each file is whole or not there."""
     from validation.report.files import write_report
 
     written = []
     for path, make in (
-        (junit, lambda: as_junit(outcome.candidate, outcome.results, outcome.problems)),
-        (data, lambda: as_json(outcome.candidate, outcome.results, outcome.source.name, outcome.problems)),
+        (files.junit, lambda: as_junit(candidate, results, problems)),
+        (files.data, lambda: as_json(candidate, results, source.name, problems)),
     ):
         if path is not None:
             write_or_print(path, make().rstrip("\n"))
             written += [] if str(path) == "-" else [path]
-    if report is not None:
-        judged = [result for result in outcome.results if result.status is not Status.NOT_CLAIMED]
-        written += write_report(report, [as_comparison(result, outcome.candidate) for result in judged])
+    if files.report is not None:
+        judged = [result for result in results if result.status is not Status.NOT_CLAIMED]
+        written += write_report(files.report, [as_comparison(result, candidate) for result in judged])
     return written
+
+
+def _undeclared(results: Sequence[Result]) -> list[str]:
+    """Quantities of which a candidate gave nothing at all in a case, and which it did not declare missing."""
+    absent: set[str] = set()
+    for result in results:
+        if result.comparison is None or result.case.kind != "likelihood":
+            continue
+        table = result.comparison.table
+        given = table.groupby("quantity")["candidate"].apply(lambda values: bool(values.notna().any()))
+        for name, parts in OFFERS.items():
+            known = [part for part in parts if part in given.index]
+            if known and not given[known].any() and name not in result.not_offered:
+                absent.add(name)
+    return [name for name in OFFERS if name in absent]

@@ -21,19 +21,10 @@ import weakref
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from validation.conformance.candidate import Candidate, CandidateError, Function, Words, checked_claims
-from validation.conformance.wire import (
-    HEADER_BYTES,
-    Call,
-    Unreadable,
-    WireError,
-    body_length,
-    check_body,
-    decode,
-    loads,
-)
+from validation.conformance.wire import Call, Unreadable, WireError, decode, loads, receive
 from validation.plain import Json
 
 if TYPE_CHECKING:
@@ -47,9 +38,6 @@ _E = TypeVar("_E", bound=Exception)
 
 #: Seconds that one fit (or one evaluation of its objective) may take.
 TIME_LIMIT = 1800.0
-
-#: Answers that may wait to be read; the judge asks one thing at a time, so that more is junk.
-_MOST_WAITING = 8
 
 #: Seconds between two looks at whether the process is still there (its line may be held open by what it started).
 _LOOK = 1.0
@@ -91,7 +79,6 @@ class CandidateProcess:
         self.generation = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._finalizer: weakref.finalize[[subprocess.Popen[bytes]], CandidateProcess] | None = None
-        self._replies: queue.Queue[bytes | WireError | None] = queue.Queue(_MOST_WAITING)
         self._log: deque[bytes] = deque(maxlen=64)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -117,12 +104,10 @@ class CandidateProcess:
 
     def _ask(self, do: str, **more: object) -> Json:
         with self._lock:
-            if self._process is None:
-                self._start()
+            process = self._process or self._start()
             identifier = next(self._numbers)
             try:
-                self._send({"id": identifier, "do": do, "arguments": more})
-                reply, said = self._receive(identifier)
+                reply, said = self._answer(process, {"id": identifier, "do": do, "arguments": more})
             except BaseException:  # Ctrl-C among them: nothing of the candidate goes on
                 self.stop()
                 raise
@@ -133,9 +118,9 @@ class CandidateProcess:
             raise CandidateError(text) if reply.get("ours") is True else _named(kind, CandidateRaisedError)(text)
         return reply.get("value")
 
-    def _start(self) -> None:
+    def _start(self) -> "subprocess.Popen[bytes]":
         self.generation += 1
-        self._replies, self._log = queue.Queue(_MOST_WAITING), deque(maxlen=64)
+        self._log = deque(maxlen=64)
         command = [sys.executable, "-P", "-c", _START, json.dumps(sys.path), json.dumps(self.folders)]
         self._process = process = subprocess.Popen(
             command,
@@ -144,57 +129,48 @@ class CandidateProcess:
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is ours to hear
         )
-        for work in (_read_replies, _read_log):
-            threading.Thread(target=work, args=(process, self._replies, self._log), daemon=True).start()
+        threading.Thread(target=_read_log, args=(process, self._log), daemon=True).start()
         # ended with the last that knows of it, or with the interpreter
         self._finalizer = weakref.finalize(self, _end, process)
+        return process
 
-    def _send(self, request: "Request") -> None:
-        data = pickle.dumps(request)
-        channel = self._process.stdin if self._process is not None else None
-        if channel is None:
-            raise CandidateEndedError("the candidate's process has ended")
-
-        def write() -> None:
-            with contextlib.suppress(OSError, ValueError):  # its end is noticed where the reply is awaited
-                channel.write(struct.pack(">Q", len(data)) + data)
-                channel.flush()
-
-        threading.Thread(target=write, daemon=True).start()  # one that does not read must not stop us
-
-    def _receive(self, identifier: int) -> tuple[dict[str, Json], list[tuple[str, str]]]:
+    def _answer(
+        self, process: "subprocess.Popen[bytes]", request: "Request"
+    ) -> tuple[dict[str, Json], list[tuple[str, str]]]:
         """The answer to a request, and the warnings with it: their classes and texts."""
-        data = self._wait(time.monotonic() + self.limit)
+        answers: queue.Queue[bytes | WireError | None] = queue.Queue()
+        # one that does not read, or writes half of an answer, must not stop us
+        threading.Thread(target=_exchange, args=(process, pickle.dumps(request), answers), daemon=True).start()
+        data = self._wait(process, answers)
         if data is None:
-            raise CandidateEndedError(self._last_words())
+            raise CandidateEndedError(self._last_words(process))
         try:
             if isinstance(data, WireError):
                 raise data
             reply = loads(data)
-            if reply.get("id") != identifier:
+            if reply.get("id") != request["id"]:
                 raise WireError("an answer to nothing that was asked")
             return reply, _warnings_of(reply)
         except WireError as error:
             raise CandidateEndedError(f"the candidate's process wrote among its answers ({error})") from None
 
-    def _wait(self, deadline: float) -> bytes | WireError | None:
-        """The next message; None where the process has ended, whoever still holds its line open."""
-        process = self._process
-        assert process is not None
-        gone = False
+    def _wait(
+        self, process: "subprocess.Popen[bytes]", answers: "queue.Queue[bytes | WireError | None]"
+    ) -> bytes | WireError | None:
+        """The answer; None where the process has ended, whoever still holds its line open."""
+        deadline, gone = time.monotonic() + self.limit, False
         while (left := deadline - time.monotonic()) > 0.0:
             try:
-                return self._replies.get(timeout=min(left, _LOOK))
+                return answers.get(timeout=min(left, _LOOK))
             except queue.Empty:
                 if gone:
                     return None
                 gone = process.poll() is not None  # once more: its last answer may be on the way
         raise CandidateTimeoutError(f"the candidate gave no answer within {self.limit:g} s; its process was ended")
 
-    def _last_words(self) -> str:
-        assert self._process is not None
+    def _last_words(self, process: "subprocess.Popen[bytes]") -> str:
         try:
-            code: int | None = self._process.wait(timeout=2.0)
+            code: int | None = process.wait(timeout=2.0)
         except subprocess.TimeoutExpired:
             code = None
         if code is None:
@@ -228,49 +204,25 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             process.stdin.close()
 
 
-def _read_replies(
-    process: subprocess.Popen[bytes], replies: "queue.Queue[bytes | WireError | None]", log: deque[bytes]
+def _exchange(
+    process: "subprocess.Popen[bytes]", request: bytes, answers: "queue.Queue[bytes | WireError | None]"
 ) -> None:
-    """Put each whole message into the queue, and at the end None or what is wrong.
-
-    What is no message ends the reading: the process is ended when the judge next asks it something, and until then it
-    can fill its line but not the judge's memory.
-    """
-    channel = process.stdout
+    """Send a request, and hand over what comes back: an answer, what is wrong with it, or None where the line ended."""
+    channel, line = process.stdin, process.stdout
     assert channel is not None
-    last: WireError | None = None
+    assert line is not None
+    with contextlib.suppress(OSError, ValueError):  # its end is noticed where the answer is awaited
+        channel.write(struct.pack(">Q", len(request)) + request)
+        channel.flush()
     try:
-        while header := _read_exactly(channel, HEADER_BYTES):
-            data = _read_exactly(channel, length := body_length(header))
-            if len(data) < length:
-                break  # it ended in the middle of an answer
-            check_body(header, data)
-            replies.put_nowait(data)
+        answers.put(receive(line.read))
     except WireError as error:
-        last = error
-    except queue.Full:
-        last = WireError("answers to nothing that was asked")
-        with contextlib.suppress(queue.Empty):
-            while True:
-                replies.get_nowait()
+        answers.put(error)
     except (OSError, ValueError):
-        pass
-    with contextlib.suppress(queue.Full):
-        replies.put_nowait(last)
+        answers.put(None)
 
 
-def _read_exactly(channel: IO[bytes], size: int) -> bytes:
-    """Read so many bytes, or as many as there are before the end; what cannot be a message is noticed at once."""
-    data = bytearray()
-    while len(data) < size:
-        chunk = os.read(channel.fileno(), min(size - len(data), 1 << 20))
-        if not chunk:
-            break
-        data += chunk
-    return bytes(data)
-
-
-def _read_log(process: subprocess.Popen[bytes], replies: object, log: deque[bytes]) -> None:
+def _read_log(process: "subprocess.Popen[bytes]", log: deque[bytes]) -> None:
     """Take what the candidate prints, however much; its end is kept."""
     channel = process.stderr
     assert channel is not None

@@ -144,18 +144,17 @@ def run(
     -------
     list of Result
     """
-    source = choose_source(source, certified_first=True)
     results: list[Result] = []
     for case in cases:
         if (stuck := _failed_alike(results)) is not None:
             results.append(Result(case, Status.NOT_RUN, stuck))
             continue
-        followed = track if track is not None and not candidate.unclaimed(case.needs) else None
-        if followed is not None:
-            followed.start(case.title)
+        followed = track is not None and not candidate.unclaimed(case.needs)
+        if track is not None and followed:
+            track.start(case.title)
         result = judge_case(candidate, case, source, deviations=deviations, seed=seed)
-        if followed is not None:
-            followed.finish()
+        if track is not None and followed:
+            track.finish()
         results.append(result)
         finished(result)
     return results
@@ -315,17 +314,18 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
         return comparison, ()
     gone = tuple(sorted({name for name, gap in zip(names, lacking, strict=True) if gap}))
     kept = table[~lacking].reset_index(drop=True)
-    checks, notes = [], []
-    for check in comparison.checks:
-        touched = {n for n, gap, c in zip(names, lacking, table["check"], strict=True) if gap and c == check.id}
-        if not touched:
-            checks.append(check)
-            continue
-        rows = rows_of(kept[kept["check"] == check.id])
+    notes = []
+
+    def named(own: np.ndarray) -> str:
+        return ", ".join(sorted({name for name, mark in zip(names, own, strict=True) if mark}))
+
+    def left(check: Check, own: np.ndarray, rows: Sequence[Row]) -> Check | None:
         if rows:
-            checks.append(_again(check, rows, f"not offered: {', '.join(sorted(touched))}"))
-        else:
-            notes.append(f"{check.title} was not judged: the candidate does not offer {', '.join(sorted(touched))}.")
+            return _again(check, rows, f"not offered: {named(own)}")
+        notes.append(f"{check.title} was not judged: the candidate does not offer {named(own)}.")
+        return None
+
+    checks = _rechecked(comparison, table, lacking, left)
     open_ = any(check.verdict.failed or check.verdict is Verdict.INCONCLUSIVE for check in checks)
     causes = comparison.causes if open_ else ()
     if not _lacking(kept).any():
@@ -339,6 +339,21 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
         replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes)),
         gone,
     )
+
+
+def _rechecked(
+    comparison: Comparison,
+    table: pd.DataFrame,
+    out: np.ndarray,
+    left: Callable[[Check, np.ndarray, Sequence[Row]], Check | None],
+) -> list[Check]:
+    """The checks without some rows: ``left`` says what becomes of one of which these rows are out, and others stay."""
+    checks: list[Check] = []
+    for check in comparison.checks:
+        own = (table["check"] == check.id).to_numpy()
+        found = left(check, own & out, rows_of(table[own & ~out])) if (own & out).any() else check
+        checks += [] if found is None else [found]
+    return checks
 
 
 def _lacking(table: pd.DataFrame) -> np.ndarray:
@@ -394,17 +409,12 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
         f"known deviation: {reason}" if mark else reason for mark, reason in zip(marks, table["reason"], strict=True)
     ]
     table["reason"] = pd.Series(reasons, index=table.index, dtype=object)
-    checks = []
-    for check in comparison.checks:
-        own = (table["check"] == check.id).to_numpy()
-        if not (own & marks).any():
-            checks.append(check)
-            continue
-        rows = rows_of(table[own & ~marks])
-        text = f"{int((own & marks).sum())} known deviations"
-        checks.append(
-            _again(check, rows, text) if rows else replace(check, verdict=Verdict.AGREES, summary=f"only {text}")
-        )
+
+    def left(check: Check, own: np.ndarray, rows: Sequence[Row]) -> Check:
+        text = f"{int(own.sum())} known deviations"
+        return _again(check, rows, text) if rows else replace(check, verdict=Verdict.AGREES, summary=f"only {text}")
+
+    checks = _rechecked(comparison, table, marks, left)
     causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
     return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(known))
 
@@ -423,24 +433,23 @@ def figures_of(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns ``check quantity numbers failed missing malformed digits scaled unit tolerance``.
     """
-    rows = []
-    for (check, quantity), part in table.groupby(["check", "quantity"], sort=False):
-        verdicts = list(part["verdict"])
+
+    def of(part: pd.DataFrame) -> dict[str, object]:
         scaled = part["scaled"].to_numpy(dtype=float)
-        worst = int(np.nanargmax(scaled)) if np.isfinite(scaled).any() else 0
-        digits = part["digits"].to_numpy(dtype=float)
-        rows.append(
-            (
-                check,
-                quantity,
-                len(part),
-                sum(verdict.failed for verdict in verdicts),
-                sum(verdict is Verdict.MISSING for verdict in verdicts),
-                sum(verdict is Verdict.MALFORMED for verdict in verdicts),
-                float(np.nanmin(digits)) if np.isfinite(digits).any() else float("nan"),
-                float(scaled[worst]),
-                str(part["unit"].iloc[worst]),
-                float(part["tolerance"].iloc[worst]),
-            )
-        )
+        worst = part.iloc[int(np.nanargmax(scaled)) if np.isfinite(scaled).any() else 0]
+        verdicts = list(part["verdict"])
+        return {
+            "check": worst["check"],
+            "quantity": worst["quantity"],
+            "numbers": len(part),
+            "failed": sum(verdict.failed for verdict in verdicts),
+            "missing": verdicts.count(Verdict.MISSING),
+            "malformed": verdicts.count(Verdict.MALFORMED),
+            "digits": float(part["digits"].astype(float).where(np.isfinite).min()),
+            "scaled": float(worst["scaled"]),
+            "unit": str(worst["unit"]),
+            "tolerance": float(worst["tolerance"]),
+        }
+
+    rows = [of(part) for _, part in table.groupby(["check", "quantity"], sort=False)]
     return pd.DataFrame(rows, columns=list(_FIGURES))

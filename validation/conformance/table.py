@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from validation.conformance.output import SCHEMA, SCHEMA_VERSION, FigureData, ResultData, RunData
+from validation.conformance.output import SCHEMA, SCHEMA_VERSION, ResultData, RunData
+from validation.report.markdown import escaped, table
 
 __all__ = ["abridged", "digits_markdown", "markdown", "read_runs"]
 
@@ -58,7 +59,8 @@ def abridged(run: RunData) -> RunData:
             "causes": [{"name": cause["name"], "title": cause["title"]} for cause in result["causes"][:1]],
             "figures": [
                 {"quantity": row["quantity"], "failed": row["failed"], "digits": _rounded(row["digits"])}
-                for row in _telling([row for row in result["figures"] if row["failed"]])
+                for row in result["figures"]
+                if row["failed"]
             ],
         }
         for result in run["results"]
@@ -70,29 +72,34 @@ def markdown(runs: Sequence[RunData]) -> str:
     """The table, a row for each case and a column for each candidate, and below what fails, and why."""
     if not runs:
         return "*No runs yet.*"
-    parts = [
-        "| candidate | version | judged by | date | agrees | fails | not claimed |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for run in runs:
-        statuses = [result["status"] for result in run["results"]]
-        failed = sum(status in ("disagrees", "malformed", "raised") for status in statuses)
-        parts.append(
-            f"| {_cell(run['candidate']['name'])} | {_cell(_version(run))} | {_cell(_judges(run))} | "
-            f"{run['date']} | {statuses.count('agrees')} | {failed} | {statuses.count('not claimed')} |"
-        )
-    names = [run["candidate"]["name"] for run in runs]
-    parts += ["", "| case | needs | " + " | ".join(_cell(name) for name in names) + " |"]
-    parts.append("|---|---|" + "---|" * len(runs))
-    cases: dict[str, ResultData] = {}
-    for run in runs:
-        for result in run["results"]:
-            cases.setdefault(result["case"], result)
-    by_run = [{result["case"]: result for result in run["results"]} for run in runs]
-    for name, case in cases.items():
-        cells = [_mark(found[name]) if name in found else "" for found in by_run]
-        parts.append(f"| {_cell(name)} | {', '.join(case['needs'])} | " + " | ".join(cells) + " |")
+    statuses = [[result["status"] for result in run["results"]] for run in runs]
+    parts = table(
+        ["candidate", "version", "judged by", "date", "agrees", "fails", "not claimed"],
+        [
+            [
+                run["candidate"]["name"],
+                _version(run),
+                _judges(run),
+                run["date"],
+                own.count("agrees"),
+                sum(own.count(status) for status in ("disagrees", "malformed", "raised")),
+                own.count("not claimed"),
+            ]
+            for run, own in zip(runs, statuses, strict=True)
+        ],
+    )
+    cases = {result["case"]: result for run in reversed(runs) for result in run["results"]}
+    order = dict.fromkeys(result["case"] for run in runs for result in run["results"])
+    by_run = [_by_case(run) for run in runs]
     parts += [
+        "",
+        *table(
+            ["case", "needs", *(run["candidate"]["name"] for run in runs)],
+            [
+                [name, ", ".join(cases[name]["needs"]), *(_mark(own[name]) if name in own else "" for own in by_run)]
+                for name in order
+            ],
+        ),
         "",
         "✓ agrees · ✗ 1 4 differs in tiers 1 and 4 (posteriors: gates) · – not claimed · ? inconclusive",
         "",
@@ -114,11 +121,8 @@ def digits_markdown(runs: Sequence[RunData]) -> str:
     quantities = list(
         dict.fromkeys(q for run in known for result in run["results"] for q in result.get("digits") or ())
     )
-    parts = [
-        "| package | cases fitted | " + " | ".join(quantities) + " |",
-        "|---|---|" + "---|" * len(quantities),
-    ]
     certified = {result["case"] for run in known for result in run["results"] if result.get("digits")}
+    rows = []
     for run in known:
         own = [result for result in run["results"] if result["case"] in certified and result["status"] != "not claimed"]
         fitted = [result["digits"] for result in own if result.get("digits")]
@@ -126,24 +130,31 @@ def digits_markdown(runs: Sequence[RunData]) -> str:
         for quantity in quantities:
             values = [value for found in fitted if (value := found.get(quantity)) is not None]
             cells.append(f"{median(values):.1f} ({min(values):.1f})" if values else "–")
-        name = f"{run['candidate']['name']} {_version(run)}"
-        parts.append(f"| {_cell(name)} | {len(fitted)} of {len(own)} | " + " | ".join(cells) + " |")
+        rows.append([f"{run['candidate']['name']} {_version(run)}", f"{len(fitted)} of {len(own)}", *cells])
     shown = [quantity for quantity in ("SDs", "β", "SE", "logLik", "BLUPs") if quantity in quantities]
-    parts += ["", f"Case by case, {' · '.join(shown)}:", ""]
-    parts.append("| case | " + " | ".join(_cell(run["candidate"]["name"]) for run in known) + " |")
-    parts.append("|---|" + "---|" * len(known))
-    by_run = [{result["case"]: result for result in run["results"]} for run in known]
-    order = list(dict.fromkeys(result["case"] for run in known for result in run["results"]))
-    for name in (name for name in order if name in certified):
-        cells = []
-        for found in by_run:
-            result = found.get(name, ResultData())
-            digits = result.get("digits") or {}
-            each = [digits.get(quantity) for quantity in shown]
-            text = " · ".join("–" if value is None else f"{value:.1f}" for value in each)
-            cells.append(text if digits else "raises" if result.get("status") == "raised" else "")
-        parts.append(f"| {_cell(name)} | " + " | ".join(cells) + " |")
-    return "\n".join(parts)
+
+    def cell(result: ResultData) -> str:
+        digits = result.get("digits")
+        if not digits:
+            return "raises" if result.get("status") == "raised" else ""
+        return " · ".join("–" if (value := digits.get(name)) is None else f"{value:.1f}" for name in shown)
+
+    by_run = [_by_case(run) for run in known]
+    order = dict.fromkeys(result["case"] for run in known for result in run["results"])
+    by_case = [[name, *(cell(own.get(name, ResultData())) for own in by_run)] for name in order if name in certified]
+    return "\n".join(
+        [
+            *table(["package", "cases fitted", *quantities], rows),
+            "",
+            f"Case by case, {' · '.join(shown)}:",
+            "",
+            *table(["case", *(run["candidate"]["name"] for run in known)], by_case),
+        ]
+    )
+
+
+def _by_case(run: RunData) -> dict[str, ResultData]:
+    return {result["case"]: result for result in run["results"]}
 
 
 def _mark(result: ResultData) -> str:
@@ -157,21 +168,6 @@ def _mark(result: ResultData) -> str:
         if check["verdict"] in ("disagrees", "missing", "malformed")
     ]
     return f"{mark} {' '.join(failed)}"
-
-
-def _telling(failed: Sequence[FigureData]) -> list[FigureData]:
-    """The rows that the table is made of: the first six, one of a seventh quantity, and that of the fewest digits."""
-    kept = set(range(min(6, len(failed))))
-    seen: list[str] = []
-    for i, row in enumerate(failed):
-        if row["quantity"] not in seen:
-            seen.append(row["quantity"])
-            if len(seen) == 7:
-                kept.add(i)
-    digits = {i: row["digits"] for i, row in enumerate(failed) if row["digits"] is not None and row["digits"] < 15}
-    if digits:
-        kept.add(min(digits, key=lambda i: (_rounded(digits[i]), i)))
-    return [failed[i] for i in sorted(kept)]
 
 
 def _rounded(digits: float | None) -> float | None:
@@ -210,12 +206,8 @@ def _failures(run: RunData) -> list[str]:
     if not kinds:
         return []
     lines = [f"**{run['candidate']['name']} {_version(run)}**", ""]
-    lines += [f"- {_cell(kind)} — {', '.join(cases)}" for kind, cases in kinds.items()]
+    lines += [f"- {escaped(kind)} — {', '.join(cases)}" for kind, cases in kinds.items()]
     return [*lines, ""]
-
-
-def _cell(text: str) -> str:
-    return str(text).replace("|", "&#124;").replace("\n", " ")
 
 
 def _code(text: str, most: int = 140) -> str:

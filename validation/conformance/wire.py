@@ -7,9 +7,11 @@ judge to the candidate, goes by pickle: the judge is trusted by the candidate, n
 
 import base64
 import hashlib
+import io
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
@@ -22,22 +24,18 @@ from validation.wellformed import filled, label
 if TYPE_CHECKING:
     import xarray as xr
 
-    from validation.contract import Values
-
 __all__ = [
-    "HEADER_BYTES",
     "MOST_BYTES",
     "Call",
     "Message",
     "Unreadable",
     "WireError",
-    "body_length",
-    "check_body",
     "decode",
     "dumps",
     "encode",
     "framed",
     "loads",
+    "receive",
 ]
 
 #: Longest message.
@@ -45,10 +43,6 @@ MOST_BYTES = 1 << 30
 
 _MARK = b"\x93mlmparity:"
 _DIGEST_BYTES = 16
-
-#: What stands before each answer: a mark, its length, its digest.
-HEADER_BYTES = len(_MARK) + 8 + _DIGEST_BYTES
-
 _DEEPEST = 30
 _KINDS = "iufbc"
 
@@ -83,32 +77,34 @@ def framed(data: bytes) -> bytes:
     return _MARK + struct.pack(">Q", len(data)) + _digest(data) + data
 
 
-def body_length(header: bytes) -> int:
-    """How long the message behind a header is.
+def receive(read: Callable[[int], bytes]) -> bytes | None:
+    """The next message on a line; None where the line ended before the message did.
+
+    Parameters
+    ----------
+    read : callable
+        Reads so many bytes, or as many as there are before the end.
 
     Raises
     ------
     WireError
-        It is no header, or one of a message longer than :data:`MOST_BYTES`.
+        Something else was written to the line, or the message is longer than :data:`MOST_BYTES`.
     """
-    if header[: len(_MARK)] != _MARK or len(header) < HEADER_BYTES:
+    size = len(_MARK) + 8 + _DIGEST_BYTES
+    header = read(size)
+    if not header:
+        return None
+    if len(header) < size or header[: len(_MARK)] != _MARK:
         raise WireError("no message of ours begins like this")
-    length = int.from_bytes(header[len(_MARK) : len(_MARK) + 8], "big")
+    (length,) = struct.unpack_from(">Q", header, len(_MARK))
     if length > MOST_BYTES:
         raise WireError(f"a message of {length} bytes")
-    return length
-
-
-def check_body(header: bytes, data: bytes) -> None:
-    """Check that a message is the one its header speaks of.
-
-    Raises
-    ------
-    WireError
-        Something else was written into it.
-    """
+    data = read(length)
+    if len(data) < length:
+        return None
     if header[-_DIGEST_BYTES:] != _digest(data):
         raise WireError("something was written into a message")
+    return data
 
 
 def _digest(data: bytes) -> bytes:
@@ -137,7 +133,135 @@ def loads(data: bytes) -> dict[str, Json]:
     return found
 
 
-# ---------------------------------------------------------------------------------------------------- in the candidate
+# ---------------------------------------------------------------------------------------------------- there and back
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of value that is made of others.
+
+    Attributes
+    ----------
+    holds : callable
+        Whether a value is of the kind.
+    parts : callable
+        What it is made of, by name.
+    make : callable
+        Makes it of its parts; refuses what does not fit together.
+    """
+
+    holds: Callable[[object], bool]
+    parts: Callable[..., Mapping[str, object]]
+    make: Callable[..., object]
+
+
+def _of(*types: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, types)
+
+
+def _xarray(name: str) -> Callable[[object], bool]:
+    """Whether a value is of a class of xarray's, which is loaded only where one is."""
+    return lambda value: any(c.__name__ == name and c.__module__.startswith("xarray.") for c in type(value).__mro__)
+
+
+def _frame(index: pd.Index, columns: pd.Index, values: list[object]) -> pd.DataFrame:
+    series = [pd.Series(cast("np.ndarray", column), index=index) for column in values]
+    frame = pd.concat(series, axis=1) if series else pd.DataFrame(index=index)
+    return frame.set_axis(columns, axis=1)
+
+
+def _objects(shape: list[int], items: list[object]) -> np.ndarray:
+    array = np.empty(len(items), dtype=object)
+    for i, item in enumerate(items):
+        array[i] = item
+    return array.reshape(shape)
+
+
+def _sparse(shape: list[int], data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> sp.csc_array:
+    matrix = sp.csc_array((data, indices, indptr), shape=tuple(shape))
+    matrix.check_format(full_check=True)
+    return matrix
+
+
+def _sparse_parts(value: sp.sparray) -> dict[str, object]:
+    matrix = sp.csc_array(value)
+    return {"shape": list(matrix.shape), "data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
+
+
+def _masked(value: pd.api.extensions.ExtensionArray) -> dict[str, object]:
+    """An array of pandas' own, as numpy has it: its numbers with NaN where they are missing."""
+    if value.dtype.kind in "iuf" and not isinstance(value, pd.arrays.NumpyExtensionArray):
+        return {"array": value.to_numpy(dtype=np.float64, na_value=np.nan)}
+    if isinstance(value, pd.arrays.NumpyExtensionArray):
+        return {"array": value.to_numpy()}
+    return {"array": value.to_numpy(dtype=object, na_value=None)}  # type: ignore[arg-type]
+
+
+def _labelled(dims: list[str], coords: dict[str, pd.Index], values: np.ndarray) -> "xr.DataArray":
+    import xarray as xr
+
+    return xr.DataArray(values, dims=dims, coords={name: list(own) for name, own in coords.items() if name in dims})
+
+
+def _labelled_parts(value: "xr.DataArray") -> dict[str, object]:
+    coords = {
+        str(name): pd.Index(part.to_numpy(), dtype=object) for name, part in value.coords.items() if part.ndim == 1
+    }
+    return {"dims": [str(name) for name in value.dims], "coords": coords, "values": value.to_numpy()}
+
+
+def _dataset(variables: "dict[str, xr.DataArray]") -> "xr.Dataset":
+    import xarray as xr
+
+    return xr.Dataset({str(name): part for name, part in variables.items()})
+
+
+def _tree(groups: "dict[str, xr.Dataset]") -> "xr.DataTree":
+    import xarray as xr
+
+    return xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
+
+
+#: Kinds of values by their names on the wire; the first that holds a value is its kind.
+_KINDS_OF_PARTS: dict[str, _Kind] = {
+    "factor": _Kind(
+        _of(pd.Categorical),
+        lambda value: {"codes": np.asarray(value.codes, dtype="<i8"), "levels": value.categories},
+        lambda codes, levels: pd.Categorical.from_codes(codes, categories=levels),
+    ),
+    "masked": _Kind(_of(pd.api.extensions.ExtensionArray), _masked, lambda array: array),
+    "series": _Kind(
+        _of(pd.Series),
+        lambda value: {"index": value.index, "values": value.array},
+        lambda index, values: pd.Series(values, index=index),
+    ),
+    "frame": _Kind(
+        _of(pd.DataFrame),
+        lambda value: {
+            "index": value.index,
+            "columns": value.columns,
+            "values": [value.iloc[:, j].array for j in range(value.shape[1])],
+        },
+        _frame,
+    ),
+    "sparse": _Kind(sp.issparse, _sparse_parts, _sparse),
+    "tree": _Kind(
+        _xarray("DataTree"),
+        lambda value: {"groups": {name: child.to_dataset() for name, child in value.children.items()}},
+        _tree,
+    ),
+    "dataset": _Kind(
+        _xarray("Dataset"),
+        lambda value: {"variables": {name: value[name] for name in value.data_vars}},
+        _dataset,
+    ),
+    "labelled": _Kind(_xarray("DataArray"), _labelled_parts, _labelled),
+    "objects": _Kind(
+        lambda value: isinstance(value, np.ndarray) and value.dtype.kind in "UO",
+        lambda value: {"shape": list(value.shape), "items": filled(value).ravel().tolist()},
+        _objects,
+    ),
+}
 
 
 def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json:
@@ -163,12 +287,16 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
     if isinstance(value, str):
         return label(value)
     if isinstance(value, complex | np.complexfloating):
-        return encode(np.asarray(complex(value)), keep, depth + 1)
+        return _encode_array(np.asarray(complex(value)))
+    if isinstance(value, np.ma.MaskedArray):
+        value = filled(value)
+    for name, kind in _KINDS_OF_PARTS.items():
+        if kind.holds(value):
+            return {"$": name, **{part: encode(item, keep, depth + 1) for part, item in kind.parts(value).items()}}
     if isinstance(value, np.ndarray):
-        return _encode_array(value, keep, depth)
-    table = _encode_table(value, keep, depth)
-    if table is not None:
-        return table
+        return _encode_array(value)
+    if isinstance(value, pd.Index):
+        return {"$": "index", "items": _keys(value)}
     if isinstance(value, Mapping):
         return {"$": "map", "items": [[_key(key), encode(item, keep, depth + 1)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
@@ -178,65 +306,15 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
     return _unreadable(value)
 
 
-def _encode_array(value: np.ndarray, keep: Callable[[object], int], depth: int) -> Json:
-    array = np.asarray(filled(value))
-    if array.dtype.kind in _KINDS:
-        native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine
-            native = native.astype("<c16" if native.dtype.kind == "c" else "<f8")
-        return {
-            "$": "array",
-            "dtype": native.dtype.str,
-            "shape": list(array.shape),
-            "data": base64.b64encode(native.tobytes()).decode("ascii"),
-        }
-    if array.dtype.kind in "UO":
-        items = [encode(item, keep, depth + 1) for item in array.ravel().tolist()]
-        return {"$": "objects", "shape": list(array.shape), "items": items}
-    return _unreadable(value)
-
-
-def _encode_table(value: object, keep: Callable[[object], int], depth: int) -> Json:
-    """Tables of pandas, scipy and xarray; None of anything else."""
-    if isinstance(value, pd.Categorical):
-        codes = _encode_array(np.asarray(value.codes, dtype="<i8"), keep, depth)
-        return {"$": "factor", "codes": codes, "levels": _keys(value.categories)}
-    if isinstance(value, pd.arrays.NumpyExtensionArray):
-        return _encode_array(value.to_numpy(), keep, depth)
-    if isinstance(value, pd.api.extensions.ExtensionArray):
-        if value.dtype.kind in "iuf":
-            return _encode_array(value.to_numpy(dtype=np.float64, na_value=np.nan), keep, depth)
-        return _encode_array(value.to_numpy(dtype=object, na_value=None), keep, depth)  # type: ignore[arg-type]
-    if isinstance(value, pd.Index):
-        return {"$": "list", "items": _keys(value)}
-    if isinstance(value, pd.Series):
-        return {"$": "series", "index": _keys(value.index), "values": encode(value.array, keep, depth + 1)}
-    if isinstance(value, pd.DataFrame):
-        columns = [encode(value.iloc[:, j].array, keep, depth + 1) for j in range(value.shape[1])]
-        return {"$": "frame", "index": _keys(value.index), "columns": _keys(value.columns), "values": columns}
-    if sp.issparse(value):
-        matrix = sp.csc_array(value)
-        parts = {name: _encode_array(getattr(matrix, name), keep, depth) for name in ("data", "indices", "indptr")}
-        return {"$": "sparse", "shape": list(matrix.shape), **parts}
-    if type(value).__module__.partition(".")[0] != "xarray":
-        return None
-    import xarray as xr
-
-    if isinstance(value, xr.DataTree):
-        groups = {str(name): encode(child.to_dataset(), keep, depth + 1) for name, child in value.children.items()}
-        return {"$": "tree", "groups": groups}
-    if isinstance(value, xr.Dataset):
-        variables = [[_key(name), encode(value[name], keep, depth + 1)] for name in value.data_vars]
-        return {"$": "dataset", "variables": variables}
-    if isinstance(value, xr.DataArray):
-        coords = {str(name): _keys(part.to_numpy().tolist()) for name, part in value.coords.items() if part.ndim == 1}
-        return {
-            "$": "labelled",
-            "dims": [str(name) for name in value.dims],
-            "coords": coords,
-            "values": _encode_array(value.to_numpy(), keep, depth),
-        }
-    return None
+def _encode_array(array: np.ndarray) -> Json:
+    if array.dtype.kind not in _KINDS:
+        return _unreadable(array)
+    native = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine
+        native = native.astype("<c16" if native.dtype.kind == "c" else "<f8")
+    file = io.BytesIO()
+    np.save(file, native, allow_pickle=False)
+    return {"$": "array", "npy": base64.b64encode(file.getvalue()).decode("ascii")}
 
 
 def _key(item: object) -> bool | int | float | str:
@@ -257,147 +335,49 @@ def _unreadable(value: object) -> dict[str, str]:
     return {"$": "unreadable", "kind": type(value).__name__[:80]}
 
 
-# ---------------------------------------------------------------------------------------------------- in the judge
-
-
 def decode(value: Json) -> object:
     """What :func:`encode` made, as plain data; what does not fit together is :class:`Unreadable`."""
     if isinstance(value, list):
         return Unreadable("list")
     if not isinstance(value, dict):
         return value
-    kind = value.get("$")
-    reader = _READERS.get(kind) if isinstance(kind, str) else None
-    if reader is None:
-        return Unreadable(str(kind)[:80])
+    name = str(value.get("$"))[:80]
     try:
-        return reader(value)
+        return _decode(name, {key: part for key, part in value.items() if key != "$"})
     except Exception as error:  # a message that contradicts itself: shapes, types, lengths
-        return Unreadable(f"{kind} that contradicts itself: {type(error).__name__}")
+        return Unreadable(f"{name} that contradicts itself: {type(error).__name__}")
 
 
-def _items(value: Json) -> list[Json]:
-    if not isinstance(value, list):
-        raise ValueError("items")
-    return value
-
-
-def _parts(value: Json) -> Message:
-    if not isinstance(value, dict):
-        raise ValueError("parts")
-    return value
-
-
-def _whole(value: Json) -> int:
-    if not isinstance(value, int):
-        raise ValueError("whole number")
-    return value
-
-
-def _shape(value: Json) -> tuple[int, ...]:
-    return tuple(_whole(size) for size in _items(value))
-
-
-def _array(value: Json) -> np.ndarray:
-    parts = _parts(value)
-    kind = np.dtype(str(parts["dtype"]))
-    if kind.kind not in _KINDS or kind.hasobject:
-        raise ValueError(kind)
-    data = base64.b64decode(str(parts["data"]), validate=True)
-    return np.frombuffer(data, dtype=kind).reshape(_shape(parts["shape"])).astype(kind.newbyteorder("="))
-
-
-def _objects(value: Message) -> np.ndarray:
-    given = _items(value["items"])
-    items = np.empty(len(given), dtype=object)
-    for i, item in enumerate(given):
-        items[i] = decode(item)
-    return items.reshape(_shape(value["shape"]))
-
-
-def _index(items: Json) -> pd.Index:
-    if not isinstance(items, list) or not all(isinstance(item, str | int | float) for item in items):
+def _decode(name: str, given: Message) -> object:
+    if name in _KINDS_OF_PARTS:
+        parts = {key: decode(part) for key, part in given.items()}
+        inner = [
+            item
+            for part in parts.values()
+            for item in (part if isinstance(part, list) else part.values() if isinstance(part, dict) else ())
+        ]
+        if any(isinstance(part, Unreadable) for part in (*parts.values(), *(inner if name != "objects" else ()))):
+            raise ValueError("a part that cannot be read")
+        return _KINDS_OF_PARTS[name].make(**parts)
+    if name == "array":
+        array = np.load(io.BytesIO(base64.b64decode(str(given["npy"]), validate=True)), allow_pickle=False)
+        if array.dtype.kind not in _KINDS:
+            raise ValueError(array.dtype)
+        return array.astype(array.dtype.newbyteorder("="))
+    if name == "call":
+        return Call(int(cast("int", given["handle"])))
+    if name == "unreadable":
+        return Unreadable(str(given["kind"]))
+    items = given.get("items")
+    if not isinstance(items, list) or name not in ("index", "list", "map"):
+        return Unreadable(name)
+    if name == "list":
+        return [decode(item) for item in items]
+    if name == "map":
+        found = {key: decode(item) for key, item in items}
+        if len(found) < len(items):
+            raise ValueError("a key twice")
+        return found
+    if not all(isinstance(item, str | int | float) for item in items):
         raise ValueError("labels")
     return pd.Index(items, dtype=object)
-
-
-def _column(value: Json) -> object:
-    found = decode(value)
-    if isinstance(found, Unreadable):
-        raise ValueError(found.kind)
-    return found
-
-
-def _factor(value: Message) -> pd.Categorical:
-    return pd.Categorical.from_codes(_array(value["codes"]), categories=_index(value["levels"]))
-
-
-def _series(value: Json, index: pd.Index) -> pd.Series:
-    return pd.Series(cast("Values", _column(value)), index=index)
-
-
-def _frame(value: Message) -> pd.DataFrame:
-    index, columns = _index(value["index"]), _index(value["columns"])
-    series = [_series(column, index) for column in _items(value["values"])]
-    frame = pd.concat(series, axis=1) if series else pd.DataFrame(index=index)
-    frame.columns = columns
-    return frame
-
-
-def _sparse(value: Message) -> sp.csc_array:
-    parts = tuple(_array(value[name]) for name in ("data", "indices", "indptr"))
-    matrix = sp.csc_array(parts, shape=_shape(value["shape"]))
-    matrix.check_format(full_check=True)
-    return matrix
-
-
-def _pairs(value: Json) -> Iterator[tuple[Json, Json]]:
-    for pair in _items(value):
-        key, item = _items(pair)
-        yield key, item
-
-
-def _mapping(value: Message) -> dict[object, object]:
-    pairs = list(_pairs(value["items"]))
-    found: dict[object, object] = {key: decode(item) for key, item in pairs}
-    if len(found) < len(pairs):
-        raise ValueError("a key twice")
-    return found
-
-
-def _labelled(value: Message) -> "xr.DataArray":
-    import xarray as xr
-
-    dims = [str(name) for name in _items(value["dims"])]
-    coords = {name: list(_index(items)) for name, items in _parts(value["coords"]).items() if name in dims}
-    return xr.DataArray(_column(value["values"]), dims=dims, coords=coords)
-
-
-def _dataset(value: Message) -> "xr.Dataset":
-    import xarray as xr
-
-    return xr.Dataset({str(name): _column(item) for name, item in _pairs(value["variables"])})
-
-
-def _tree(value: Message) -> "xr.DataTree":
-    import xarray as xr
-
-    groups = {f"/{name}": cast("xr.Dataset", _column(group)) for name, group in _parts(value["groups"]).items()}
-    return xr.DataTree.from_dict(groups)
-
-
-_READERS: dict[str, Callable[[Message], object]] = {
-    "array": _array,
-    "objects": _objects,
-    "factor": _factor,
-    "series": lambda value: _series(value["values"], _index(value["index"])),
-    "frame": _frame,
-    "sparse": _sparse,
-    "map": _mapping,
-    "list": lambda value: [decode(item) for item in _items(value["items"])],
-    "call": lambda value: Call(_whole(value["handle"])),
-    "labelled": _labelled,
-    "dataset": _dataset,
-    "tree": _tree,
-    "unreadable": lambda value: Unreadable(str(value["kind"])),
-}

@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+import scipy.optimize
+from scipy import stats
 
 from validation.algebra import pieces_of, solve
 from validation.faults.fault import Sized, fault
@@ -16,6 +18,8 @@ from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
 
 __all__ = ["at_theta", "loose_standard_errors"]
+
+_Table = TypeVar("_Table", pd.DataFrame, pd.Series, np.ndarray)
 
 #: A fault that is made of the right fit alone.
 changed = partial(fault, of=lambda base: base.fit)
@@ -26,18 +30,11 @@ def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) 
     reml = fit.reml if reml is None else reml
     pieces = pieces_of(fit)
     solution = solve(pieces, theta, reml)
-    logLik = -solution.objective / 2
-    npar, N = fit.npar, fit.nobs()
     scalars = {
         **fit.scalars,
         "sigma": solution.sigma,
-        "logLik": logLik,
-        "deviance": solution.objective,
-        "AIC": -2 * logLik + 2 * npar,
-        "BIC": -2 * logLik + math.log(N) * npar,
+        **_criteria(replace(fit, reml=reml), solution.objective, fit.npar),
     }
-    if "REMLcrit" in fit.scalars or reml:
-        scalars["REMLcrit"] = solution.objective
     covariances = solution.covariances()
     components = fit.components.copy()
     pairs = []
@@ -95,6 +92,13 @@ def _scalars(fit: RecordedLmerFit, **changed: float) -> RecordedLmerFit:
     return replace(fit, scalars={**fit.scalars, **changed})
 
 
+def _criteria(fit: RecordedLmerFit, value: float, npar: float) -> dict[str, float]:
+    """The log-likelihood and the information criteria that belong to a value of the objective."""
+    of_reml = {"REMLcrit": value} if "REMLcrit" in fit.scalars or fit.reml else {}
+    penalised = {"AIC": value + 2 * npar, "BIC": value + math.log(fit.nobs()) * npar}
+    return {"logLik": -value / 2, "deviance": value, **penalised, **of_reml}
+
+
 def _with_errors(fit: RecordedLmerFit, factor: float | np.ndarray) -> pd.DataFrame:
     """The table of coefficients with standard errors times a factor, and the t values that they give."""
     table = fit.coefficients
@@ -137,34 +141,17 @@ def variances_as_sds(fit: RecordedLmerFit) -> RecordedLmerFit:
     return _varcorr(fit, "sdcor", lambda value: value**2)
 
 
-@changed(2, "SDs as variances", "scale-square-root")
-def sds_as_variances(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Variances hold SDs."""
-    return _varcorr(fit, "vcov", math.sqrt)
-
-
-@changed(2, "SDs relative to sigma", "scale-relative")
-def relative_sds(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """SDs relative to σ (θ's scale)."""
-    return _varcorr(fit, "sdcor", lambda value: value / fit.sigma())
-
-
-@changed(2, "variances relative to sigma squared", "scale-relative-variance")
-def relative_variances(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Variances relative to σ² (statsmodels' unscaled covariances)."""
-    return _varcorr(fit, "vcov", lambda value: value / fit.sigma() ** 2)
-
-
-@changed(2, "sigma squared", "scale-squared")
-def sigma_squared(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """``sigma()`` returns the residual variance."""
-    return _scalars(fit, sigma=fit.sigma() ** 2)
-
-
-@changed(5, "optimizer stopped early", "stopped-early", without="singular", sized=Sized(0.02, 1e-8, "share of theta"))
-def stopped_early(fit: RecordedLmerFit, size: float = 0.02) -> RecordedLmerFit:
-    """θ off the optimum by a share of itself, everything else consistent."""
-    return at_theta(fit, fit.theta.to_numpy() * (1 + size))
+changed(2, "SDs as variances", "scale-square-root")(lambda fit: _varcorr(fit, "vcov", math.sqrt))
+changed(2, "SDs relative to sigma", "scale-relative")(
+    lambda fit: _varcorr(fit, "sdcor", lambda value: value / fit.sigma())
+)
+changed(2, "variances relative to sigma squared", "scale-relative-variance")(  # statsmodels' unscaled covariances
+    lambda fit: _varcorr(fit, "vcov", lambda value: value / fit.sigma() ** 2)
+)
+changed(2, "sigma squared", "scale-squared")(lambda fit: _scalars(fit, sigma=fit.sigma() ** 2))
+changed(5, "optimizer stopped early", "stopped-early", without="singular", sized=Sized(0.02, 1e-8, "share of theta"))(
+    lambda fit, size: at_theta(fit, fit.theta.to_numpy() * (1 + size))
+)
 
 
 @changed(6, "a variance put to 0", "boundary", without="singular")
@@ -184,27 +171,9 @@ def _modes(fit: RecordedLmerFit, change: Callable[[np.ndarray], np.ndarray]) -> 
     return replace(fit, modes=changed_modes)
 
 
-@changed(2, "BLUPs over sigma", "modes-relative", without="singular")
-def modes_over_sigma(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """BLUPs in units of the residual sd."""
-    return _modes(fit, lambda values: values / fit.sigma())
-
-
-@changed(8, "all BLUPs' signs", "sign-flipped", without="singular")
-def flipped_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """BLUPs with the other sign."""
-    return _modes(fit, np.negative)
-
-
-@changed(8, "one BLUP's sign", "sign-flipped", without="singular")
-def one_mode_flipped(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """The sign of one level's BLUP is wrong."""
-
-    def flip(values: np.ndarray) -> np.ndarray:
-        values[np.argmax(np.abs(values[:, 0]))] *= -1
-        return values
-
-    return _modes(fit, flip)
+def _one_flipped(values: np.ndarray) -> np.ndarray:
+    values[np.argmax(np.abs(values[:, 0]))] *= -1
+    return values
 
 
 @changed(8, "BLUPs reversed", "permuted-levels", without="singular")
@@ -213,16 +182,23 @@ def reversed_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
     return _modes(fit, lambda values: values[::-1])
 
 
-@changed(8, "BLUPs shifted by one", "permuted-levels", without="singular")
-def shifted_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """BLUPs one level further on."""
-    return _modes(fit, lambda values: np.roll(values, 1, axis=0))
+changed(2, "BLUPs over sigma", "modes-relative", without="singular")(
+    lambda fit: _modes(fit, lambda values: values / fit.sigma())
+)
+changed(8, "all BLUPs' signs", "sign-flipped", without="singular")(lambda fit: _modes(fit, np.negative))
+changed(8, "one BLUP's sign", "sign-flipped", without="singular")(lambda fit: _modes(fit, _one_flipped))
+changed(8, "BLUPs shifted by one", "permuted-levels", without="singular")(
+    lambda fit: _modes(fit, lambda values: np.roll(values, 1, axis=0))
+)
+changed(8, "effects swapped", "permuted-effects", needs="two effects")(
+    lambda fit: _modes(fit, lambda values: values[:, ::-1])
+)
 
 
 @changed(
     8, "two levels swapped", "permuted-levels", without="singular", sized=Sized(1.0, 1e-4, "sds of the BLUPs apart")
 )
-def swapped_pair(fit: RecordedLmerFit, size: float = 1.0) -> RecordedLmerFit:
+def swapped_pair(fit: RecordedLmerFit, size: float) -> RecordedLmerFit:
     """Two levels' BLUPs in each other's place: the pair whose first effects are about ``size`` sds apart."""
 
     def swap(values: np.ndarray) -> np.ndarray:
@@ -236,23 +212,12 @@ def swapped_pair(fit: RecordedLmerFit, size: float = 1.0) -> RecordedLmerFit:
     return _modes(fit, swap)
 
 
-@changed(8, "effects swapped", "permuted-effects", needs="two effects")
-def swapped_effects(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """BLUPs of one effect under another's name."""
-    return _modes(fit, lambda values: values[:, ::-1])
-
-
 @changed(10, "N log(2 pi) lost", "constant-offset")
 def constant_lost(fit: RecordedLmerFit) -> RecordedLmerFit:
     """N log(2π) missing from the likelihood and from the objective."""
     offset = fit.nobs() * math.log(2 * math.pi)
     objective = fit.objective
-    shifted = {
-        name: value + (offset / 2 if name == "logLik" else -offset)
-        for name, value in fit.scalars.items()
-        if name in ("logLik", "deviance", "REMLcrit", "AIC", "BIC")
-    }
-    wrong = _scalars(fit, **shifted)
+    wrong = _scalars(fit, **_criteria(fit, fit.deviance() - offset, fit.npar))
     return replace(wrong, objective=None if objective is None else lambda theta: objective(theta) - offset)
 
 
@@ -260,27 +225,14 @@ def constant_lost(fit: RecordedLmerFit) -> RecordedLmerFit:
 def constant_lost_in_loglik(fit: RecordedLmerFit) -> RecordedLmerFit:
     """log|X'X| missing from the reported REML log-likelihood only."""
     offset = float(np.linalg.slogdet(fit.X.to_numpy().T @ fit.X.to_numpy())[1])
-    return _scalars(
-        fit,
-        logLik=fit.logLik() + offset / 2,
-        AIC=fit.AIC() - offset,
-        BIC=fit.BIC() - offset,
-        deviance=fit.deviance() - offset,
-        **({"REMLcrit": fit.REMLcrit() - offset} if fit.reml else {}),
-    )
+    return _scalars(fit, **_criteria(fit, fit.deviance() - offset, fit.npar))
 
 
 @changed(10, "sigma not counted", "parameter-count")
 def sigma_not_counted(fit: RecordedLmerFit) -> RecordedLmerFit:
     """σ is not among the parameters."""
     npar = fit.npar - 1
-    return _scalars(
-        fit,
-        npar=npar,
-        df_residual=fit.nobs() - npar,
-        AIC=-2 * fit.logLik() + 2 * npar,
-        BIC=-2 * fit.logLik() + math.log(fit.nobs()) * npar,
-    )
+    return _scalars(fit, npar=npar, df_residual=fit.nobs() - npar, **_criteria(fit, fit.deviance(), npar))
 
 
 @changed(10, "BIC with groups", "bic-sample-size")
@@ -344,7 +296,7 @@ def marginal_fitted(fit: RecordedLmerFit) -> RecordedLmerFit:
 def single_precision(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Every number rounded to 32 bits."""
 
-    def rounded(frame: Any) -> Any:
+    def rounded(frame: _Table) -> _Table:
         return frame.astype(np.float32).astype(float)
 
     components = fit.components.copy()
@@ -365,8 +317,6 @@ def single_precision(fit: RecordedLmerFit) -> RecordedLmerFit:
 @changed(12, "response not centred", "cancellation", needs="far")
 def by_crossproducts(fit: RecordedLmerFit) -> RecordedLmerFit:
     """The residual sum of squares as y'y less what is explained, of a response that was not centred."""
-    import scipy.optimize
-
     pieces = pieces_of(fit)
     N = pieces.y.size - (len(pieces.coef_names) if fit.reml else 0)
 
@@ -390,12 +340,8 @@ def by_crossproducts(fit: RecordedLmerFit) -> RecordedLmerFit:
     ratio = sigma / wrong.sigma()
     components["vcov"] *= ratio**2
     components.loc[residual | components["var2"].isna(), "sdcor"] *= ratio
-    value = objective(found.x)
-    shift = value - wrong.deviance()
     return replace(
-        _scalars(
-            wrong, sigma=sigma, logLik=-value / 2, deviance=value, AIC=wrong.AIC() + shift, BIC=wrong.BIC() + shift
-        ),
+        _scalars(wrong, sigma=sigma, **_criteria(wrong, objective(found.x), wrong.npar)),
         components=components,
         coefficients=_with_errors(wrong, ratio),
         covariance=wrong.covariance * ratio**2,
@@ -425,33 +371,27 @@ def sigma_divisor(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(_scalars(fit, sigma=fit.sigma() * factor), components=components)
 
 
-@changed(2, "conditional variances for sds", "condsd-squared", without="singular, two effects")
-def conditional_variances(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Conditional variances where sds are expected."""
-    return replace(fit, mode_variances={group: np.asarray(array) ** 2 for group, array in fit.mode_variances.items()})
+changed(2, "conditional variances for sds", "condsd-squared", without="singular, two effects")(
+    lambda fit: replace(
+        fit, mode_variances={name: np.asarray(array) ** 2 for name, array in fit.mode_variances.items()}
+    )
+)
+changed(8, "theta in another order", "permuted-terms", needs="several terms")(
+    lambda fit: replace(fit, theta=pd.Series(fit.theta.to_numpy()[::-1].copy(), index=fit.theta.index))
+)
 
 
-@changed(8, "theta in another order", "permuted-terms", needs="several terms")
-def theta_reversed(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Elements of θ under each other's names."""
-    return replace(fit, theta=pd.Series(fit.theta.to_numpy()[::-1].copy(), index=fit.theta.index))
-
-
-def _correlations(fit: RecordedLmerFit, value: Callable[[dict[str, Any]], float]) -> RecordedLmerFit:
+def _correlations(fit: RecordedLmerFit, value: Callable[[dict[str, float]], float]) -> RecordedLmerFit:
     values = [value(r) if isinstance(r["var2"], str) else r["sdcor"] for r in records(fit.components)]
     return replace(fit, components=fit.components.assign(sdcor=values))
 
 
-@changed(2, "covariances for correlations", "scale-covariance", needs="two effects")
-def covariances_for_correlations(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Covariances stand where correlations should."""
-    return _correlations(fit, lambda r: r["vcov"])
-
-
-@changed(7, "correlation reported as 0", "correlation-not-reported", needs="two effects")
-def correlations_of_0(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Correlations were estimated, and 0 is reported."""
-    return _correlations(fit, lambda r: 0.0)
+changed(2, "covariances for correlations", "scale-covariance", needs="two effects")(
+    lambda fit: _correlations(fit, lambda row: row["vcov"])
+)
+changed(7, "correlation reported as 0", "correlation-not-reported", needs="two effects")(
+    lambda fit: _correlations(fit, lambda row: 0.0)
+)
 
 
 @changed(12, "a lost level", "missing-numbers")
@@ -490,19 +430,13 @@ def permuted_coefficients(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, coefficients=table)
 
 
-def _p_values(fit: RecordedLmerFit, freedom: Callable[[pd.DataFrame], Any], tails: float = 2.0) -> RecordedLmerFit:
-    from scipy.stats import t as student_t
-
+def _p_values(
+    fit: RecordedLmerFit, freedom: Callable[[pd.DataFrame], float | np.ndarray], tails: float = 2.0
+) -> RecordedLmerFit:
     tests = fit.satterthwaite()
     df = np.broadcast_to(np.asarray(freedom(tests), dtype=float), (len(tests),))
-    p = tails * student_t.sf(np.abs(tests["t value"].to_numpy()), df)
+    p = tails * stats.t.sf(np.abs(tests["t value"].to_numpy()), df)
     return replace(fit, tests=tests.assign(**{"df": df, "Pr(>|t|)": p}))
-
-
-@changed(10, "z tests for Satterthwaite's", "p-values-z", without="singular")
-def z_tests(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """p-values of the normal distribution."""
-    return _p_values(fit, lambda tests: 1e12)
 
 
 @changed(10, "residual df for Satterthwaite's", "p-values-residual-df", without="singular")
@@ -511,20 +445,20 @@ def residual_tests(fit: RecordedLmerFit) -> RecordedLmerFit:
     return _p_values(fit, lambda tests: fit.nobs() - len(tests))
 
 
-@changed(10, "one-sided p-values", "p-values-one-sided")
-def one_sided_tests(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """One tail only."""
-    return _p_values(fit, lambda tests: tests["df"].to_numpy(), tails=1.0)
+changed(10, "z tests for Satterthwaite's", "p-values-z", without="singular")(
+    lambda fit: _p_values(fit, lambda tests: 1e12)
+)
+changed(10, "one-sided p-values", "p-values-one-sided")(
+    lambda fit: _p_values(fit, lambda tests: tests["df"].to_numpy(), tails=1.0)
+)
 
 
 @changed(11, "conditional for marginal predictions", "conditional-for-marginal", without="singular")
 def conditional_for_marginal(fit: RecordedLmerFit) -> RecordedLmerFit:
     """Predictions of the fixed effects alone contain the random effects."""
 
-    def predict(newdata: pd.DataFrame | None = None, **options: Any) -> pd.Series:
-        if newdata is None:
-            return fit.fitted()
-        return fit.predict(newdata, **options)
+    def predict(newdata: pd.DataFrame | None = None, **options: object) -> pd.Series:
+        return fit.fitted() if newdata is None else fit.predict(newdata, **options)
 
     return replace(fit, predictor=predict)
 
@@ -534,17 +468,16 @@ def first_level_for_new(fit: RecordedLmerFit) -> RecordedLmerFit:
     """An unseen level gets the first level's random effects."""
     extra = float(np.sum([frame.to_numpy()[0, 0] for frame in fit.modes.values()]))
 
-    def predict(newdata: pd.DataFrame | None = None, **options: Any) -> pd.Series:
+    def predict(newdata: pd.DataFrame | None = None, **options: object) -> pd.Series:
         values = fit.predict(newdata, **options)
         return values if newdata is None else values + extra
 
     return replace(fit, predictor=predict)
 
 
-@changed(12, "covariances not given", "missing-numbers")
-def lost_covariances(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Rows of the covariance matrix of the coefficients are not given."""
-    return replace(fit, covariance=fit.covariance.iloc[:-1, :-1])
+changed(12, "covariances not given", "missing-numbers")(
+    lambda fit: replace(fit, covariance=fit.covariance.iloc[:-1, :-1])
+)
 
 
 @changed(12, "a standard error of NaN", "missing-numbers", without="no fixed effects")
@@ -555,9 +488,6 @@ def not_a_number(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, coefficients=table)
 
 
-@changed(10, "t over the residual sd", "test-statistic")
-def wrong_statistic(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """T is the estimate over the residual sd."""
-    table = fit.coefficients.copy()
-    table["t value"] = table["Estimate"] / fit.sigma()
-    return replace(fit, coefficients=table)
+changed(10, "t over the residual sd", "test-statistic")(
+    lambda fit: replace(fit, coefficients=fit.coefficients.assign(**{"t value": fit.fixef() / fit.sigma()}))
+)

@@ -194,17 +194,11 @@ def judge_record(check: str, record: Mapping[str, Any], scale: float, tolerance:
 
 def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> Check:
     """The outcome of a tier or gate from its rows; without any row it is inconclusive, never a pass."""
-    verdicts = [r.verdict for r in rows]
-    if (failure := Verdict.of_failures(verdicts)) is not None:
-        verdict = failure
-    elif not verdicts:
-        verdict, summary = Verdict.INCONCLUSIVE, "nothing could be compared"
-    elif Verdict.INCONCLUSIVE in verdicts:
-        verdict = Verdict.INCONCLUSIVE
-    elif Verdict.BETTER in verdicts:
+    verdicts = {r.verdict for r in rows}
+    verdict = Verdict.of(verdicts)
+    if verdict is Verdict.AGREES and Verdict.BETTER in verdicts:
         verdict = Verdict.BETTER
-    else:
-        verdict = Verdict.AGREES
+    summary = summary if rows else "nothing could be compared"
     return Check(identifier, TITLES[identifier], verdict, summary, rule)
 
 

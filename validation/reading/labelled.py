@@ -15,11 +15,11 @@ import pandas as pd
 
 from pyimpl.extras import need
 from validation.errors import InputError
+from validation.owndata import some
 from validation.reading.scratch import as_file
 
 __all__ = ["partly_labelled", "read_labelled"]
 
-_MOST_NAMED = 5
 _STATA_ORIGIN = pd.Timestamp(1960, 1, 1)
 #: Stata's display formats of days and of milliseconds, by their beginnings; how a date is shown may follow.
 _DAYS, _MILLISECONDS = ("%td", "%-td", "%d", "%-d"), ("%tc", "%-tc", "%tC", "%-tC")
@@ -82,18 +82,13 @@ def read_labelled(content: bytes, kind: str, encoding: str | None) -> tuple[pd.D
             missing.append(f"{name} ({', '.join(texts[value] for value in texts if value in codes)})")
         columns[name], part = _labelled(columns[name], {v: text for v, text in texts.items() if v not in codes})
         partly += [f"{name} ({part})"] if part else []
-    said = [f"declared missing: {_some(missing)}"] if missing else []
+    said = [f"declared missing: {some(missing)}"] if missing else []
     return pd.DataFrame(columns, index=data.index), [*said, *partly_labelled(partly)]
 
 
 def partly_labelled(columns: Sequence[str]) -> list[str]:
     """What is said of columns of which only some values have labels; nothing where there are none."""
-    return [f"only some values have labels, so left as numbers: {_some(columns)}"] if columns else []
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return [f"only some values have labels, so left as numbers: {some(columns)}"] if columns else []
 
 
 def _is_missing(value: object, column: pd.Series, ranges: Iterable[Mapping[str, object]]) -> bool:

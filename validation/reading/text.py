@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from validation.errors import InputError
+from validation.owndata import some
 from validation.rcsv import RTableError, convert, lines_of, read_r_cells
 
 __all__ = ["SEPARATORS", "TextOptions", "decode", "read_text", "text_column"]
@@ -157,21 +158,16 @@ def read_text(content: bytes, options: TextOptions, *, separator: str | None = N
     )
     data.columns = pd.Index(names)
     if notes.points:
-        shown = ", ".join(f"{name} ({count})" for name, count in list(notes.points.items())[:5])
-        more = f" and {len(notes.points) - 5} more" if len(notes.points) > 5 else ""
-        notes.said.append(f"a lone '.' taken as missing in {shown}{more}")
+        shown = some([f"{name} ({count})" for name, count in notes.points.items()])
+        notes.said.append(f"a lone '.' taken as missing in {shown}")
     if notes.commas:
-        notes.said.append(f"numbers with decimal commas left as text in {_some(notes.commas)} (--decimal , reads them)")
+        notes.said.append(f"numbers with decimal commas left as text in {some(notes.commas)} (--decimal , reads them)")
     if notes.thousands:
-        shown = _some(notes.thousands)
+        shown = some(notes.thousands)
         notes.said.append(
             f"numbers with commas between thousands left as text in {shown}: take them out (decimal ones: --decimal ,)"
         )
     return data, notes.said
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (" and more" if len(names) > 5 else "")
 
 
 def _is_open(text: str, separator: str) -> bool:

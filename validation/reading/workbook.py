@@ -12,6 +12,7 @@ import pandas as pd
 
 from pyimpl.extras import need
 from validation.errors import InputError
+from validation.owndata import some
 from validation.reading.text import text_column
 
 __all__ = ["read_workbook"]
@@ -54,10 +55,7 @@ def read_workbook(content: bytes, sheet: str | int | None) -> tuple[pd.DataFrame
     said = []
     if sheet is None and len(sheets) > 1:
         others = [repr(name) for name in sheets if name != chosen]
-        more = f" and {len(others) - _MOST_SHEETS} more" if len(others) > _MOST_SHEETS else ""
-        said.append(
-            f"sheet {chosen!r} (the first of {len(sheets)}; --sheet for {', '.join(others[:_MOST_SHEETS])}{more})"
-        )
+        said.append(f"sheet {chosen!r} (the first of {len(sheets)}; --sheet for {some(others, _MOST_SHEETS)})")
     heading = [_shown(cell) if cell is not None else "" for cell in rows[0] + [None] * (body_width - len(rows[0]))]
     body = [row + [None] * (body_width - len(row)) for row in rows[1:] if _filled(row)]
     columns = [[row[j] for row in body] for j in range(body_width)]

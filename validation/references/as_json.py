@@ -1,7 +1,7 @@
 """Recorded fits as JSON and back: plain data, each number to its last digit."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,16 +9,14 @@ import pandas as pd
 import scipy.sparse as sp
 
 import validation.plain
-from validation.references.recorded import RecordedLmerFit, RecordedStanFit
+from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
 __all__ = [
     "components_from_json",
-    "components_to_json",
-    "frame_from_json",
-    "frame_to_json",
+    "default_from_json",
+    "default_to_json",
     "lmer_from_json",
     "lmer_to_json",
-    "number_from_json",
     "plain",
     "stan_from_json",
     "stan_to_json",
@@ -46,15 +44,11 @@ def _array(values: Any) -> np.ndarray:
     return np.array(convert(values), dtype=float)
 
 
-def _index(index: pd.Index) -> list[Any]:
-    return [plain(label) for label in index.tolist()]
-
-
 def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
     """A table of numbers with its labels."""
     return {
         "columns": [str(name) for name in frame.columns],
-        "index": _index(frame.index),
+        "index": plain(frame.index),
         "values": [plain(frame.iloc[:, j].tolist()) for j in range(frame.shape[1])],
     }
 
@@ -67,7 +61,7 @@ def frame_from_json(stored: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _series(series: pd.Series) -> dict[str, Any]:
-    return {"index": _index(series.index), "values": plain(series.to_numpy(dtype=float))}
+    return {"index": plain(series.index), "values": plain(series.to_numpy(dtype=float))}
 
 
 def _to_series(stored: Mapping[str, Any]) -> pd.Series:
@@ -85,7 +79,7 @@ def components_to_json(frame: pd.DataFrame) -> list[list[Any]]:
     ]
 
 
-def components_from_json(stored: list[list[Any]]) -> pd.DataFrame:
+def components_from_json(stored: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """The table that :func:`components_to_json` wrote."""
     columns = list(zip(*stored, strict=True))
     labels = {name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))}
@@ -96,6 +90,86 @@ def components_from_json(stored: list[list[Any]]) -> pd.DataFrame:
             "sdcor": [number_from_json(v) for v in columns[4]],
         }
     )
+
+
+#: How a field of a fit is written and read.
+_Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+_SERIES: _Codec = (_series, _to_series)
+_TABLE: _Codec = (frame_to_json, frame_from_json)
+_VECTOR: _Codec = (lambda values: plain(np.asarray(values, dtype=float)), _array)
+_TEXTS: _Codec = (list, tuple)
+_AS_IT_IS: _Codec = (plain, lambda stored: stored)
+
+
+def _by_group(codec: _Codec) -> _Codec:
+    write, read = codec
+    return (
+        lambda found: {group: write(one) for group, one in found.items()},
+        lambda stored: {group: read(one) for group, one in stored.items()},
+    )
+
+
+#: Field of a likelihood fit -> its key in the file, and its codec; the factors and Z are written term by term.
+_LMER: dict[str, tuple[str, _Codec]] = {
+    "scalars": ("scalars", (plain, lambda stored: {name: number_from_json(value) for name, value in stored.items()})),
+    "groups": ("groups", (_series, lambda stored: _to_series(stored).astype("int64"))),
+    "coefficients": ("coefficients", _TABLE),
+    "covariance": ("covariance", _TABLE),
+    "components": ("components", (components_to_json, components_from_json)),
+    "theta": ("theta", _SERIES),
+    "lower": ("lower", _SERIES),
+    "par": ("par", _SERIES),
+    "modes": ("modes", _by_group(_TABLE)),
+    "mode_variances": ("mode_variances", _by_group((plain, _array))),
+    "X": ("X", _TABLE),
+    "y": ("y", _VECTOR),
+    "fits": ("fitted", _VECTOR),
+    "points": ("points", (plain, lambda stored: tuple(map(_point, stored)))),
+    "warnings": ("warnings", _TEXTS),
+    "messages": ("messages", _TEXTS),
+    "printed": ("printed", _AS_IT_IS),
+    "optimizer": ("optimizer", _AS_IT_IS),
+}
+
+#: What of it is recorded of default lme4, too.
+_REPORTED = {name: _LMER[name] for name in ("coefficients", "components", "printed")}
+
+#: The same of a posterior.
+_STAN: dict[str, tuple[str, _Codec]] = {
+    "table": ("table", (frame_to_json, lambda stored: _by_parameter(frame_from_json(stored)))),
+    "draws": ("draws", _TABLE),
+    "points": ("points", (plain, lambda stored: np.ascontiguousarray(_array(stored)))),
+    "log_density": ("log_density", _VECTOR),
+    "divergences": ("divergences", (int, int)),
+    "observations": ("observations", (int, int)),
+    "warnings": ("warnings", _TEXTS),
+    "messages": ("messages", _TEXTS),
+    "printed": ("printed", _AS_IT_IS),
+    "priors": ("priors", _AS_IT_IS),
+}
+
+
+def _point(stored: Any) -> tuple[str, tuple[float, ...], float]:
+    name, theta, value = stored
+    return name, tuple(map(number_from_json, theta)), number_from_json(value)
+
+
+def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
+    table.index = table.index.astype(object).map(str).rename("parameter")
+    return table
+
+
+def _written(fit: object, layout: Mapping[str, tuple[str, _Codec]]) -> dict[str, Any]:
+    values = {name: getattr(fit, name) for name in layout}
+    return {layout[name][0]: layout[name][1][0](value) for name, value in values.items() if value is not None}
+
+
+def _read(stored: Mapping[str, Any], layout: Mapping[str, tuple[str, _Codec]]) -> dict[str, Any]:
+    """The fields of a fit; what is missing is found where the fit is checked (:mod:`validation.references.whole`)."""
+    optional = {"par"}
+    return {
+        name: read(stored[key]) for name, (key, (_, read)) in layout.items() if name not in optional or key in stored
+    }
 
 
 def lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
@@ -115,38 +189,16 @@ def lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
         if fit.structures is not None:
             structure, hom = fit.structures.iloc[len(terms) - 1][["structure", "hom"]]
             terms[-1] |= {"structure": str(structure), "hom": bool(hom)}
-    stored = {
-        "scalars": plain(fit.scalars),
-        "groups": _series(fit.groups),
-        "coefficients": frame_to_json(fit.coefficients),
-        "covariance": frame_to_json(fit.covariance),
-        "components": components_to_json(fit.components),
-        "theta": _series(fit.theta),
-        "lower": _series(fit.lower),
-        **({} if fit.par is None else {"par": _series(fit.par)}),
-        "modes": {group: frame_to_json(frame) for group, frame in fit.modes.items()},
-        "mode_variances": {group: plain(array) for group, array in fit.mode_variances.items()},
-        "factors": {
-            str(group): {
-                "levels": [str(level) for level in fit.factors[group].cat.categories],
-                "codes": plain(fit.factors[group].cat.codes.to_numpy()),
-            }
-            for group in fit.factors.columns
-        },
-        "terms": terms,
-        "X": frame_to_json(fit.X),
-        "y": plain(fit.y.to_numpy(dtype=float)),
-        "fitted": plain(fit.fits.to_numpy(dtype=float)),
-        "points": [[name, plain(list(theta)), plain(value)] for name, theta, value in fit.points],
-        "warnings": list(fit.warnings),
-        "messages": list(fit.messages),
-        "printed": fit.printed,
-        "optimizer": plain(fit.optimizer),
+    coded = {
+        str(group): {
+            "levels": [str(level) for level in fit.factors[group].cat.categories],
+            "codes": plain(fit.factors[group].cat.codes.to_numpy()),
+        }
+        for group in fit.factors.columns
     }
-    rebuilt = _random_design(terms, stored["factors"], len(fit.y))
-    if abs(rebuilt - fit.Z).max() != 0.0:
+    if abs(_random_design(terms, coded, len(fit.y)) - fit.Z).max() != 0.0:
         raise ValueError("Z is not made of one level of each grouping factor a row; it cannot be recorded")
-    return stored
+    return {**_written(fit, _LMER), "factors": coded, "terms": terms}
 
 
 def _random_design(terms: list[Any], factors: Mapping[str, Any], N: int) -> sp.csc_array:
@@ -175,77 +227,41 @@ def _structures(terms: list[Any]) -> pd.DataFrame | None:
 
 def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedLmerFit:
     """The fit that :func:`lmer_to_json` wrote."""
-    X = frame_from_json(stored["X"])
-    factors = pd.DataFrame(
-        {
-            group: pd.Categorical.from_codes(factor["codes"], categories=factor["levels"])
-            for group, factor in stored["factors"].items()
-        },
-        index=X.index,
-    )
+    found = _read(stored, _LMER)
+    rows = found["X"].index
+    for name in ("y", "fits"):
+        found[name] = pd.Series(found[name], index=rows)
+    factors = {
+        group: pd.Categorical.from_codes(factor["codes"], categories=factor["levels"])
+        for group, factor in stored["factors"].items()
+    }
     return RecordedLmerFit(
         formula=header["formula"],
         reml=bool(header["reml"]),
-        scalars={name: number_from_json(value) for name, value in stored["scalars"].items()},
-        groups=_to_series(stored["groups"]).astype("int64"),
-        coefficients=frame_from_json(stored["coefficients"]),
-        covariance=frame_from_json(stored["covariance"]),
-        components=components_from_json(stored["components"]),
-        theta=_to_series(stored["theta"]),
-        lower=_to_series(stored["lower"]),
-        par=_to_series(stored["par"]) if "par" in stored else None,
         structures=_structures(stored["terms"]),
-        modes={group: frame_from_json(frame) for group, frame in stored["modes"].items()},
-        mode_variances={group: _array(array) for group, array in stored["mode_variances"].items()},
         effects={term["name"]: list(term["effects"]) for term in stored["terms"]},
-        factors=factors,
-        X=X,
-        Z=_random_design(stored["terms"], stored["factors"], len(X)),
-        y=pd.Series(_array(stored["y"]), index=X.index),
-        fits=pd.Series(_array(stored["fitted"]), index=X.index),
-        points=tuple(
-            (name, tuple(map(number_from_json, theta)), number_from_json(value))
-            for name, theta, value in stored["points"]
-        ),
-        warnings=tuple(stored["warnings"]),
-        messages=tuple(stored["messages"]),
-        printed=stored["printed"],
-        optimizer=stored["optimizer"],
+        factors=pd.DataFrame(factors, index=rows),
+        Z=_random_design(stored["terms"], stored["factors"], len(rows)),
         provenance=header["provenance"],
+        **found,
     )
 
 
 def stan_to_json(fit: RecordedStanFit) -> dict[str, Any]:
     """A posterior: its summaries and its draws."""
-    return {
-        "table": frame_to_json(fit.table),
-        "draws": frame_to_json(fit.draws),
-        "points": plain(fit.points),
-        "log_density": plain(fit.log_density),
-        "divergences": fit.divergences,
-        "observations": fit.observations,
-        "warnings": list(fit.warnings),
-        "messages": list(fit.messages),
-        "printed": fit.printed,
-        "priors": fit.priors,
-    }
+    return _written(fit, _STAN)
 
 
 def stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedStanFit:
     """The posterior that :func:`stan_to_json` wrote."""
-    table = frame_from_json(stored["table"])
-    table.index = table.index.astype(object).map(str).rename("parameter")
-    return RecordedStanFit(
-        formula=header["formula"],
-        table=table,
-        draws=frame_from_json(stored["draws"]),
-        points=np.ascontiguousarray(_array(stored["points"])),
-        log_density=_array(stored["log_density"]),
-        divergences=int(stored["divergences"]),
-        observations=int(stored["observations"]),
-        warnings=tuple(stored["warnings"]),
-        messages=tuple(stored["messages"]),
-        printed=stored["printed"],
-        priors=stored["priors"],
-        provenance=header["provenance"],
-    )
+    return RecordedStanFit(formula=header["formula"], provenance=header["provenance"], **_read(stored, _STAN))
+
+
+def default_to_json(fit: ReportedFit) -> dict[str, Any]:
+    """What lme4 reports with its default optimizer."""
+    return {**_written(fit, _REPORTED), "logLik": plain(fit.logLik())}
+
+
+def default_from_json(stored: Mapping[str, Any]) -> ReportedFit:
+    """What :func:`default_to_json` wrote."""
+    return ReportedFit(scalars={"logLik": number_from_json(stored["logLik"])}, **_read(stored, _REPORTED))

@@ -9,9 +9,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ import pandas as pd
 from validation.checks import Side
 from validation.errors import NoReferenceError
 from validation.files import write_atomically
+from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit
 from validation.references.reference import Reference
 from validation.references.store import (
@@ -45,9 +46,7 @@ __all__ = [
     "load",
     "load_certificate",
     "load_posterior",
-    "load_values",
     "save",
-    "save_posterior",
 ]
 
 #: Version of the files' layout, of fits and of posteriors.
@@ -113,38 +112,62 @@ class Certificate:
         )
 
 
+_Stored = TypeVar("_Stored", Certificate, "CertifiedPosterior")
+
+
+def _names(folder: str, directory: Path | None) -> list[str]:
+    return sorted(path.stem for path in ((directory or DIRECTORY) / folder).glob("*.json"))
+
+
 def available(directory: Path | None = None) -> list[str]:
     """Names of the cases whose fits are certified, e.g. ``sleepstudy-reml``."""
-    return sorted(path.stem for path in ((directory or DIRECTORY) / FOLDER).glob("*.json"))
+    return _names(FOLDER, directory)
 
 
-def save(certificate: Certificate, directory: Path | None = None) -> Path:
-    """Write a certificate in one step, under the lock of the references."""
-    content = {
-        "schema": SCHEMA,
-        "name": certificate.name,
-        "formula": certificate.formula,
-        "criterion": "REML" if certificate.reml else "ML",
-        "model_hash": certificate.model_hash,
-        "proof": dict(certificate.proof),
-        "checks": [dict(check) for check in certificate.checks],
-        "provenance": dict(certificate.provenance),
-        "points": [[name, list(theta), value, radius] for name, theta, value, radius in certificate.points],
-        "values": [list(row) for row in certificate.rows],
-    }
-    return _write(directory, FOLDER, content)
+def available_posteriors(directory: Path | None = None) -> list[str]:
+    """Names of the certified posteriors, e.g. ``M1-bayes``."""
+    return _names(POSTERIORS, directory)
 
 
-def _write(directory: Path | None, folder: str, content: Mapping[str, object]) -> Path:
+def save(certified: "Certificate | CertifiedPosterior", directory: Path | None = None) -> Path:
+    """Write certified values in one step, under the lock of the references."""
+    folder, schema = _PLACES[type(certified)]
+    content = {"schema": schema, **vars(certified)}
+    content["values"] = content.pop("rows")
+    if isinstance(certified, Certificate):
+        content["criterion"] = "REML" if content.pop("reml") else "ML"
     base = directory or DIRECTORY
-    path = base / folder / f"{content['name']}.json"
+    path = base / folder / f"{certified.name}.json"
     with locked(base):
         write_atomically(path, _text({**content, "hash": _hash(content)}))
     return path
 
 
+def _load(kind: type[_Stored], name: str, directory: Path | None) -> _Stored:
+    folder, schema = _PLACES[kind]
+    there = _names(folder, directory)
+    if name not in there:
+        raise LookupError(
+            f"there are no certified values of {name!r}; there are: {', '.join(there) or 'none'}. "
+            "`mlmparity certify` makes them"
+        )
+    path = (directory or DIRECTORY) / folder / f"{name}.json"
+    content = _read(path, schema)
+    try:
+        content["rows"] = content["values"]
+        if kind is Certificate:
+            content["reml"] = content["criterion"] == "REML"
+        return kind(**{field.name: _frozen(content[field.name]) for field in fields(kind)})
+    except KeyError as error:
+        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
 def load_certificate(name: str, directory: Path | None = None) -> Certificate:
-    """Read one file and check it against its hash.
+    """Read the certified values of a case, and check them against their hash.
 
     Raises
     ------
@@ -153,48 +176,31 @@ def load_certificate(name: str, directory: Path | None = None) -> Certificate:
     DamagedReferenceError
         The file cannot be read, has another schema, or was changed after it was written.
     """
-    base = directory or DIRECTORY
-    path = base / FOLDER / f"{name}.json"
-    if name not in available(base):
-        raise LookupError(
-            f"there are no certified values of {name!r}; there are: {', '.join(available(base)) or 'none'}. "
-            "`mlmparity certify` makes them"
-        )
-    content = _read(path)
-    try:
-        return Certificate(
-            content["name"],
-            content["formula"],
-            content["criterion"] == "REML",
-            content["model_hash"],
-            tuple(tuple(row) for row in content["values"]),
-            tuple((name, tuple(theta), value, radius) for name, theta, value, radius in content["points"]),
-            content["proof"],
-            tuple(content["checks"]),
-            content["provenance"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
+    return _load(Certificate, name, directory)
+
+
+def load_posterior(name: str, directory: Path | None = None) -> "CertifiedPosterior":
+    """Read a certified posterior, e.g. ``"M1-bayes"``, as :func:`load_certificate` does."""
+    return _load(CertifiedPosterior, name, directory)
 
 
 _AGAIN = "`mlmparity certify` writes it anew"
 
 
-def _read(path: Path, schema: int = SCHEMA) -> dict[str, Any]:
+def _read(path: Path, schema: int) -> dict[str, Any]:
     """The content of a file that has the hash written into it."""
-    again = _AGAIN
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         stored = content.pop("hash")
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {again}") from error
+        raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {_AGAIN}") from error
     if stored != _hash(content):
         raise DamagedReferenceError(
-            f"{path.name} was changed after it was written (it does not have the hash written into it); {again}"
+            f"{path.name} was changed after it was written (it does not have the hash written into it); {_AGAIN}"
         )
     if content.get("schema") != schema:
         raise DamagedReferenceError(
-            f"{path.name} has schema {content.get('schema')!r}, and this version reads {schema}; {again}"
+            f"{path.name} has schema {content.get('schema')!r}, and this version reads {schema}; {_AGAIN}"
         )
     return dict(content)
 
@@ -214,29 +220,6 @@ def _text(content: Mapping[str, Any]) -> str:
 def _hash(content: Mapping[str, object]) -> str:
     canonical = json.dumps(json.loads(json.dumps(content)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def load_values(name: str, directory: Path | None = None) -> pd.DataFrame:
-    """The certified values of a case as decimal strings.
-
-    Parameters
-    ----------
-    name : str
-        E.g. ``"sleepstudy-reml"``.
-    directory : Path, optional
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns quantity, group, term, term2, level, value, radius: the exact number lies within ``radius`` of
-        ``value``.
-
-    Raises
-    ------
-    LookupError
-        There are none of that name.
-    """
-    return load_certificate(name, directory).table()
 
 
 def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> RecordedLmerFit:
@@ -377,7 +360,7 @@ def _components(rows: Mapping[str, Sequence[tuple[tuple[str | None, ...], float]
     """``VarCorr()``: the order of the rows is that of the file, variances before covariances of each group."""
     sds = {(group, term): value for (group, term, *_), value in rows["sd"]}
     cors = {(g, first, second): value for (g, first, second, _), value in rows.get("cor", [])}
-    table: list[tuple[str | None, str | None, str | None, float, float]] = []
+    table: list[Sequence[Any]] = []
     for group in dict.fromkeys(labels[0] for labels, _ in rows["variance"]):
         table += [(g, term, None, value, sds[g, term]) for (g, term, *_), value in rows["variance"] if g == group]
         table += [
@@ -385,9 +368,7 @@ def _components(rows: Mapping[str, Sequence[tuple[tuple[str | None, ...], float]
             for (g, first, second, _), value in rows.get("covariance", [])
             if g == group
         ]
-    columns = list(zip(*table, strict=True))
-    labels = {name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))}
-    return pd.DataFrame({**labels, "vcov": list(columns[3]), "sdcor": list(columns[4])})
+    return components_from_json(table)
 
 
 def _modes(
@@ -501,57 +482,8 @@ class CertifiedPosterior:
         return pd.DataFrame(columns, index=pd.Index(parameters, name="parameter"))
 
 
-def available_posteriors(directory: Path | None = None) -> list[str]:
-    """Names of the certified posteriors, e.g. ``M1-bayes``."""
-    return sorted(path.stem for path in ((directory or DIRECTORY) / POSTERIORS).glob("*.json"))
-
-
-def save_posterior(posterior: CertifiedPosterior, directory: Path | None = None) -> Path:
-    """Write a posterior in one step, under the lock of the references."""
-    content = {
-        "schema": POSTERIOR_SCHEMA,
-        "name": posterior.name,
-        "formula": posterior.formula,
-        "model_hash": posterior.model_hash,
-        "proof": dict(posterior.proof),
-        "provenance": dict(posterior.provenance),
-        "values": [list(row) for row in posterior.rows],
-    }
-    return _write(directory, POSTERIORS, content)
-
-
-def load_posterior(name: str, directory: Path | None = None) -> CertifiedPosterior:
-    """Read a certified posterior.
-
-    Parameters
-    ----------
-    name : str
-        E.g. ``"M1-bayes"``.
-    directory : Path, optional
-
-    Raises
-    ------
-    LookupError
-        There is none of that name; the message lists those that there are.
-    DamagedReferenceError
-        The file cannot be read, or was changed after it was written.
-    """
-    there = available_posteriors(directory)
-    if name not in there:
-        raise LookupError(f"there is no certified posterior {name!r}; there are: {', '.join(there) or 'none'}")
-    path = (directory or DIRECTORY) / POSTERIORS / f"{name}.json"
-    content = _read(path, POSTERIOR_SCHEMA)
-    try:
-        return CertifiedPosterior(
-            content["name"],
-            content["formula"],
-            content["model_hash"],
-            tuple(
-                (parameter, statistic, value, error, kind)
-                for parameter, statistic, value, error, kind in content["values"]
-            ),
-            content["proof"],
-            content["provenance"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
+#: The folder of each kind, and the version of its files' layout.
+_PLACES: dict[type, tuple[str, int]] = {
+    Certificate: (FOLDER, SCHEMA),
+    CertifiedPosterior: (POSTERIORS, POSTERIOR_SCHEMA),
+}

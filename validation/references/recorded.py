@@ -15,33 +15,91 @@ import scipy.sparse as sp
 
 from r_scripts.variances import Block, ConditionalVariances
 from validation.algebra import by_row
+from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 
-__all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit"]
+__all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit", "ReportedFit"]
 
 
 class NotRecordedError(LookupError):
     """A recorded fit was asked for something that was not recorded."""
 
 
-@dataclass(frozen=True)
-class RecordedLmerFit:
+@dataclass(frozen=True, kw_only=True)
+class ReportedFit:
+    """What ``summary()`` of a likelihood fit says, as plain data: of default lme4 no more is recorded.
+
+    Attributes
+    ----------
+    coefficients : pandas.DataFrame
+        ``coef_table()``.
+    components : pandas.DataFrame
+        ``VarCorr()``.
+    scalars : mapping of str to float
+        ``logLik``; of a whole fit also ``sigma deviance REMLcrit AIC BIC npar nobs df_residual singular``.
+    printed : str
+        What ``summary(m)`` printed.
+    """
+
+    coefficients: pd.DataFrame
+    components: pd.DataFrame
+    scalars: Mapping[str, float]
+    printed: str = ""
+
+    @classmethod
+    def of(cls, fit: LinearMixedFit) -> "ReportedFit":
+        """Freeze what a fit reports."""
+        return ReportedFit(
+            coefficients=fit.coef_table(),
+            components=fit.VarCorr(),
+            scalars={"logLik": float(fit.logLik())},
+            printed=str(fit.summary()),
+        )
+
+    def _scalar(self, name: str) -> float:
+        try:
+            return float(self.scalars[name])
+        except KeyError:
+            raise NotRecordedError(f"{name} was not recorded; `mlmparity record` records it anew") from None
+
+    def logLik(self) -> float:
+        """(Restricted) log-likelihood."""
+        return self._scalar("logLik")
+
+    def fixef(self) -> pd.Series:
+        """Fixed effects."""
+        return self.coefficients["Estimate"].copy()
+
+    def coef_table(self) -> pd.DataFrame:
+        """``coef(summary(m))``."""
+        return self.coefficients.copy()
+
+    def VarCorr(self) -> pd.DataFrame:
+        """``as.data.frame(VarCorr(m))``."""
+        return self.components.copy()
+
+    def summary(self) -> str:
+        """What ``summary(m)`` printed."""
+        return self.printed
+
+
+def _scalar_method(name: str) -> Callable[[ReportedFit], float]:
+    """The contract's method that gives a number."""
+    return lambda fit: fit._scalar(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedLmerFit(ReportedFit):
     """A likelihood fit as plain data (contract: ``validation.contract.LinearMixedFit``).
 
     Attributes
     ----------
     formula : str
     reml : bool
-    scalars : mapping of str to float
-        ``sigma logLik deviance REMLcrit AIC BIC npar nobs df_residual singular``.
     groups : pandas.Series
         Number of levels by grouping factor.
-    coefficients : pandas.DataFrame
-        ``coef_table()``.
     covariance : pandas.DataFrame
         ``vcov()``.
-    components : pandas.DataFrame
-        ``VarCorr()``.
     theta, lower : pandas.Series
     par, structures : pandas.Series and pandas.DataFrame, optional
         ``getME("par")`` and ``getReCovs()``, where a term's covariances are structured; ``lower`` are then par's.
@@ -70,11 +128,8 @@ class RecordedLmerFit:
 
     formula: str
     reml: bool
-    scalars: Mapping[str, float]
     groups: pd.Series
-    coefficients: pd.DataFrame
     covariance: pd.DataFrame
-    components: pd.DataFrame
     theta: pd.Series
     lower: pd.Series
     modes: Mapping[str, pd.DataFrame]
@@ -88,7 +143,6 @@ class RecordedLmerFit:
     points: tuple[tuple[str, tuple[float, ...], float], ...] = ()
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
-    printed: str = ""
     optimizer: Mapping[str, object] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
     objective: Callable[[np.ndarray], float] | None = None
@@ -164,21 +218,9 @@ class RecordedLmerFit:
             predictor=getattr(fit, "predict", None) if live else None,
         )
 
-    def fixef(self) -> pd.Series:
-        """Fixed effects."""
-        return self.coefficients["Estimate"].copy()
-
-    def coef_table(self) -> pd.DataFrame:
-        """``coef(summary(m))``."""
-        return self.coefficients.copy()
-
     def vcov(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects."""
         return self.covariance.copy()
-
-    def VarCorr(self) -> pd.DataFrame:
-        """``as.data.frame(VarCorr(m))``."""
-        return self.components.copy()
 
     def getReCovs(self) -> pd.DataFrame:
         """Covariance structures of the terms: free, where none were recorded."""
@@ -228,35 +270,11 @@ class RecordedLmerFit:
             raise NotRecordedError("predictions were not recorded; compare against live R (against='live')")
         return self.predictor(newdata, **options)
 
-    def _scalar(self, name: str) -> float:
-        try:
-            return float(self.scalars[name])
-        except KeyError:
-            raise NotRecordedError(f"{name} was not recorded; `mlmparity record` records it anew") from None
-
-    def sigma(self) -> float:
-        """Residual standard deviation."""
-        return self._scalar("sigma")
-
-    def logLik(self) -> float:
-        """(Restricted) log-likelihood."""
-        return self._scalar("logLik")
-
-    def deviance(self) -> float:
-        """What ``deviance(m)`` gave."""
-        return self._scalar("deviance")
-
-    def REMLcrit(self) -> float:
-        """REML criterion."""
-        return self._scalar("REMLcrit")
-
-    def AIC(self) -> float:
-        """``AIC(m)``."""
-        return self._scalar("AIC")
-
-    def BIC(self) -> float:
-        """``BIC(m)``."""
-        return self._scalar("BIC")
+    sigma = _scalar_method("sigma")
+    deviance = _scalar_method("deviance")
+    REMLcrit = _scalar_method("REMLcrit")
+    AIC = _scalar_method("AIC")
+    BIC = _scalar_method("BIC")
 
     def nobs(self) -> int:
         """Rows used."""
@@ -340,10 +358,6 @@ class RecordedLmerFit:
     def optinfo(self) -> Mapping[str, object]:
         """How the optimizer ended."""
         return self.optimizer
-
-    def summary(self) -> str:
-        """What ``summary(m)`` printed."""
-        return self.printed
 
 
 @dataclass(frozen=True)

@@ -21,19 +21,18 @@ from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
 from validation.files import FileError, make_folder, plain_name, write_atomically
+from validation.quantities import columns_of
 from validation.references.as_json import (
-    components_from_json,
-    components_to_json,
-    frame_from_json,
-    frame_to_json,
+    default_from_json,
+    default_to_json,
     lmer_from_json,
     lmer_to_json,
-    number_from_json,
     plain,
     stan_from_json,
     stan_to_json,
 )
 from validation.references.provenance import data_hash
+from validation.references.recorded import ReportedFit
 from validation.references.reference import Reference
 from validation.references.whole import check_recorded_lmer, check_recorded_stan
 
@@ -41,7 +40,6 @@ __all__ = [
     "DIRECTORY",
     "SCHEMA",
     "DamagedReferenceError",
-    "DefaultFit",
     "Record",
     "content_hash",
     "find",
@@ -66,36 +64,6 @@ class DamagedReferenceError(ValueError):
 
 
 @dataclass(frozen=True)
-class DefaultFit:
-    """What lme4 gave with its default optimizer: the numbers a user of R sees."""
-
-    coefficients: pd.DataFrame
-    components: pd.DataFrame
-    log_likelihood: float
-    printed: str
-
-    def fixef(self) -> pd.Series:
-        """Fixed effects."""
-        return self.coefficients["Estimate"].copy()
-
-    def coef_table(self) -> pd.DataFrame:
-        """``coef(summary(m))``."""
-        return self.coefficients.copy()
-
-    def VarCorr(self) -> pd.DataFrame:
-        """``as.data.frame(VarCorr(m))``."""
-        return self.components.copy()
-
-    def logLik(self) -> float:
-        """Log-likelihood."""
-        return self.log_likelihood
-
-    def summary(self) -> str:
-        """What ``summary(m)`` printed."""
-        return self.printed
-
-
-@dataclass(frozen=True)
 class Record:
     """A recorded case.
 
@@ -108,7 +76,7 @@ class Record:
         :func:`model_hash` of the data it was fitted to.
     fit : RecordedLmerFit or RecordedStanFit
         Tight lme4, or rstanarm.
-    default : DefaultFit or None
+    default : ReportedFit or None
         lme4 with its default optimizer.
     provenance : mapping
     """
@@ -119,7 +87,7 @@ class Record:
     reml: bool
     model_hash: str
     fit: Any
-    default: DefaultFit | None
+    default: ReportedFit | None
     provenance: Mapping[str, object]
 
     @property
@@ -215,12 +183,7 @@ def save(record: Record, directory: Path | None = None) -> Path:
     if record.kind == "likelihood":
         header["fit"] = lmer_to_json(record.fit)
         if record.default is not None:
-            header["default"] = {
-                "coefficients": frame_to_json(record.default.coefficients),
-                "components": components_to_json(record.default.components),
-                "logLik": plain(record.default.log_likelihood),
-                "printed": record.default.printed,
-            }
+            header["default"] = default_to_json(record.default)
     else:
         header["fit"] = stan_to_json(record.fit)
     header["hash"] = content_hash(header)
@@ -281,13 +244,7 @@ def load(name: str, directory: Path | None = None) -> Record:
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
             if "default" in header:
-                stored = header["default"]
-                default = DefaultFit(
-                    frame_from_json(stored["coefficients"]),
-                    components_from_json(stored["components"]),
-                    number_from_json(stored["logLik"]),
-                    stored["printed"],
-                )
+                default = default_from_json(header["default"])
         else:
             fit = stan_from_json(header["fit"], header)
         (check_recorded_lmer if header["kind"] == "likelihood" else check_recorded_stan)(fit)
@@ -307,9 +264,7 @@ def load(name: str, directory: Path | None = None) -> Record:
 
 def model_hash(formula: str, data: pd.DataFrame) -> str:
     """Hash of the columns that a formula names (of all, where it has ``.``)."""
-    tokens = set(re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", formula))
-    named = {first or second for first, second in tokens}
-    columns = [name for name in data.columns if str(name) in named]
+    columns = columns_of(formula, data)
     if re.search(r"(?<![\w.])\.(?![\w.])", formula) or not columns:
         columns = list(data.columns)
     return data_hash(data[sorted(columns, key=str)])

@@ -31,7 +31,6 @@ from validation.report.plots import Plot, plots
 from validation.report.result import digits_of, result_of
 from validation.report.wording import (
     VERDICT_SYMBOLS,
-    VERDICT_WORDS,
     cell,
     checked_table,
     counts,
@@ -39,7 +38,6 @@ from validation.report.wording import (
     format_number,
     headline,
     main_rows,
-    overall,
     place_of,
     quantity_words,
     side_names,
@@ -88,7 +86,7 @@ def render_page(
         The command that repeats the run, for the page's foot.
     """
     extra = extra_plots or {}
-    verdict = overall(comparison.verdict for comparison in comparisons)
+    verdict = Verdict.of(comparison.verdict for comparison in comparisons)
     return (
         environment()
         .get_template("page.html.j2")
@@ -98,7 +96,7 @@ def render_page(
             summary=summary_line(comparisons),
             verdict=_badge(verdict),
             views=[
-                view(c, number, extra.get(c.title, ()), drawn=len(comparisons) <= _ALL_DRAWN or not _agrees(c))
+                view(c, number, extra.get(c.title, ()), drawn=len(comparisons) <= _ALL_DRAWN or c.verdict not in _GOOD)
                 for number, c in enumerate(comparisons, start=1)
             ],
             version=package_version(),
@@ -113,10 +111,6 @@ def render_page(
 
 #: Kinds of comparisons in words.
 _KINDS = {"likelihood": "Likelihood", "bayes": "Bayes", "anova": "Likelihood-ratio tests"}
-
-
-def _agrees(comparison: Comparison) -> bool:
-    return comparison.verdict in _GOOD
 
 
 def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), *, drawn: bool = True) -> dict[str, Any]:
@@ -163,7 +157,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), *,
         "static_rows": rows[:STATIC_ROWS],
         "remarks": any(row["remark"] for row in rows),
         "reasons": _reasons(rows),
-        "data": _deflated(_packed(ordered)),
+        "data": _deflated(_packed(rows, ordered["tolerance"].tolist())),
         "plots": [
             {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
             for i, p in enumerate([*extra, *(plots(comparison) if drawn else ())])
@@ -251,7 +245,7 @@ def _policy() -> Markup:
 
 
 def _badge(verdict: Verdict) -> dict[str, str]:
-    return {"name": str(verdict), "word": VERDICT_WORDS[verdict], "symbol": VERDICT_SYMBOLS[verdict]}
+    return {"name": str(verdict), "word": str(verdict), "symbol": VERDICT_SYMBOLS[verdict]}
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -296,31 +290,23 @@ def _some(limits: list[str]) -> str:
     return ", ".join(limits) if len(limits) <= _FEW_LIMITS else f"{limits[0]} and {len(limits) - 1} more"
 
 
-def _packed(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the table for the page's script: repeated texts once, numbers as precisely as they are shown."""
-    packed: dict[str, Any] = {"n": len(table)}
-    rows = rows_of(table)
-    shown = [_row(row) for row in rows]
-    texts = {
-        "check": list(table["check"]),
-        "quantity": [quantity_words(quantity) for quantity in table["quantity"]],
-        "place": [place_of(row) for row in rows],
-        "remark": [one["remark"] for one in shown],
-        "limit": [tolerance_text(row.tolerance, row.unit) for row in rows],
-        "verdict": [str(verdict) for verdict in table["verdict"]],
-    }
+def _packed(shown: list[dict[str, Any]], tolerances: Sequence[float]) -> dict[str, Any]:
+    """Return the rows for the page's script: repeated texts once, numbers as precisely as they are shown."""
+    packed: dict[str, Any] = {"n": len(shown)}
+    texts = {name: [one[name] for one in shown] for name in ("check", "quantity", "place", "remark")}
+    texts["limit"] = [one["tolerance"] for one in shown]
+    texts["verdict"] = [one["verdict"]["name"] for one in shown]
     for name, values in texts.items():
         codes, uniques = pd.factorize(np.array(values, dtype=object))
         packed[name] = _runs(codes.tolist())
         packed[f"{name}_texts"] = [str(text) for text in uniques]
     # numbers as the text that is shown: the script sorts by them and formats nothing
-    for one in shown:
-        if one["candidate"] == one["reference"] != "":
-            one["candidate"] = "="
-    for name in ("reference", "candidate", "difference", "digits", "scaled"):
+    for name in ("reference", "difference", "digits", "scaled"):
         packed[name] = " ".join(one[name] for one in shown)
-    packed["tolerance"] = _runs([plain(float(f"{value:.4g}")) for value in table["tolerance"].tolist()])
-    packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], VERDICT_WORDS[verdict]] for verdict in Verdict}
+    same = [one["candidate"] == one["reference"] != "" for one in shown]
+    packed["candidate"] = " ".join("=" if equal else one["candidate"] for equal, one in zip(same, shown, strict=True))
+    packed["tolerance"] = _runs([plain(float(f"{value:.4g}")) for value in tolerances])
+    packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], str(verdict)] for verdict in Verdict}
     return packed
 
 

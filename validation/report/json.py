@@ -23,11 +23,11 @@ import json
 from collections.abc import Sequence
 from importlib import metadata
 
-from validation.checks import TABLE_COLUMNS, Side
+from validation.checks import TABLE_COLUMNS
 from validation.comparison import Comparison
 from validation.plain import Json, plain
-from validation.report.wording import checked_table, overall, source_line
-from validation.verdict import Cause
+from validation.report.wording import checked_table, source_line
+from validation.verdict import Verdict
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION", "as_data", "dumps"]
 
@@ -56,7 +56,7 @@ def as_data(comparisons: Sequence[Comparison], *, reason: str | None = None) -> 
         "schema_version": SCHEMA_VERSION,
         "generator": {"name": "mlmparity", "version": package_version()},
         "source": source_line(comparisons, reason),
-        "verdict": str(overall(comparison.verdict for comparison in comparisons)),
+        "verdict": str(Verdict.of(comparison.verdict for comparison in comparisons)),
         "comparisons": [_comparison(comparison) for comparison in comparisons],
     }
 
@@ -76,36 +76,16 @@ def _comparison(comparison: Comparison) -> dict[str, Json]:
         "kind": comparison.kind,
         "verdict": str(comparison.verdict),
         "agrees": comparison.agrees,
-        "reference": _side(comparison.reference),
-        "candidate": _side(comparison.candidate),
-        "checks": [
-            {
-                "id": check.id,
-                "title": check.title,
-                "verdict": str(check.verdict),
-                "summary": check.summary,
-                "rule": check.rule,
-            }
-            for check in comparison.checks
+        "reference": plain(vars(comparison.reference)),
+        "candidate": plain(vars(comparison.candidate)),
+        "checks": [plain(vars(check)) for check in comparison.checks],
+        "causes": [
+            plain({name: value for name, value in vars(cause).items() if name != "strength"})
+            for cause in comparison.causes
         ],
-        "causes": [_cause(cause) for cause in comparison.causes],
         "notes": [str(note) for note in comparison.notes],
         "table": _table(comparison),
         "printed": {str(side): str(text) for side, text in comparison.printed.items()},
-    }
-
-
-def _side(side: Side) -> dict[str, Json]:
-    return {"label": side.label, "kind": side.kind, "provenance": plain(side.provenance)}
-
-
-def _cause(cause: Cause) -> dict[str, Json]:
-    return {
-        "fault": cause.fault,
-        "name": cause.name,
-        "title": cause.title,
-        "evidence": cause.evidence,
-        "remedy": cause.remedy,
     }
 
 

@@ -7,10 +7,5 @@ __all__ = ["render_fragment"]
 
 
 def render_fragment(comparison: Comparison) -> str:
-    """Verdict, checks, causes, notes, the first rows and the plots of one comparison.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    """
+    """Verdict, checks, causes, notes, the first rows and the plots of one comparison."""
     return environment().get_template("fragment.html.j2").render(view=view(comparison))

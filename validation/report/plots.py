@@ -47,7 +47,9 @@ _CSS = {
 }
 
 _INTERVAL_QUANTITIES = ("fixef", "se", "post-mean", "post-q2.5", "post-q97.5")
-_MOST_PARAMETERS = 12
+_MOST_PARAMETERS, _MOST_PANELS = 12, 6
+_LINES: tuple[Any, Any] = ("-", (0, (4, 2)))  # of the reference and of the candidate, for whoever sees no colours
+_EQUAL: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (5, 3))}  # where both sides are equal
 _RASTER_ABOVE = 400  # so many points are drawn as an embedded picture: thousands of SVG nodes make a page slow
 
 
@@ -89,6 +91,28 @@ def plots(comparison: Comparison) -> list[Plot]:
     return [plot for plot in found if plot is not None]
 
 
+@contextmanager
+def _panels(
+    count: int, height: float, *, columns: int = 2, share: bool = False
+) -> "Iterator[tuple[Figure, list[Axes]]]":
+    """A figure in the page's style with as many panels, each so high (inches), in up to so many columns."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.9, height * rows + 0.4), layout="constrained", facecolor="none")
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
+        for spare in panels[count:]:
+            spare.set_visible(False)
+        yield figure, list(panels[:count])
+
+
+def _plot(comparison: Comparison, figure: "Figure", name: str, title: str, described: Sequence[str]) -> Plot:
+    picture = inline_svg(figure, f"{comparison.title}/{comparison.kind}/{name}")
+    return Plot(name, title, f"{title}. {'; '.join(described)}.", picture)
+
+
 def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Estimates with intervals, both sides of each parameter one above the other, each parameter on its own scale."""
     rows = _intervals(table)
@@ -96,12 +120,16 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         return None
     rows, left_out = rows[:_MOST_PARAMETERS], rows[_MOST_PARAMETERS:]
     names = side_names(comparison)
-    with style():
-        figure = _figure(height=0.55 + 0.62 * len(rows))
-        axes = np.atleast_1d(figure.subplots(len(rows), 1))
-        for ax, (label, sides) in zip(axes, rows, strict=True):
+    what = "posterior means with central 95% intervals" if comparison.kind == "bayes" else "estimates ± 1.96 SE"
+    more = f" ({len(left_out)} more parameters are in the table)" if left_out else ""
+    described = [
+        f"{label}: {names[0]} {_interval_words(sides[0])}, {names[1]} {_interval_words(sides[1])}"
+        for label, sides in rows
+    ]
+    with _panels(len(rows), 0.62, columns=1) as (figure, panels):
+        for ax, (label, sides) in zip(panels, rows, strict=True):
             for y, colour, marker, line, (middle, low, high) in zip(
-                (1, 0), (_REFERENCE, _CANDIDATE), ("o", "s"), ("-", (0, (4, 2))), sides, strict=True
+                (1, 0), (_REFERENCE, _CANDIDATE), ("o", "s"), _LINES, sides, strict=True
             ):
                 ax.plot([low, high], [y, y], color=colour, linestyle=line, linewidth=1.6, solid_capstyle="butt")
                 ax.plot([middle], [y], marker=marker, color=colour, markersize=5)
@@ -112,15 +140,7 @@ def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             ax.locator_params(axis="x", nbins=6)
             ax.set_title(shorten(label, 70), loc="left", fontsize=8.5, pad=3)
             ax.spines["left"].set_visible(False)
-        picture = _svg(figure, comparison, "estimates")
-    what = "posterior means with central 95% intervals" if comparison.kind == "bayes" else "estimates ± 1.96 SE"
-    described = "; ".join(
-        f"{label}: {names[0]} {_interval_words(sides[0])}, {names[1]} {_interval_words(sides[1])}"
-        for label, sides in rows
-    )
-    more = f" ({len(left_out)} more parameters are in the table)" if left_out else ""
-    title = f"Estimates side by side: {what}{more}"
-    return Plot("estimates", title, f"{title}. {described}.", picture)
+        return _plot(comparison, figure, "estimates", f"Estimates side by side: {what}{more}", described)
 
 
 def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -131,30 +151,19 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     rows = rows[np.isfinite(rows["reference"]) & np.isfinite(rows["candidate"])]
     if not len(rows):
         return None
-    panels = list(rows.groupby(["group", "term"], sort=False))[:6]
+    effects = list(rows.groupby(["group", "term"], sort=False))[:_MOST_PANELS]
     names = side_names(comparison)
-    columns = min(len(panels), 2)
-    with style():
-        figure = _figure(height=3.1 * -(-len(panels) // columns))
-        axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False).ravel()
-        described = []
-        for ax, ((group, term), panel) in zip(axes, panels, strict=False):
-            low = float(panel[["reference", "candidate"]].min().min())
-            high = float(panel[["reference", "candidate"]].max().max())
+    described = []
+    with _panels(len(effects), 3.0) as (figure, panels):
+        for ax, ((group, term), panel) in zip(panels, effects, strict=True):
+            low, high = (
+                panel[["reference", "candidate"]].min(axis=None),
+                panel[["reference", "candidate"]].max(axis=None),
+            )
             margin = 0.05 * (high - low) or 1.0
             limits = (low - margin, high + margin)
-            ax.plot(limits, limits, color=INK, linewidth=0.8, linestyle=(0, (5, 3)))
-            ax.plot(
-                panel["reference"],
-                panel["candidate"],
-                linestyle="none",
-                marker="o",
-                markersize=4,
-                markerfacecolor="none",
-                markeredgecolor=_REFERENCE,
-                markeredgewidth=0.9,
-                rasterized=len(panel) > _RASTER_ABOVE,
-            )
+            ax.plot(limits, limits, **_EQUAL)
+            ax.plot(panel["reference"], panel["candidate"], **_points(len(panel)), markersize=4, markeredgewidth=0.9)
             ax.set_xlim(limits)
             ax.set_ylim(limits)
             ax.set_box_aspect(1)
@@ -164,73 +173,53 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             ax.set_xlabel(names[0], fontsize=8)
             ax.set_ylabel(names[1], fontsize=8)
             worst = panel.loc[(panel["candidate"] - panel["reference"]).abs().idxmax()]
-            gap = abs(float(worst["candidate"] - worst["reference"]))
-            ax.annotate(
-                f"largest difference {format_number(gap, 2)}",
-                (0.03, 0.97),
-                xycoords="axes fraction",
-                va="top",
-                fontsize=7.5,
-                color=INK,
-            )
-            described.append(
-                f"{label}: {len(panel):,} levels, largest difference {format_number(gap, 2)} at level {worst['level']}"
-            )
-        for ax in axes[len(panels) :]:
-            ax.set_visible(False)
-        picture = _svg(figure, comparison, "blups")
-    what = "Conditional modes (BLUPs)" if quantity == "ranef" else "Posterior means of the random effects"
-    title = f"{what}, {names[1]} against {names[0]}: on the dashed line they are equal"
-    return Plot("blups", title, f"{title}. {'; '.join(described)}.", picture)
+            words = f"largest difference {format_number(abs(float(worst['candidate'] - worst['reference'])), 2)}"
+            ax.annotate(words, (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=7.5, color=INK)
+            described.append(f"{label}: {len(panel):,} levels, {words} at level {worst['level']}")
+        what = "Conditional modes (BLUPs)" if quantity == "ranef" else "Posterior means of the random effects"
+        title = f"{what}, {names[1]} against {names[0]}: on the dashed line they are equal"
+        return _plot(comparison, figure, "blups", title, described)
 
 
 def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Posterior draws of the main parameters, both sides as histograms over one another."""
-    names = side_names(comparison)
-    pairs = _draw_pairs(comparison)[:6]
+    pairs = _draw_pairs(comparison)
     if not pairs:
         return None
-    columns = min(len(pairs), 2)
-    with style():
-        figure = _figure(height=0.3 + 1.75 * -(-len(pairs) // columns))
-        axes = figure.subplots(-(-len(pairs) // columns), columns, squeeze=False).ravel()
-        described = []
-        for ax, (label, a, b) in zip(axes, pairs, strict=False):
-            low, high = np.quantile(np.concatenate([a, b]), [0.001, 0.999])
+    names = side_names(comparison)
+    described = []
+    with _panels(len(pairs), 1.75) as (figure, panels):
+        for ax, (label, *draws) in zip(panels, pairs, strict=True):
+            low, high = np.quantile(np.concatenate(draws), [0.001, 0.999])
             edges = np.linspace(low, high if high > low else low + 1.0, 41)
-            _step(ax, a, edges, _REFERENCE, "-", names[0], fill=True)
-            _step(ax, b, edges, _CANDIDATE, (0, (4, 2)), names[1], fill=False)
+            words = []
+            for name, side, colour, line in zip(names, draws, (_REFERENCE, _CANDIDATE), _LINES, strict=True):
+                height, _ = np.histogram(side, edges, density=True)
+                if colour == _REFERENCE:
+                    ax.stairs(height, edges, fill=True, facecolor=colour, alpha=0.18, edgecolor="none")
+                ax.stairs(height, edges, color=colour, linestyle=line, linewidth=1.3, label=name)
+                words.append(f"{name} mean {format_number(side.mean(), 5)}, sd {format_number(side.std(ddof=1), 3)}")
             ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
             ax.set_yticks([])
             ax.spines["left"].set_visible(False)
             ax.locator_params(axis="x", nbins=5)
-            described.append(
-                f"{label}: {names[0]} mean {format_number(a.mean(), 5)}, sd {format_number(a.std(ddof=1), 3)}; "
-                f"{names[1]} mean {format_number(b.mean(), 5)}, sd {format_number(b.std(ddof=1), 3)}"
-            )
-        for ax in axes[len(pairs) :]:
-            ax.set_visible(False)
-        axes[0].legend(fontsize=7.5, frameon=False, loc="upper right")
-        picture = _svg(figure, comparison, "posterior")
-    title = f"Posterior draws: {names[0]} filled with a solid line, {names[1]} dashed"
-    return Plot("posterior", title, f"{title}. {'; '.join(described)}.", picture)
+            described.append(f"{label}: {'; '.join(words)}")
+        panels[0].legend(fontsize=7.5, frameon=False, loc="upper right")
+        title = f"Posterior draws: {names[0]} filled with a solid line, {names[1]} dashed"
+        return _plot(comparison, figure, "posterior", title, described)
 
 
 def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """ECDF differences with their simultaneous 95% bands, one panel for each parameter (Säilynoja et al. 2022)."""
     from validation.judge.ecdf import band, ecdf_difference
 
-    names = side_names(comparison)
-    pairs = _draw_pairs(comparison)[:6]
+    pairs = _draw_pairs(comparison)
     if not pairs:
         return None
-    columns = min(len(pairs), 2)
-    lines = -(-len(pairs) // columns)
-    with style():
-        figure = _figure(height=0.45 + 1.55 * lines)
-        axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
-        described = []
-        for ax, (label, a, b) in zip(axes, pairs, strict=False):
+    names = side_names(comparison)
+    described = []
+    with _panels(len(pairs), 1.55, share=True) as (figure, panels):
+        for ax, (label, a, b) in zip(panels, pairs, strict=True):
             found = ecdf_difference(b, a)
             position, lower, upper = band(b.size, a.size)
             ax.fill_between(position, lower, upper, color=_REFERENCE, alpha=0.16, linewidth=0, step="mid")
@@ -239,18 +228,15 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
             outside = int(((found.difference < lower - 1e-12) | (found.difference > upper + 1e-12)).sum())
             largest = format_number(float(np.abs(found.difference).max()), 2)
-            described.append(
-                f"{label}: largest difference {largest}, "
-                + (f"outside the band at {outside} of {position.size} points" if outside else "inside the band")
-            )
-        for ax in axes[len(pairs) :]:
-            ax.set_visible(False)
-        axes[0].set_xlim(0, 1)
+            where = f"outside the band at {outside} of {position.size} points" if outside else "inside the band"
+            described.append(f"{label}: largest difference {largest}, {where}")
+        panels[0].set_xlim(0, 1)
         figure.supxlabel("rank among all draws", fontsize=8)
         figure.supylabel(f"ECDF, {names[1]} - {names[0]}", fontsize=8)
-        picture = _svg(figure, comparison, "ecdf")
-    title = "Differences of the empirical distribution functions, with simultaneous 95% bands for equal distributions"
-    return Plot("ecdf", title, f"{title}. {'; '.join(described)}.", picture)
+        title = (
+            "Differences of the empirical distribution functions, with simultaneous 95% bands for equal distributions"
+        )
+        return _plot(comparison, figure, "ecdf", title, described)
 
 
 def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
@@ -263,34 +249,29 @@ def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     z = np.sort([abs(row.scaled) for row in rows])
     expected = ndtri(0.5 + 0.5 * (np.arange(z.size) + 0.5) / z.size)
     limit = max(row.tolerance for row in rows)
-    with style():
-        figure = _figure(height=2.9)
-        ax = figure.subplots()
+    with _panels(1, 2.5) as (figure, (ax,)):
         top = 1.08 * max(limit, float(z.max()), float(expected.max()))
-        ax.plot([0, top], [0, top], color=INK, linewidth=0.8, linestyle=(0, (5, 3)))
+        ax.plot([0, top], [0, top], **_EQUAL)
         ax.axhline(limit, color=_CANDIDATE, linewidth=1.2)
-        ax.annotate(
-            f"limit {limit:.2f}", (0.01, limit), xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=INK
-        )
-        ax.plot(
-            expected,
-            z,
-            linestyle="none",
-            marker="o",
-            markersize=3.5,
-            markerfacecolor="none",
-            markeredgecolor=_REFERENCE,
-            rasterized=z.size > _RASTER_ABOVE,
-        )
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8, "color": INK}
+        ax.annotate(f"limit {limit:.2f}", (0.01, limit), **place)
+        ax.plot(expected, z, **_points(z.size), markersize=3.5)
         ax.set_xlim(0, 1.05 * float(expected.max()))
         ax.set_ylim(0, top)
         ax.set_xlabel("|z| expected by chance", fontsize=8)
         ax.set_ylabel("|z| found", fontsize=8)
-        picture = _svg(figure, comparison, "scores")
-    title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
-    mean_square = float((z**2).mean()) ** 0.5
-    alt = f"{title}. {z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}."
-    return Plot("scores", title, alt, picture)
+        mean_square = float((z**2).mean()) ** 0.5
+        words = f"{z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}"
+        title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
+        return _plot(comparison, figure, "scores", title, [words])
+
+
+def _points(count: int) -> dict[str, Any]:
+    """Open circles without a line."""
+    return {
+        "linestyle": "none", "marker": "o", "markerfacecolor": "none", "markeredgecolor": _REFERENCE,
+        "rasterized": count > _RASTER_ABOVE,
+    }  # fmt: skip
 
 
 def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, float]]]]:
@@ -336,14 +317,7 @@ def _draw_pairs(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarra
         left, right = left[np.isfinite(left)], right[np.isfinite(right)]
         if left.size > 1 and right.size > 1:
             pairs.append((cell(name), left, right))
-    return pairs
-
-
-def _step(ax: "Axes", draws: np.ndarray, edges: np.ndarray, colour: str, line: Any, label: str, *, fill: bool) -> None:
-    height, _ = np.histogram(draws, edges, density=True)
-    if fill:
-        ax.stairs(height, edges, fill=True, facecolor=colour, alpha=0.18, edgecolor="none")
-    ax.stairs(height, edges, color=colour, linestyle=line, linewidth=1.3, label=label)
+    return pairs[:_MOST_PANELS]
 
 
 @contextmanager
@@ -376,16 +350,6 @@ def style() -> "Iterator[None]":
         # Only the layout uses matplotlib's font; the browser draws the glyphs.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         yield
-
-
-def _figure(height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(4.9, height), layout="constrained", facecolor="none")
-
-
-def _svg(figure: "Figure", comparison: Comparison, name: str) -> str:
-    return inline_svg(figure, f"{comparison.title}/{comparison.kind}/{name}")
 
 
 def inline_svg(figure: "Figure", salt: str) -> str:

@@ -50,12 +50,7 @@ class Result:
 
 
 def result_of(comparison: Comparison) -> Result | None:
-    """Return the estimates of both sides; None where the comparison has none.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    """
+    """Return the estimates of both sides; None where the comparison has none."""
     table = checked_table(comparison)
     parts, left = [], _MOST
     total = 0
@@ -136,10 +131,6 @@ def digits_of(comparison: Comparison) -> list[QuantityDigits]:
     """Return the digits of agreement of each quantity, the least first.
 
     Counts and labels are left out: they are equal or not. So are posteriors: their digits tell of the number of draws.
-
-    Parameters
-    ----------
-    comparison : Comparison
     """
     if comparison.kind == "bayes":
         return []

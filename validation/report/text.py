@@ -2,9 +2,9 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -14,7 +14,6 @@ from validation.checks import Check
 from validation.comparison import Comparison
 from validation.judge.rows import rows_of
 from validation.report.wording import (
-    VERDICT_WORDS,
     cell,
     checked_table,
     counts,
@@ -27,9 +26,6 @@ from validation.report.wording import (
     tolerance_text,
 )
 from validation.verdict import Verdict
-
-if TYPE_CHECKING:
-    from rich import box as rich_box
 
 __all__ = ["MOST_FAILURES", "one_line", "render_text", "renderable", "verdict_text"]
 
@@ -55,7 +51,7 @@ _NARROW = 66  # below this many columns the table becomes a list
 
 def verdict_text(verdict: Verdict) -> Text:
     """Return a verdict as coloured word."""
-    return Text(VERDICT_WORDS[verdict], style=_STYLES[verdict])
+    return Text(verdict, style=_STYLES[verdict])
 
 
 def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 100) -> str:
@@ -81,7 +77,6 @@ def renderable(
     all_rows: bool = False,
     brief: bool = False,
     width: int = 100,
-    box: "rich_box.Box | None" = None,
 ) -> RenderableType:
     """Return the comparison as a rich renderable: verdict, checks, causes, notes, table.
 
@@ -94,8 +89,6 @@ def renderable(
         What agrees is a line; of what does not, the checks and the rows that agree are counted.
     width : int
         Columns to fill at most.
-    box : rich.box.Box, optional
-        How the table is drawn.
     """
     if brief and comparison.agrees:
         return one_line(comparison)
@@ -121,7 +114,7 @@ def renderable(
         parts.append(
             _list(shown, side_names(comparison), width)
             if width < _NARROW
-            else _rich_table(shown, side_names(comparison), width, box)
+            else _rich_table(shown, side_names(comparison), width)
         )
     wrong = shown.loc[[verdict.failed for verdict in shown["verdict"]]] if len(shown) else shown
     parts.extend(
@@ -191,21 +184,16 @@ def _choose_rows(table: pd.DataFrame, all_rows: bool, most_main: int) -> tuple[p
         remarks.append(f"{len(failed) - MOST_FAILURES:,} more failed rows")
     rest = table.loc[table.index.difference(failed.index).difference(main.index)]
     if len(rest):
-        tally = ", ".join(f"{count:,} {_plural(verdict, count)}" for verdict, count in counts(rest).items())
+        tally = ", ".join(
+            f"{count:,} {'agree' if count > 1 and verdict is Verdict.AGREES else verdict}"
+            for verdict, count in counts(rest).items()
+        )
         remarks.append(f"{len(rest):,} more rows ({tally})")
     return shown, f"Not shown: {'; '.join(remarks)}." if remarks else ""
 
 
-def _plural(verdict: Verdict, count: int) -> str:
-    return (
-        VERDICT_WORDS[verdict].removesuffix("s") if count > 1 and verdict is Verdict.AGREES else VERDICT_WORDS[verdict]
-    )
-
-
-def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int, box: "rich_box.Box | None") -> Table:
-    from rich import box as boxes
-
-    table = Table(box=box or boxes.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     widest = max(24, width - 66)
     table.add_column("quantity", max_width=widest, overflow="fold")
     for name in (*names, "difference", "digits", "tolerance"):

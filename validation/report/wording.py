@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -15,9 +15,7 @@ from validation.verdict import Verdict
 
 __all__ = [
     "NOT_REACHED",
-    "QUANTITIES",
     "VERDICT_SYMBOLS",
-    "VERDICT_WORDS",
     "cell",
     "checked_table",
     "counts",
@@ -26,7 +24,6 @@ __all__ = [
     "headline",
     "label_parts",
     "main_rows",
-    "overall",
     "place_of",
     "quantity_words",
     "row_label",
@@ -37,17 +34,7 @@ __all__ = [
     "tolerance_text",
 ]
 
-#: Every verdict in words; the report never says anything by colour or symbol alone.
-VERDICT_WORDS: dict[Verdict, str] = {
-    Verdict.AGREES: "agrees",
-    Verdict.BETTER: "better",
-    Verdict.DISAGREES: "disagrees",
-    Verdict.INCONCLUSIVE: "inconclusive",
-    Verdict.MISSING: "missing",
-    Verdict.MALFORMED: "malformed",
-}
-
-#: A symbol for each verdict, always shown beside the word.
+#: A symbol for each verdict, always shown beside its word: nothing is said by colour or symbol alone.
 VERDICT_SYMBOLS: dict[Verdict, str] = {
     Verdict.AGREES: "✓",
     Verdict.BETTER: "▲",
@@ -61,31 +48,24 @@ VERDICT_SYMBOLS: dict[Verdict, str] = {
 NOT_REACHED = "not reached"
 
 #: What a reader calls the quantities of the table; a quantity that is not here is shown by its own name.
-QUANTITIES: dict[str, str] = {
+_QUANTITIES: dict[str, str] = {
     "fixef": "fixed effect",
     "se": "standard error",
     "t": "t value",
-    "vcov": "vcov",
     "sd": "standard deviation",
     "variance": "variance",
-    "cov": "covariance",
     "cor": "correlation",
     "sigma": "residual sd",
-    "theta": "theta",
     "ranef": "BLUP",
     "condsd": "conditional sd",
     "df_residual": "residual df",
-    "singular": "singular",
     "coef": "coefficient of level",
     "scaled_residuals": "scaled residual",
     "residuals": "residual",
     "fitted": "fitted value",
     "covariance": "covariance",
-    "deviance": "deviance",
     "REMLcrit": "REML criterion",
     "logLik": "log-likelihood",
-    "AIC": "AIC",
-    "BIC": "BIC",
     "npar": "number of parameters",
     "nobs": "rows used",
     "ngrps": "number of levels",
@@ -200,7 +180,7 @@ def checked_table(comparison: Comparison) -> pd.DataFrame:
 
 def quantity_words(quantity: str) -> str:
     """Say what a reader calls a quantity."""
-    return QUANTITIES.get(quantity, quantity)
+    return _QUANTITIES.get(quantity, quantity)
 
 
 def label_parts(group: str, term: str, term2: str, level: str) -> str:
@@ -279,21 +259,11 @@ def counts(table: pd.DataFrame) -> dict[Verdict, int]:
     return {verdict: int(found[verdict]) for verdict in Verdict if verdict in found.index}
 
 
-def overall(verdicts: Iterable[Verdict]) -> Verdict:
-    """One verdict from many: a failure beats inconclusive beats agreement; none at all is inconclusive."""
-    seen = list(verdicts)
-    if (failure := Verdict.of_failures(seen)) is not None:
-        return failure
-    if not seen or Verdict.INCONCLUSIVE in seen:
-        return Verdict.INCONCLUSIVE
-    return Verdict.AGREES
-
-
 def headline(comparisons: Sequence[Comparison]) -> str:
     """Return the verdict on the whole as one sentence."""
     if not comparisons:
         return "Nothing was compared"
-    verdict = overall(comparison.verdict for comparison in comparisons)
+    verdict = Verdict.of(comparison.verdict for comparison in comparisons)
     total = len(comparisons)
     if verdict is Verdict.AGREES:
         return "R and Python agree" if all(_against_r(c) for c in comparisons) else "The two sides agree"
@@ -356,7 +326,7 @@ def source_line(comparisons: Sequence[Comparison], reason: str | None = None) ->
     kinds = {comparison.reference.kind for comparison in comparisons}
     labels = sorted({_with_r(c.reference) for c in comparisons if c.reference.label != NOT_REACHED})
     named = f": {'; '.join(labels)}" if labels else ""
-    why = f", because {_as_clause(reason)}" if reason else ""
+    why = f", because {reason.strip().rstrip('.')}" if reason else ""
     if not comparisons:
         return "No reference: nothing was compared."
     if kinds == {"live-r"}:
@@ -373,10 +343,6 @@ def _with_r(side: Side) -> str:
     label = re.sub(r"(,\s*live$)|(^recorded\s+)", "", cell(side.label))
     version = side.provenance.get("R")
     return label if not version or "on R " in label else f"{label} on R {cell(str(version))}"
-
-
-def _as_clause(reason: str) -> str:
-    return reason.strip().rstrip(".")
 
 
 def ascii_fallback(text: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,19 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import pieces_of
-from validation.cases import Case, select
+from validation.cases import Case
 from validation.covariances import parameters_of
 from validation.files import explained, make_folder, write_atomically
 from validation.judge.density import density_points
 from validation.judge.objective import theta_points
 from validation.judge.posterior_evidence import main_parameters, thinned
+from validation.options import Progress, silent
 from validation.quantities import draws_of, posterior_summary
 from validation.references.provenance import data_hash, provenance
-from validation.references.recorded import RecordedLmerFit, RecordedStanFit
-from validation.references.store import DIRECTORY, DefaultFit, Record, model_hash, save, save_data
+from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
+from validation.references.store import DIRECTORY, Record, model_hash, save, save_data
 
-__all__ = ["NotConvergedError", "record", "record_case"]
-
-Progress = Callable[..., None]
+__all__ = ["NotConvergedError", "record"]
 
 #: Seed of the recording's first chunk; each chunk adds one.
 SEED = 20181
@@ -41,8 +40,8 @@ class NotConvergedError(RuntimeError):
 
 
 def record(
-    names: Iterable[str | Case] | None = None,
-    directory: str | Path | None = None,
+    cases: Sequence[Case],
+    directory: Path | None = None,
     progress: Progress | None = None,
     quick: bool = False,
 ) -> list[Path]:
@@ -53,9 +52,8 @@ def record(
 
     Parameters
     ----------
-    names : iterable of str or Case, optional
-        Built-in cases by name, or cases of one's own; all built-in ones where not given.
-    directory : path, optional
+    cases : sequence of Case
+    directory : Path, optional
         Where to write; the package's own references where not given.
     progress : callable, optional
         Called with a message and a fraction.
@@ -67,15 +65,9 @@ def record(
     list of Path
         The files written.
     """
-    given = list(names) if names is not None else []
-    own = [case for case in given if isinstance(case, Case)]
-    by_name = [name for name in given if not isinstance(name, Case)]
-    cases = [*own, *(select(by_name) if by_name or not own else ())]
-    folder = Path(directory) if directory is not None else DIRECTORY
-    say = progress or (lambda *args, **more: None)
+    folder, say = directory or DIRECTORY, progress or silent
     base = provenance()
-    key = {name: value for name, value in base.items() if name not in ("date",)} | {"quick": quick}
-    state = _State(folder / ".partial", key)
+    state = _State(folder / ".partial", {name: base[name] for name in base if name != "date"} | {"quick": quick})
     written: list[Path] = []
     recorded_data: set[str] = set()
     for number, case in enumerate(cases):
@@ -86,29 +78,18 @@ def record(
         if case.name in state.finished:
             written.append(folder / "cases" / f"{case.name}.json")
             continue
-        written.append(save(record_case(case, base, say, quick, state), folder))
+        data = case.load("live")
+        hashed = model_hash(case.formula, data)
+        made = {**base, "data": hashed, "dataset": case.dataset}
+        if case.kind == "likelihood":
+            found = _record_lmer(case, data, hashed, made, say)
+        else:
+            found = _record_stan(case, data, hashed, made, say, quick, state)
+        written.append(save(found, folder))
         state.finish(case.name)
     state.clear()
     say("recorded", 1.0)
     return written
-
-
-def record_case(
-    case: Case,
-    base: dict[str, Any] | None = None,
-    progress: Progress | None = None,
-    quick: bool = False,
-    state: Any = None,
-) -> Record:
-    """Record one case from live R (nothing is written but chunks of an unfinished posterior)."""
-    say = progress or (lambda *args, **more: None)
-    base = base if base is not None else provenance()
-    data = case.load("live")
-    hashed = model_hash(case.formula, data)
-    made = {**base, "data": hashed, "dataset": case.dataset}
-    if case.kind == "likelihood":
-        return _record_lmer(case, data, hashed, made, say)
-    return _record_stan(case, data, hashed, made, say, quick, state)
 
 
 def _record_data(name: str, package: str, folder: Path) -> Path:
@@ -128,7 +109,6 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
     points = theta_points(theta, other, pieces_of(tight).bounds, SEED, n_random=12)
     names = {"reference optimum": "tight optimum", "candidate optimum": "default optimum"}
     fit = RecordedLmerFit.of(tight, [(names.get(name, name), point) for name, point in points])
-    plain = DefaultFit(default.coef_table(), default.VarCorr(), float(default.logLik()), str(default.summary()))
     return Record(
         case.name,
         case.formula,
@@ -136,7 +116,7 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
         case.REML,
         hashed,
         fit,
-        plain,
+        ReportedFit.of(default),
         {**made, "arguments": {"REML": case.REML, **_described(case.options)}},
     )
 
@@ -152,7 +132,7 @@ def _described(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record_stan(
-    case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress, quick: bool, state: Any
+    case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress, quick: bool, state: "_State"
 ) -> Record:
     from bridge import rstanarm
 
@@ -163,7 +143,7 @@ def _record_stan(
     divergences = 0
     fit = None
     for number in range(MOST_CHUNKS):
-        kept = state.chunk(case.name, number) if state is not None else None
+        kept = state.chunk(case.name, number)
         if kept is not None and number > 0:  # the first is sampled again: its fit evaluates the density
             names, draws, diverging = kept
         else:
@@ -173,8 +153,7 @@ def _record_stan(
             fit = fit if fit is not None else fit_now
             names, draws = draws_of(fit_now)
             diverging = int(np.asarray(fit_now.posterior["sample_stats"]["diverging"]).sum())
-            if state is not None:
-                state.keep(case.name, number, names, draws, diverging)
+            state.keep(case.name, number, names, draws, diverging)
         chunks.append(draws)
         divergences += diverging
         together = np.concatenate(chunks, axis=1)

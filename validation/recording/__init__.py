@@ -1,1 +1,0 @@
-"""Recording what live R gives, and replaying records against live R."""
