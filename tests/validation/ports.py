@@ -472,6 +472,13 @@ def _other_criterion_of_theta(value: float, base: Base) -> float:
     return solve(pieces_of(base.fit), base.fit.theta.to_numpy(), not base.reml).objective
 
 
+def _variances_for_sds_elsewhere(base: Base, keys: tuple[str, ...]) -> Answers:
+    """Two faults at once: the reference's numbers say nothing of the scale."""
+    given = at_theta(lambda theta, base: 1.1 * theta)(base, keys)
+    given["VarCorr"] = given["VarCorr"].assign(sdcor=given["VarCorr"]["vcov"])
+    return given
+
+
 #: With BLUPs, and with θ.
 _MODES = (USUAL, MANY, ALL)
 
@@ -695,4 +702,6 @@ PORTS: tuple[Port, ...] = (
     Port("REML criterion for logLik", "slopes", _loglik(_other_criterion_of_theta), NONE, THIN),
     Port("slopes of a predictor of sd 1", "slopes", _modes(
         lambda f, b, g: f.assign(ses=f["ses"] * b.data["ses"].std())), NONE, _MODES),
+    Port("stopped early, and variances for sds", "crossed", _variances_for_sds_elsewhere,
+         _names("scale-squared", "stopped-early"), (ESTIMATES, *_MODES)),
 )  # fmt: skip
