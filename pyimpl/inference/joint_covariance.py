@@ -17,10 +17,11 @@ from pyimpl.errors import ModelError
 from pyimpl.inference.contract import LikelihoodFit
 from pyimpl.inference.derivatives import MAX_CONNECTED, largest_group, row_groups
 from pyimpl.linalg.forecast import Forecast
+from pyimpl.linalg.quadratic_forms import quadratic_forms
 
 __all__ = ["JointCovariance"]
 
-_CHUNK = 2**22  # numbers of a dense right-hand side that are solved for at a time: 32 MB
+_CHUNK = 2**19  # numbers of a dense right-hand side that are solved for at a time: 4 MB, some tenths of a second
 _LARGEST = 20_000  # rows of a full matrix: 3.2 GB
 
 
@@ -76,14 +77,14 @@ class JointCovariance:
         """
         if Z is None or not self._design.q:
             assert X is not None
-            return np.einsum("ij,jk,ik->i", X, self._vcov, X)
+            return quadratic_forms(X, self._vcov)
         if largest_group(self._design) <= MAX_CONNECTED:
             random, r = self._by_groups(Z)
         else:
             random, r = self._by_solving(Z)
         if X is not None:
             r = X + r
-        return self._sigma**2 * random + np.einsum("ij,jk,ik->i", r, self._vcov, r)
+        return self._sigma**2 * random + quadratic_forms(r, self._vcov)
 
     def _by_groups(self, Z: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
         """u'A⁻¹u, shape (rows,), and −B'A⁻¹u, shape (rows, P), where A is block-diagonal over groups of effects."""
@@ -115,7 +116,7 @@ class JointCovariance:
         rows = Z.shape[0]
         random, r = np.empty(rows), np.empty((rows, self._design.P))
         step = max(1, _CHUNK // self._design.q)
-        forecast = Forecast("predict", rows, "rows", "Take fewer rows")
+        forecast = Forecast("the standard errors", rows, "rows", 'Take fewer rows, or re_form="~0"')
         U = sparse.csr_array(Z @ self._Lambda)
         for start in range(0, rows, step):
             block = slice(start, start + step)

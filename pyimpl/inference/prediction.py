@@ -26,6 +26,7 @@ from pyimpl.inference.joint_covariance import JointCovariance
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.simulation import NewParameters
 from pyimpl.likelihood.threads import fit_threads
+from pyimpl.linalg.quadratic_forms import quadratic_forms
 
 __all__ = ["Interval", "PredictArguments", "Uncertainty", "predict_with_errors"]
 
@@ -107,7 +108,7 @@ class _Part:
         """Variance of the effects that are not conditioned on, shape (rows,)."""
         taken = (self.codes >= 0)[:, None] & (self.counts > 0)
         z = np.where(taken, 0.0, self.columns)
-        return np.einsum("ij,jk,ik->i", z, self.covariance, z)
+        return quadratic_forms(z, self.covariance)
 
 
 @fit_threads
@@ -161,7 +162,7 @@ def predict_with_errors(
     quantile = _quantile(fit, wanted, X, conditioned or random_only)
     se = np.sqrt(variance)
     if isinstance(wanted.ddf, str) and X is not None:
-        se = np.sqrt(np.einsum("ij,jk,ik->i", X, _covariance(fit, wanted.ddf), X))
+        se = np.sqrt(quadratic_forms(X, _covariance(fit, wanted.ddf)))
     values = means.to_numpy()
     columns = {"fit": values, "se.fit": _padded(se, inside, values)}
     if wanted.interval is not None:

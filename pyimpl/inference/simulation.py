@@ -111,7 +111,7 @@ def new_parameters(
     if "theta" in newparams and "par" in newparams:
         raise DataError("newparams has both theta and par: give one of them")
     if conditional and ("theta" in newparams or "par" in newparams):
-        raise DataError("newparams: another theta has no estimated random effects; simulate with re_form='~0'")
+        raise DataError("newparams: another theta has no estimated random effects; give re_form='~0'")
     changes: dict[str, Any] = {}
     known = {
         "beta": design.coef_names,

@@ -13,6 +13,7 @@ from pyimpl.inference.estimates import Estimates
 from pyimpl.inference.hypotheses import term_hypotheses
 from pyimpl.inference.kenward_roger import KenwardRoger
 from pyimpl.inference.satterthwaite import Satterthwaite
+from pyimpl.linalg.quadratic_forms import quadratic_forms
 from r_scripts.caller import warn
 
 __all__ = ["SmallSample", "full_rank_rows", "restriction_matrix"]
@@ -158,7 +159,7 @@ class SmallSample:
         method = self.satterthwaite if self._method(ddf) == "Satterthwaite" else self.kenward_roger
         vcov = self._estimates.vcov if isinstance(method, Satterthwaite) else method.adjusted
         estimate = L @ self._estimates.beta
-        se = np.sqrt(np.einsum("ij,jk,ik->i", L, vcov, L))
+        se = np.sqrt(quadratic_forms(L, vcov))
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (estimate - rhs.ravel()) / se
         df = np.array([method.df(row) if row.any() else np.nan for row in L])

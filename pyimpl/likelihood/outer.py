@@ -15,6 +15,8 @@ import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.pyimpl.linalg.supernodal import Factor
 
+from pyimpl.linalg.memory import zeros
+
 __all__ = ["Outer"]
 
 #: Mean of what a variance adds to A's diagonal from which A⁻¹'s may be taken from the identity without cancelling.
@@ -86,7 +88,7 @@ class Outer:
         self.Sx, self.V = square[: self.m], square[self.m :]
         size: cython.Py_ssize_t = max(pattern.size, 1)
         work: cython.Py_ssize_t = 3 * widest * widest + widest
-        room: cython.double[::1] = np.zeros(size + self.q + 1 + work + self.template[self.factors])
+        room: cython.double[::1] = zeros(size + self.q + 1 + work + self.template[self.factors])
         self.S2, self._scale = room[:size], room[size : size + self.q + 1]
         self._work = room[size + self.q + 1 :]
         self._sizes = room[size + self.q + 1 + work :]

@@ -45,6 +45,7 @@ from pyimpl.likelihood.rows import (
 from pyimpl.likelihood.structure import choose_pattern
 from pyimpl.likelihood.threads import sized_threads
 from pyimpl.linalg.heard import heard_if_long
+from pyimpl.linalg.memory import zeros
 from pyimpl.records import record
 
 __all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design", "reduce_rows"]
@@ -549,7 +550,7 @@ def _outer_part(
     m: int,
 ) -> OuterPart:
     """The outer part of Z_o'Z_o, and of Z_o'D (of m columns) if D is given."""
-    within = np.zeros(max(pattern.size, 1))
+    within = zeros(max(pattern.size, 1))
     add_row_products(pattern, column, Z, width, pattern.super_of, within)
     dense = np.zeros((m, pattern.q))
     if D is not None:

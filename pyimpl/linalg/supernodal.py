@@ -16,6 +16,7 @@ from cython.cimports.pyimpl.linalg.blas import Matrix, matrix
 from cython.cimports.pyimpl.linalg.pattern import Pattern, super_of
 
 from pyimpl.linalg import blas as python_blas
+from pyimpl.linalg.memory import zeros
 
 __all__ = ["Factor"]
 
@@ -148,7 +149,7 @@ class Factor:
         work: cython.Py_ssize_t
         wide, tall = max(pattern.widest, 1), pattern.tallest
         work = 2 * (tall + wide) * wide + wide * wide
-        room: cython.double[::1] = np.zeros(2 * size + work + tall * tall + 1)
+        room: cython.double[::1] = zeros(2 * size + work + tall * tall + 1)
         self.values, self.inverse = room[:size], room[size : 2 * size]
         self._work, self._square = room[2 * size : 2 * size + work], room[2 * size + work :]
         self.L, self.Z = cython.address(self.values[0]), cython.address(self.inverse[0])

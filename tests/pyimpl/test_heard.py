@@ -1,9 +1,11 @@
 """Ctrl-C is heard during long calls of linear algebra, and what takes minutes or too much memory says so before."""
 
+import os
 import signal
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import pytest
 
 from pyimpl import lmer, stan_lmer
 from pyimpl.errors import ModelError, PyimplWarning
-from pyimpl.linalg import forecast, heard
+from pyimpl.linalg import forecast, heard, memory, quadratic_forms
 from pyimpl.linalg.forecast import Forecast, foretold, in_time, refuse_too_large
 
 
@@ -148,6 +150,41 @@ def test_a_posterior_says_how_long_it_will_take(monkeypatch):
         fit.kfold(K=2, seed=1)
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_memory_is_taken_piece_by_piece_before_it_is_used():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    size, before = 10_000_001, resident()
+    made = memory.zeros(size)  # NumPy's own would take nothing yet
+    assert resident() - before > 0.9 * 8 * size
+    assert made.shape == (size,)
+    assert not made.any()
+
+
+def test_the_limits_of_a_container_and_of_a_process_are_the_memory_that_there_is(tmp_path, monkeypatch):
+    (tmp_path / "own").write_text("12:memory:/job/part\n4:cpu:/job\n0::/box\n")
+    for name, text in {
+        "memory/job/memory.limit_in_bytes": "5000000000",
+        "memory/job/part/memory.limit_in_bytes": "9223372036854771712",
+        "box/memory.max": "max",
+        "memory.max": "4000000000",
+        "../memory.max": "1",
+    }.items():
+        file = tmp_path / "groups" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "_MOUNTED", tmp_path / "groups")
+    memory.memory.cache_clear()
+    try:
+        assert memory.memory() == int(0.8 * 4e9)
+        with pytest.raises(ModelError, match=r"need 8 GB of memory, and the machine has 2.98 GB for it"):
+            refuse_too_large(2**30, "some numbers", "")
+    finally:
+        memory.memory.cache_clear()
+
+
 def test_what_memory_cannot_hold_is_refused_before_it_is_made(monkeypatch):
     refuse_too_large(1e3, "some numbers", "")
     with pytest.raises(ModelError, match=r"draws of 11 random effects need .* GB of memory"):
@@ -196,3 +233,26 @@ def test_what_a_formula_counts_is_refused_where_memory_cannot_hold_it(term, word
         lmer(f"y ~ {term} + (1 | g)", data())
     with pytest.raises(ModelError, match=r"the numbers of 1:1e\+12 need"):
         lmer("y ~ x + (1 | g)", data(), subset="x < 1:1e12")
+
+
+def test_quadratic_forms_are_those_of_each_row_however_many_at_a_time(monkeypatch):
+    rng = np.random.default_rng(5)
+    X, root = rng.normal(size=(23, 4)), rng.normal(size=(4, 4))
+    expected = [x @ (root @ root.T) @ x for x in X]
+    np.testing.assert_allclose(quadratic_forms.quadratic_forms(X, root @ root.T), expected, rtol=1e-12)
+    monkeypatch.setattr(quadratic_forms, "_WORK", 80)  # five rows
+    np.testing.assert_allclose(quadratic_forms.quadratic_forms(X, root @ root.T), expected, rtol=1e-12)
+    assert quadratic_forms.quadratic_forms(X[:, :0], np.zeros((0, 0))).tolist() == [0.0] * 23
+
+
+def test_the_standard_errors_of_many_predictions_say_how_long_they_take(monkeypatch):
+    frame = data()
+    fit = lmer("y ~ x + (1 | g)", frame)
+    plain = fit.predict(frame, se_fit=True)
+    monkeypatch.setattr(forecast, "KNOWN", 0.0)
+    monkeypatch.setattr(forecast, "LONG", 1e-5)
+    monkeypatch.setattr("pyimpl.inference.joint_covariance._CHUNK", 30)
+    monkeypatch.setattr("pyimpl.inference.joint_covariance.MAX_CONNECTED", 0)  # as where too many hang together
+    with pytest.warns(PyimplWarning, match=r"the standard errors may take about .* more: \d+ rows of"):
+        in_pieces = fit.predict(frame, se_fit=True)
+    np.testing.assert_allclose(in_pieces, plain, rtol=1e-12)

@@ -1,10 +1,13 @@
 """Data files as people have them: each kind, how it was understood, and what is refused."""
 
+import bz2
 import datetime as dt
 import gzip
 import io
+import lzma
 import random
 import subprocess
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -480,3 +483,42 @@ def test_semicolons_are_read_as_r_read_csv2_reads_them(tmp_path: Path) -> None:
                 else value.strip() in (str(cell), str(cell).upper())
             )
             assert same, (name, value, cell)
+
+
+def _bomb(kind: str) -> bytes:
+    """A small file that becomes 40 million bytes when it is unpacked."""
+    text = b"y,g\n" + b"1,a\n" * 10_000_000
+    if kind == "d.xlsx":
+        book = io.BytesIO()
+        with zipfile.ZipFile(book, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("xl/workbook.xml", text)
+        return book.getvalue()
+    return {"d.csv.gz": gzip.compress, "d.csv.bz2": bz2.compress, "d.csv.xz": lzma.compress}[kind](text)
+
+
+@pytest.mark.parametrize("kind", ["d.csv.gz", "d.csv.bz2", "d.csv.xz", "d.xlsx"])
+def test_what_a_packed_file_holds_is_refused_where_memory_cannot_hold_it(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, _bomb(kind), kind)
+    assert path.stat().st_size < 200_000
+    for module in ("files", "workbook"):
+        monkeypatch.setattr(f"validation.reading.{module}.memory", lambda: 30_000_000)
+    with pytest.raises(InputError, match=r"d\.(csv|xlsx).* GB"):
+        read_data(path)
+
+
+def test_a_file_without_an_end_and_one_too_large_for_its_cells_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("validation.reading.files.memory", lambda: 30_000_000)
+    with pytest.raises(InputError, match="memory cannot hold"):
+        read_data("/dev/zero")
+    with pytest.raises(InputError, match=r"takes about .* GB of memory.*Save it as .parquet"):
+        read_data(written(tmp_path, "y,g\n" + "1,a\n" * 600_000))
+
+
+def test_a_long_text_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("validation.reading.files._SECONDS", 1000.0)
+    with pytest.warns(UserWarning, match=r"reading may take about .*million bytes of text.*parquet"):
+        read_data(written(tmp_path, "y,g\n" + "1,a\n" * 200_000))

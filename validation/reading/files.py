@@ -3,15 +3,19 @@
 import bz2
 import difflib
 import gzip
+import io
 import lzma
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 
+from pyimpl.linalg.forecast import Forecast
+from pyimpl.linalg.memory import in_words, memory
 from validation.errors import InputError
 from validation.owndata import as_factors, understood
 from validation.reading.formats import BINARY, kind_of, read_binary
@@ -20,7 +24,14 @@ from validation.reading.text import TextOptions, read_text
 __all__ = ["Reading", "read_data", "read_file"]
 
 _TEXT = {".csv": None, ".tsv": "\t", ".tab": "\t", ".txt": None}
-_UNPACK = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+_UNPACK: Mapping[str, Callable[[io.BytesIO], io.BufferedIOBase]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file),
+    ".bz2": lambda file: bz2.BZ2File(file),
+    ".xz": lambda file: lzma.LZMAFile(file),  # noqa: SIM115 - closed where it is used
+}
+_PIECE = 2**22  # bytes that are read between two steps of Python, where Ctrl-C is heard
+_TEXT_NEEDS = 16  # bytes of memory for each of a text, measured: a string of Python for each cell
+_SECONDS = 0.25  # for each million bytes of text, on a processor of today
 _ADVICE = {
     ".xls": "an old Excel workbook; save it as .xlsx",
     ".rdata": "an .RData file, which may hold any number of things; in R write saveRDS(data, 'data.rds')",
@@ -145,6 +156,7 @@ def read_file(
         else:
             if sheet is not None:
                 raise InputError("a sheet can be chosen in an .xlsx file only")
+            _foretell(len(content))
             data, said = read_text(content, options, separator=_TEXT.get(kind))
         data, dropped = _tidy_names(data)
         data = as_factors(data, factors, strings_as_factors)
@@ -169,8 +181,8 @@ def read_file(
 def _content(path: str | Path) -> tuple[str, bytes, str]:
     """How a file is called in messages, its bytes unpacked, and its kind."""
     if str(path) == "-":
-        content, named = sys.stdin.buffer.read(), ""
-        shown = "what came on standard input"
+        shown, named = "what came on standard input", ""
+        content = _whole(sys.stdin.buffer, shown)
         if not content:
             raise InputError("nothing came on standard input")
     else:
@@ -178,13 +190,17 @@ def _content(path: str | Path) -> tuple[str, bytes, str]:
         shown, named = repr(str(path)), path.suffix.lower()
         _is_file(path)
         try:
-            content = path.read_bytes()
+            with path.open("rb") as file:
+                content = _whole(file, shown)
         except OSError as error:
             raise InputError(f"{shown} cannot be read: {error.strerror}") from None
     packed = kind_of(content) if named in _UNPACK or not named else None
     if packed in _UNPACK or named in _UNPACK:
         try:
-            content = _UNPACK[named or str(packed)](content)
+            with _UNPACK[named or str(packed)](io.BytesIO(content)) as unpacked:
+                content = _whole(unpacked, f"{shown}, unpacked,")
+        except InputError:
+            raise
         except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
             raise InputError(f"{shown} cannot be unpacked: {' '.join(str(error).split())}") from None
         named = Path(Path(path).stem).suffix.lower() if named else ""
@@ -204,6 +220,27 @@ def _content(path: str | Path) -> tuple[str, bytes, str]:
     if kind in _TEXT and found is not None:
         raise InputError(f"{shown} is no text: it looks like {found} inside; give it that ending, or save it as .csv")
     return shown, content, kind
+
+
+def _whole(file: IO[bytes] | io.BufferedIOBase, shown: str) -> bytes:
+    """All of a file, in pieces; refused where memory cannot hold it: a packed file says little about what is in it."""
+    pieces, size = [], 0
+    while piece := file.read(_PIECE):
+        size += len(piece)
+        if 2 * size > memory():  # the pieces and the whole
+            raise InputError(f"{shown} has more than {in_words(size)}, which this machine's memory cannot hold")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _foretell(size: int) -> None:
+    """Say how long a text of this size takes, or refuse it where memory cannot hold its cells."""
+    if _TEXT_NEEDS * size > memory():
+        raise InputError(
+            f"it is {in_words(size)} of text, and to read it takes about {in_words(_TEXT_NEEDS * size)} of memory; the "
+            f"machine has {in_words(memory())} for it. Save it as .parquet or .feather, or with fewer columns"
+        )
+    Forecast("reading", round(size / 1e6), "million bytes of text", "A .parquet file is read in seconds", _SECONDS)
 
 
 def _is_file(path: Path) -> None:

@@ -6,11 +6,13 @@ and merged cells have their value in the first one only. A column of several kin
 
 import io
 import warnings
+import zipfile
 from datetime import date, datetime, time
 
 import pandas as pd
 
 from pyimpl.extras import need
+from pyimpl.linalg.memory import in_words, memory
 from validation.errors import InputError
 from validation.owndata import some
 from validation.reading.text import text_column
@@ -44,6 +46,7 @@ def read_workbook(content: bytes, sheet: str | int | None) -> tuple[pd.DataFrame
         openpyxl is not installed.
     """
     need("files", "reading an .xlsx file", "openpyxl")
+    _check_size(content)
     sheets, rows, chosen = _rows(content, sheet, values=True)
     body_width = max(map(len, rows), default=0)
     while rows and not _filled(rows[-1]):
@@ -66,6 +69,14 @@ def read_workbook(content: bytes, sheet: str | int | None) -> tuple[pd.DataFrame
     data = pd.DataFrame({j: _cells(cells) for j, cells in enumerate(columns)}, index=range(len(body)))
     data.columns = pd.Index(heading)
     return data, said
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse a workbook whose sheets, which are packed, memory cannot hold."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        size = sum(part.file_size for part in packed.infolist())
+    if size > memory():
+        raise InputError(f"it holds {in_words(size)} of sheets, and the machine has {in_words(memory())} for them")
 
 
 def _rows(content: bytes, sheet: str | int | None, *, values: bool) -> tuple[list[str], list[list[object]], str]:
