@@ -419,6 +419,69 @@ _DATA = _names("data-values", "other-rows", "rows")
 _CROSSED = _names("crossed-vs-nested", "random-terms")
 _SCALE = _names("scale-relative", "scale-squared", "scale-square-root")
 
+
+def _between(given: Answers, base: Base) -> None:
+    """Least squares of the groups' means."""
+    codes = base.fit.factors.iloc[:, 0].cat.codes.to_numpy()
+    X, y = base.fit.X.groupby(codes).mean(), base.fit.y.groupby(codes).mean()
+    given["fixef"] = pd.Series(np.linalg.lstsq(X, y, rcond=None)[0], given["fixef"].index)
+
+
+def _raw_means(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
+    residual = base.fit.y - base.fit.X @ base.fit.fixef()
+    means = residual.groupby(base.fit.factors[group], observed=True).mean()
+    return means.to_frame("(Intercept)").reindex(frame.index)
+
+
+def _shrunken_twice(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
+    rows, theta2 = base.fit.factors[group].value_counts().reindex(frame.index), float(base.fit.theta.iloc[0]) ** 2
+    return frame.mul(theta2 / (theta2 + 1.0 / rows), axis=0)
+
+
+def _table(change: Callable[[pd.DataFrame], None]):
+    """VarCorr's table, changed in its place."""
+
+    def changed(given: Answers, base: Base) -> None:
+        if "VarCorr" in given:
+            given["VarCorr"] = given["VarCorr"].copy()
+            change(given["VarCorr"])
+
+    return answers(changed)
+
+
+def _covariances_for_correlations(table: pd.DataFrame) -> None:
+    both = table["var2"].notna()
+    table.loc[both, "sdcor"] = table.loc[both, "vcov"]
+
+
+def _turned_round(table: pd.DataFrame) -> None:
+    table[["vcov", "sdcor"]] = table[["vcov", "sdcor"]].to_numpy()[::-1]
+
+
+def _far_rows_dropped(data: pd.DataFrame) -> pd.DataFrame:
+    away = (data["score"] - data["score"].mean()).abs()
+    return data.drop(away.nlargest(5).index)
+
+
+def _robust_sigma(given: Answers, base: Base) -> None:
+    residual = base.fit.residuals()
+    given["sigma"] = float(1.4826 * (residual - residual.median()).abs().median())
+
+
+def _other_criterion_of_theta(value: float, base: Base) -> float:
+    return solve(pieces_of(base.fit), base.fit.theta.to_numpy(), not base.reml).objective
+
+
+def _variances_for_sds_elsewhere(base: Base, keys: tuple[str, ...]) -> Answers:
+    """Two faults at once: the reference's numbers say nothing of the scale."""
+    given = at_theta(lambda theta, base: 1.1 * theta)(base, keys)
+    given["VarCorr"] = given["VarCorr"].assign(sdcor=given["VarCorr"]["vcov"])
+    return given
+
+
+#: With BLUPs, and with θ.
+_MODES = (USUAL, MANY, ALL)
+
 PORTS: tuple[Port, ...] = (
     Port("standard errors over N in place of N - 1", "slopes", _scaled(
         "se", lambda b: np.sqrt((b.fit.nobs() - 1) / b.fit.nobs())), _names("standard-error-scale")),
@@ -599,4 +662,46 @@ PORTS: tuple[Port, ...] = (
         data=lambda d: d.assign(late=d["ses"] ** 2), formula="score ~ ses + late + (1 | school)"),
          _names("extra-column"), THIN),
     Port("both random effects lost", "nested", model(formula="score ~ arm + (1 | room)"), _CROSSED, THIN),
+    Port("the predictor in tens", "slopes", model(data=lambda d: d.assign(ses=d["ses"] / 10)),
+         _names("coding-scaled"), THIN),
+    Port("ranks of the predictor", "intercept", model(data=lambda d: d.assign(ses=d["ses"].rank())), _DATA, THIN),
+    Port("predictor centred at its median", "intercept",
+         model(data=lambda d: d.assign(ses=d["ses"] - d["ses"].median())), _names("coding-centred"), THIN),
+    Port("BLUPs moved by one level", "crossed", _modes(
+        lambda f, b, g: pd.DataFrame(np.roll(f.to_numpy(), 1, axis=0), f.index, f.columns)),
+         _names("permuted-levels"), _MODES),
+    Port("BLUPs without the last level", "nested", _modes(lambda f, b, g: f.iloc[:-1]), NONE, _MODES),
+    Port("BLUPs shrunken twice", "intercept", _modes(_shrunken_twice), NONE, _MODES),
+    Port("raw means for BLUPs", "intercept", _modes(_raw_means), _names("unshrunken"), _MODES),
+    Port("sigma by the median of the residuals", "slopes", answers(_robust_sigma), NONE, THIN),
+    Port("standard errors of a difference", "categorical", _scaled("se", lambda b: np.sqrt(2.0)),
+         _names("standard-error-scale")),
+    Port("t for the standard errors", "slopes", answers(
+        lambda g, b: g.update(se=(g["fixef"] / g["se"]).abs()) if "se" in g else None), NONE),
+    Port("between groups", "intercept", answers(_between), NONE, THIN),
+    Port("weights squared", "weighted", model(weights=_weights(np.square)), _names("data-values", "lost-weights"),
+         THIN),
+    Port("covariances for correlations", "slopes", _table(_covariances_for_correlations), _names("scale-covariance"),
+         (ESTIMATES, *_MODES)),
+    Port("variances of J levels", "intercept", _components(lambda v, s: v * 17 / 18), NONE, (ESTIMATES, *_MODES)),
+    Port("theta in the other order", "slopes", answers(
+        lambda g, b: g.update(theta=g["theta"].iloc[::-1]) if "theta" in g else None), _names("theta-order"), (ALL,)),
+    Port("residual and group variance exchanged", "intercept", _table(_turned_round), _names("permuted-terms"),
+         (ESTIMATES, *_MODES)),
+    Port("levels written as numbers with a point", "crossed", _modes(
+        lambda f, b, g: f.set_axis([f"{label}.0" for label in f.index])), NONE, _MODES),
+    Port("labels cut to two characters", "intercept", model(
+        data=lambda d: d.assign(school=d["school"].astype(str).str[:2].astype("category"))), _CROSSED, THIN),
+    Port("polynomial contrasts", "categorical", model(contrasts={"arm": "contr.poly"}), _names("coding-polynomial"),
+         THIN),
+    Port("an interaction besides", "categorical", model(formula="score ~ arm * ses + (1 | school)"),
+         _names("extra-column"), THIN),
+    Port("square root of the response", "far from 0", model(data=lambda d: d.assign(score=np.sqrt(d["score"].abs()))),
+         _DATA, THIN),
+    Port("the farthest responses dropped", "slopes", model(data=_far_rows_dropped), _names("rows"), THIN),
+    Port("REML criterion for logLik", "slopes", _loglik(_other_criterion_of_theta), NONE, THIN),
+    Port("slopes of a predictor of sd 1", "slopes", _modes(
+        lambda f, b, g: f.assign(ses=f["ses"] * b.data["ses"].std())), NONE, _MODES),
+    Port("stopped early, and variances for sds", "crossed", _variances_for_sds_elsewhere,
+         _names("scale-squared", "stopped-early"), (ESTIMATES, *_MODES)),
 )  # fmt: skip

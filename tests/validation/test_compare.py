@@ -163,6 +163,17 @@ def test_importing_the_package_loads_nothing():
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit()])
+def test_a_candidate_that_ends_the_program_could_not_fit(monkeypatch, ml_fit, data, error):
+    live(monkeypatch, ml_fit)
+
+    def leaves(formula, frame, **options):
+        raise error
+
+    with pytest.raises(SideError, match=f"did fit: {type(error).__name__}"):
+        compare("course ~ 1 + female + (1 + female | school)", data, REML=False, candidate=leaves)
+
+
 def test_the_command_starts_r_before_anything_heavy_is_imported(tmp_path):
     """R takes longest: it starts first, and Python imports beside it."""
     code = (

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from scipy.special import ndtri
 
 from validation import tolerances
@@ -15,72 +14,70 @@ from validation.judge.rows import Row, check_of, counts, judge_record
 from validation.quantities import (
     MAIN_EXCLUDED,
     QUANTILES,
+    Key,
     join,
     key_of,
     records,
     split_parameter,
     summary_quantities,
 )
-from validation.tolerances import Match
+from validation.tolerances import Match, Tolerance
 from validation.verdict import Verdict
 
-__all__ = ["against_truth", "quantile_scores", "sizes", "z_scores"]
+__all__ = ["against_truth", "sizes", "z_scores"]
 
 
 def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     """Gate 3: z of every posterior mean, sd and quantile, with Bonferroni's limit."""
-    joined = evidence.joined
-    both = joined["has_reference"] & joined["has_candidate"]
-    tests = int(both.sum())
-    limit = z_limit(tests)
-    rows: list[Row] = []
-    quantiles = [evidence.quantile_sides(side) for side in ("reference", "candidate")]
-    scores = quantile_scores(quantiles[0], quantiles[1], evidence.groups)
+    left, right = (evidence.quantile_sides(side) for side in ("reference", "candidate"))
     freedoms = [evidence.freedom(side) for side in ("reference", "candidate")]
-    for record in records(joined):
-        error, row_limit = _error_and_limit(record, scores, limit, tests, freedoms)
-        tolerance = tolerances.Z_SCORE.at(row_limit, "Monte Carlo standard errors of the difference")
-        rows.append(judge_record("gate-3", record, error, tolerance, "; ".join(evidence.problems.values())))
-    zs = np.array([r.scaled for r in rows if math.isfinite(r.scaled)])
+    joined, unit = evidence.joined, "Monte Carlo standard errors of the difference"
+    tests = int((joined["has_reference"] & joined["has_candidate"]).sum())
+    scores = _quantile_scores(left, right, evidence.groups)
+    why = "; ".join(evidence.problems.values())
+    rows = [
+        judge_record("gate-3", record, *_unit_and_rule(record, scores, tests, freedoms, unit), why)
+        for record in records(joined)
+    ]
+    scored = [r for r in rows if math.isfinite(r.scaled)]
     summary = counts(rows)
-    if zs.size:
+    if scored:
+        worst, failed = max(scored, key=lambda r: r.scaled), sum(r.verdict.failed for r in rows)
+        mean_square = sum(r.scaled**2 for r in scored) / len(scored)
         summary = (
-            f"{tests} z-scores, root mean square {np.sqrt(np.mean(zs**2)):.2f}, largest {zs.max():.2f} "
-            f"({max((r for r in rows if math.isfinite(r.scaled)), key=lambda r: r.scaled).name}); "
-            f"limit {limit:.2f} for a false-alarm rate of {tolerances.FALSE_ALARM_RATE:g} over all {tests}"
+            f"{f'{failed} failed: ' if failed else ''}{tests} z-scores, root mean square "
+            f"{math.sqrt(mean_square):.2f}, largest {worst.scaled:.2f} ({worst.name}); "
+            f"limit {z_limit(tests):.2f} for a false-alarm rate of {tolerances.FALSE_ALARM_RATE:g} over all {tests}"
         )
-        failed = sum(r.verdict.failed for r in rows)
-        if failed:
-            summary = f"{failed} failed: " + summary
     return check_of("gate-3", rows, summary, tolerances.Z_SCORE.reason), rows
 
 
-def _error_and_limit(
+def _unit_and_rule(
     record: dict[str, Any],
-    scores: Mapping[tuple[object, ...], float],
-    limit: float,
+    scores: Mapping[Key, float],
     tests: int,
     freedoms: Sequence[dict[tuple[object, ...], float]],
-) -> tuple[float, float]:
+    unit: str,
+) -> tuple[float, Tolerance]:
     """Monte Carlo error of a difference, and the limit for its z; of a quantile the unit that makes it its z."""
-    error, row_limit = error_and_limit(record, limit, tests, freedoms)
+    error, limit = error_and_limit(record, z_limit(tests), tests, freedoms)
     z = scores.get(key_of(record))
     if z is not None:
         error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
-    return error, row_limit
+    return error, tolerances.Z_SCORE.at(limit, unit)
 
 
-def quantile_scores(
-    left: dict[float, QuantileSide], right: dict[float, QuantileSide], groups: Sequence[str] = ()
-) -> dict[tuple[object, ...], float]:
-    """Score every quantile that draws can judge: z by (quantity, group, term, term2, level)."""
-    scores: dict[tuple[object, ...], float] = {}
-    for probability in [p for p in left if p in right]:
-        for name in left[probability].value:
-            z = quantile_z(name, probability, left[probability], right[probability])
-            if z is not None:
-                scores[f"post-q{100 * probability:g}", *split_parameter(name, groups)] = z
-    return scores
+def _quantile_scores(
+    left: dict[float, QuantileSide], right: dict[float, QuantileSide], groups: Sequence[str]
+) -> dict[Key, float]:
+    """Z of every quantile that draws can judge."""
+    scored = {
+        (f"post-q{100 * probability:g}", *split_parameter(name, groups)): quantile_z(name, probability, known, other)
+        for probability, known in left.items()
+        if (other := right.get(probability)) is not None
+        for name in known.value
+    }
+    return {key: z for key, z in scored.items() if z is not None}
 
 
 def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
@@ -134,13 +131,13 @@ def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[R
     own = summary_quantities(evidence.summaries[side], evidence.groups).table
     joined = join(truth, own)
     joined = joined[joined["has_reference"]]  # quadrature gives what it gives; the rest is judged by gates 3 to 5
-    limit = z_limit(len(joined))
     exact = {probability: quantile_side(evidence.truth, probability) for probability in QUANTILES}
-    scores = quantile_scores(exact, evidence.quantile_sides(side), evidence.groups)
-    freedoms = [{}, evidence.freedom(side)]
-    rows: list[Row] = []
-    for record in records(joined):
-        error, row_limit = _error_and_limit(record, scores, limit, len(joined), freedoms)
-        tolerance = tolerances.Z_SCORE.at(row_limit, "Monte Carlo standard errors")
-        rows.append(judge_record(identifier, record, error, tolerance, "quadrature has it"))
+    scores = _quantile_scores(exact, evidence.quantile_sides(side), evidence.groups)
+    freedoms, unit = [{}, evidence.freedom(side)], "Monte Carlo standard errors"
+    rows = [
+        judge_record(
+            identifier, record, *_unit_and_rule(record, scores, len(joined), freedoms, unit), "quadrature has it"
+        )
+        for record in records(joined)
+    ]
     return check_of(identifier, rows, counts(rows), tolerances.Z_SCORE.reason), rows

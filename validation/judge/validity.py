@@ -11,6 +11,7 @@ from validation.checks import Check
 from validation.contract import BayesianFit
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Measure, Row, check_of, missing_row, row
+from validation.quantities import quietly
 from validation.verdict import Verdict
 
 __all__ = ["invalid_sides", "left_open", "repeated_draws", "validity"]
@@ -42,11 +43,9 @@ def _divergences(fit: BayesianFit) -> float:
     """Divergent transitions, wherever a fit reports them; 0 of a sampler that is not Hamiltonian."""
     if hasattr(fit, "divergences"):
         return float(fit.divergences)
-    try:
-        return float(fit.posterior["sample_stats"]["diverging"].sum())
-    except Exception:  # no such variable: perhaps among the fit's own diagnostics
-        diagnostics = getattr(fit, "diagnostics", None)
-        return float(diagnostics.get("divergences", 0)) if isinstance(diagnostics, Mapping) else 0.0
+    diagnostics = getattr(fit, "diagnostics", None)
+    told = float(diagnostics.get("divergences", 0)) if isinstance(diagnostics, Mapping) else 0.0
+    return quietly(lambda: float(fit.posterior["sample_stats"]["diverging"].sum()), told)
 
 
 def repeated_draws(draws: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from validation.judge.diagnosis.priors import has_single_density
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
-from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, split_parameter
+from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, quietly, split_parameter
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
 
@@ -245,10 +245,8 @@ def _covariance_names(names: Iterable[Any]) -> dict[str, tuple[int, int]]:
 
 def rows_used(evidence: PosteriorEvidence) -> Cause | None:
     """Row 4: another number of rows or levels; a missing value that became a level."""
-    try:
-        counts = (float(evidence.reference.nobs()), float(evidence.candidate.nobs()))
-    except Exception:  # draws alone have no rows
-        counts = (math.nan, math.nan)
+    # draws alone have no rows
+    counts = [quietly(lambda: float(fit.nobs()), math.nan) for fit in (evidence.reference, evidence.candidate)]  # noqa: B023
     names = {side: set(map(str, summary.index)) for side, summary in evidence.summaries.items()}
     extra = [n for n in names.get("candidate", set()) - names.get("reference", set()) if n.startswith("b[")]
     odd = [n for n in extra if re.search(r":(nan|NaN|NA|None|<NA>|-2147483648)\]$", n)]

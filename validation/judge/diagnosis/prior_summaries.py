@@ -5,6 +5,7 @@ import re
 from validation import tolerances
 from validation.contract import BayesianFit
 from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.quantities import quietly
 from validation.tolerances import Strength
 from validation.verdict import Cause
 
@@ -40,10 +41,7 @@ def _family(prior: str) -> str:
 
 def _printed(fit: BayesianFit) -> dict[str, str]:
     """The priors that a fit prints; empty where it prints none, as a third party's need not."""
-    try:
-        return read_prior_summary(str(fit.prior_summary()))
-    except Exception:
-        return {}
+    return quietly(lambda: read_prior_summary(str(fit.prior_summary())), {})
 
 
 def has_scales(fit: BayesianFit) -> bool:

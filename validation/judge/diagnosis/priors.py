@@ -12,6 +12,7 @@ from validation.contract import BayesianFit
 from validation.judge.diagnosis.density import Block, Explanation, explain, layout_of
 from validation.judge.diagnosis.prior_summaries import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.quantities import quietly
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
 
@@ -76,11 +77,9 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
 
 def _at(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
     """A candidate's log density; not a number where it cannot be had."""
-    try:
-        values = np.asarray(fit.log_prob(points), dtype=float)
-        return values if values.shape == (len(points),) else np.full(len(points), np.nan)
-    except Exception:  # a recorded density knows its recorded points only
-        return np.full(len(points), np.nan)
+    # a recorded density knows its recorded points only
+    values = quietly(lambda: np.asarray(fit.log_prob(points), dtype=float), np.empty(0))
+    return values if values.shape == (len(points),) else np.full(len(points), np.nan)
 
 
 def has_single_density(densities: pd.DataFrame) -> bool:
@@ -190,14 +189,13 @@ def _sigma_words(found: Explanation, factor: float | None, evidence: PosteriorEv
 
 
 def _response_sd(evidence: PosteriorEvidence) -> float | None:
-    for fit in (evidence.reference, evidence.candidate):
-        try:
-            observed = fit.posterior["observed_data"].dataset
-            values = np.asarray(next(iter(observed.data_vars.values())), dtype=float)
-            return float(values.std(ddof=1))
-        except Exception:  # draws alone have no response
-            continue
-    return None
+    def read(fit: BayesianFit) -> float:
+        observed = fit.posterior["observed_data"].dataset
+        return float(np.asarray(next(iter(observed.data_vars.values())), dtype=float).std(ddof=1))
+
+    # draws alone have no response
+    left, right = quietly(lambda: read(evidence.reference), None), quietly(lambda: read(evidence.candidate), None)
+    return right if left is None else left
 
 
 #: Cause and title of a part whose prior is of another family.

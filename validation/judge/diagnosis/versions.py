@@ -7,13 +7,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
 from r_scripts.dialect import CHANGES, Dialect, changes_between
 from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.dialects import dialect_of
 from validation.judge.rows import Row
+from validation.quantities import quietly
 from validation.tolerances import Match
 from validation.verdict import Cause, Verdict
 
@@ -98,23 +97,16 @@ def _only_parentheses(failed: Sequence[Row]) -> bool:
 
 def _same_labels(quantity: str, group: object, fits: tuple[LinearMixedFit, LinearMixedFit]) -> bool:
     """Whether the labels that a row compared are the same, in the same order, but for parentheses about a group."""
-    try:
+
+    def read(fit: LinearMixedFit) -> list[str]:
         if quantity == "theta-names":
-            left, right = ([_bare(str(name)) for name in fit.getME("theta").index] for fit in fits)
-            return left == right
-        columns = [_column(fit.getME("flist"), _bare(str(group))) for fit in fits]
-    except Exception:  # one that cannot be read proves nothing
-        return False
-    if quantity == "levels":
-        left, right = ([str(level) for level in column.cat.categories] for column in columns)
-    else:
-        left, right = (column.astype(str).tolist() for column in columns)
-    return left == right
+            return [_bare(str(name)) for name in fit.getME("theta").index]
+        flist = fit.getME("flist")
+        (column,) = (flist[name] for name in flist.columns if _bare(str(name)) == _bare(str(group)))
+        return [str(level) for level in column.cat.categories] if quantity == "levels" else column.astype(str).tolist()
 
-
-def _column(flist: pd.DataFrame, group: str) -> pd.Series:
-    (found,) = (column for column in flist.columns if _bare(str(column)) == group)
-    return flist[found]
+    left, right = quietly(lambda: read(fits[0]), None), quietly(lambda: read(fits[1]), None)
+    return left is not None and left == right  # one that cannot be read proves nothing
 
 
 def _bare(name: str) -> str:
