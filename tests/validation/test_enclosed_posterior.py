@@ -16,6 +16,7 @@ from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import Design, build_design
 from validation.certify import integrals, posteriors
 from validation.certify.collapsed import CollapsedModel, NotEnclosedError
+from validation.certify.enclose import NotCertifiedError
 from validation.certify.enclosed import statistics
 from validation.certify.integrals import Settings, TooLargeError, integrate_rigorously, share_below
 from validation.certify.posterior_scores import load_posterior_scores, score_summary
