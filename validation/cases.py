@@ -191,7 +191,7 @@ BUILT_IN: tuple[Case, ...] = _tutorial()
 
 
 def select(names: Iterable[str] | None = None, cases: Iterable[Case] = BUILT_IN) -> tuple[Case, ...]:
-    """Choose cases by name, or by what the name begins with (``"M1"`` is ``M1-ml``, ``M1-reml`` and ``M1-bayes``).
+    """Choose cases by name, by model (``"M1"`` is ``M1-ml``, ``M1-reml`` and ``M1-bayes``), or by a part of the name.
 
     Parameters
     ----------
@@ -206,13 +206,16 @@ def select(names: Iterable[str] | None = None, cases: Iterable[Case] = BUILT_IN)
         A name that none has; close matches are named.
     """
     available = tuple(cases)
+    named = {case.name.casefold(): case for case in available}
     wanted = [names] if isinstance(names, str) else list(names or ())
     if not wanted:
         return available
     chosen: list[Case] = []
     for name in wanted:
         key = name.strip().casefold()
-        found = [case for case in available if key in (case.name.casefold(), *case.name.casefold().split("-"))]
+        found = [case for name, case in named.items() if key in (name, name.rpartition("-")[0])] or [
+            case for name, case in named.items() if key in name.split("-")
+        ]
         if not found:
             known = [case.name for case in available]
             stems = list(dict.fromkeys(part for case in available for part in case.name.split("-")))

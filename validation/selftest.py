@@ -34,6 +34,7 @@ from validation.faults.bases import (
 )
 from validation.faults.thin import THIN, compare_thinly
 from validation.options import DEFAULT_SEED
+from validation.references.recorded import RecordedLmerFit
 from validation.selftest_results import STATED_RATES, CleanRun, Outcome, SelfTest
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ _THIN_BASES = ("slopes", "intercept", "categorical", "crossed")
 
 
 def _base(kind: str, name: str, seed: int, draws: int) -> Base:
-    if kind == "posterior":
-        return posterior_base(name, seed, draws)
-    return {"anova": anova_base, "results": results_base, "likelihood": likelihood_base}[kind](name, seed)
+    if kind == "anova":
+        return anova_base(name, seed)
+    if kind == "results":
+        return results_base(name, seed)
+    return likelihood_base(name, seed) if kind == "likelihood" else posterior_base(name, seed, draws)
 
 
 def _compared(kind: str, base: Base, candidate: Any, seed: int = DEFAULT_SEED) -> Comparison:
@@ -90,7 +93,7 @@ def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Out
     )
 
     def judged(amount: float) -> Comparison:
-        planted = fault.plant(base, amount)
+        planted: Any = fault.plant(base, amount)
         return compare_thinly(base, planted, thin) if thin else _compared(fault.kind, base, planted)
 
     try:
@@ -127,12 +130,14 @@ _LIKELIHOOD_CHANGES = ("another start", "another optimizer", "another program", 
 
 def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -> CleanRun:
     """Compare two right fits (or tests) of data of their own."""
+    base: Base
+    other: Any
     # fresh data each time: nothing of them is kept
     if kind == "posterior":
         from validation.faults.posterior import sample
 
         base = posterior_base(name, seed, draws)
-        other: Any = sample(base.formula, base.data, seed + 500_000, draws)
+        other = sample(base.formula, base.data, seed + 500_000, draws)
         posterior_base.cache_clear()
     elif kind == "results":
         import pyimpl
@@ -152,7 +157,7 @@ def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -
     return CleanRun(kind, name, change, seed, str(comparison.verdict), failed)
 
 
-def _other_right_fit(base: Base, change: str) -> Any:
+def _other_right_fit(base: Base[RecordedLmerFit], change: str) -> RecordedLmerFit:
     rng = np.random.default_rng([base.seed, zlib.crc32(change.encode())])
     if change == "another start":
         theta = base.fit.theta.to_numpy() * np.exp(rng.normal(0, 0.7, len(base.fit.theta))) + 0.05
@@ -172,7 +177,7 @@ def _other_right_fit(base: Base, change: str) -> Any:
     raise ValueError(f"no clean change {change!r}")
 
 
-def _by_nelder_mead(base: Base, objective: Callable[[np.ndarray], float]) -> Any:
+def _by_nelder_mead(base: Base[RecordedLmerFit], objective: Callable[[np.ndarray], float]) -> RecordedLmerFit:
     """A derivative-free optimizer on the fit's own objective or the judge's, started anew until nothing is gained."""
     import scipy.optimize
 

@@ -25,6 +25,7 @@ __all__ = [
     "ENDS",
     "ESTIMATE",
     "EXACT",
+    "FAILED_ALIKE",
     "FALSE_ALARM_RATE",
     "FLAT_SHARE",
     "LARGEST_ESTIMATE_LIMIT",
@@ -405,6 +406,10 @@ SINGULAR = 1e-4
 #: covariances are reported to six digits at least, and a structure that is another misses it in the first or second.
 SAME_STRUCTURE = 1e-5
 
+#: A candidate that fails alike in so many first cases is not asked for the others: two may be of one kind of model, the
+#: third is of another.
+FAILED_ALIKE = 3
+
 
 @dataclass(frozen=True)
 class Reproduced:
@@ -516,6 +521,8 @@ class Multiple:
     GATE = 3.0
     #: Posterior sds to which shifts of the centre are looked at.
     SHIFTS = 8.0
+    #: A known deviation that allows for so many times what is seen would hide another one.
+    DECLARED = 10.0
 
 
 class Strength:

@@ -1,5 +1,7 @@
 """R's words around models, each as the Python that stands for it (nothing is run: the text alone)."""
 
+import json
+
 import pytest
 
 from mlmparity import migrate, translate
@@ -211,6 +213,8 @@ def test_what_is_not_said_in_python_is_named(tmp_path, r, why):
         'forms = {"one": "y ~ 1 + (1 | g)", "two, for": "y ~ x + (1 | g)", "three": "y ~ x * z + (x | g)"}',
         'print(pd.DataFrame({"estimate": np.asarray(b), "lower": np.asarray(b - (1.96 * se)), "upper": np.asarray(b + '
         '(1.96 * se)), "and so on": some_function(of_one, of_another, and_of_a_third)}, index=b).round(3))',
+        'print("a text that is longer than a line may be, with a place for a value, a tuple of one: %s" % (x,))',
+        'f("a text that is longer than a line and ends in a backslash\\\\", "(another, that has brackets\\")", 1, 2)',
         '[f"a for {b}, {c}" for b, c in zip(a_very_long_name_of_a_list_of_texts, another_name_of_a_list_of_texts)]',
     ],
 )
@@ -262,3 +266,33 @@ vc[, .(n = .N, most = max(vcov)), by = grp][order(-most)]
     assert '[lambda d: d["grp"] == "g"].reset_index(drop=True)[["vcov", "share"]]' in script
     assert '.groupby(["grp"], observed=True, sort=False)' in script
     assert '.sort_values("most", ascending=False, kind="stable")' in script
+
+
+HOSTILE = [
+    *("a\nimport os", '"""\nimport os\n"""', "a\\\nimport os", "\u2028import os"),
+    *("a\rimport os", "# a\n\nimport os", "*/\x0cimport os"),
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_and_texts_of_a_script_are_no_lines_of_the_python_that_is_written(name, tmp_path):
+    import ast
+
+    quoted, text = "`" + name.replace("\\", "\\\\") + "`", json.dumps(name)
+    script = tmp_path / "a.R"
+    script.write_text(
+        f"m <- lmer({quoted} ~ x + (1 | {quoted}), data = {quoted})\nd[[{text}]] <- {quoted}\nprint({text})\n"
+        f"# {name!r}\nsource({text})\nunheard_of({quoted}, {text})\n"
+    )
+    written = migrate(script, tmp_path / "out", run=False)
+    for file in (tmp_path / "out").glob("*.py"):
+        imported = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Import)]
+        assert not [node for node in imported if node.names[0].name == "os"], file.read_text("utf-8")
+    assert written
+
+
+@pytest.mark.parametrize("name", ["\\u0000", "\\ud800", "x" * 5000])
+def test_what_is_no_name_of_a_file_is_left_to_r(name, tmp_path):
+    script = tmp_path / "a.R"
+    script.write_text(f'source("{name}")\nx <- 1\n')
+    assert migrate(script, tmp_path / "out", run=False)

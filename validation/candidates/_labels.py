@@ -2,37 +2,34 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
 from pyimpl.formula.bars import split_formula
 from pyimpl.formula.parse import deparse, parse
 
-__all__ = ["Parts", "group_labels", "r_group", "r_name", "take_apart"]
+__all__ = ["USUAL", "group_labels", "r_group", "r_name", "take_apart"]
 
 
-@dataclass(frozen=True)
-class Parts:
-    """A mixed formula taken apart.
+#: What most of the packages claim: nested and crossed factors, correlated and independent slopes, factors.
+USUAL = frozenset(
+    {"ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"}
+)
 
-    Attributes
-    ----------
+
+def take_apart(formula: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """A formula of lme4's language for a package that wants its parts.
+
+    Returns
+    -------
     fixed : str
         Response and fixed effects, with ``**`` for R's ``^``.
     bars : tuple of (effects, group)
         Each random term, ``||`` and ``/`` expanded as R does.
     """
-
-    fixed: str
-    bars: tuple[tuple[str, str], ...]
-
-
-def take_apart(formula: str) -> Parts:
-    """Take a formula of lme4's language apart for a package that wants its parts."""
     mixed = split_formula(parse(formula))
     bars = tuple((deparse(bar.effects), deparse(bar.group)) for bar in mixed.bars)
-    return Parts(deparse(mixed.fixed).replace("^", "**"), bars)
+    return deparse(mixed.fixed).replace("^", "**"), bars
 
 
 def r_name(name: str) -> str:
@@ -60,7 +57,7 @@ def r_group(name: str, formula: str, separator: str = ":") -> tuple[str, Callabl
     Packages write the inner factor of ``(1 | a/b)`` as ``a:b``, R as ``b:a``, with the levels in the same order.
     """
     parts = name.split(":")
-    for _, group in take_apart(formula).bars:
+    for _, group in take_apart(formula)[1]:
         own = [part.strip(" ()") for part in group.split(":")]
         if len(own) > 1 and sorted(own) == sorted(parts):
             order = [parts.index(part) for part in own]

@@ -3,14 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from validation.candidates._labels import r_group
+from validation.candidates._labels import USUAL, r_group
 
 __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 
 #: From its documentation ("What the formula accepts"); ``(x || g)`` is refused there.
-CAN = frozenset(
-    {"ml", "reml", "slopes", "nested", "crossed", "categorical", "interaction", "singular", "weights", "offset"}
-)
+CAN = (USUAL - {"independent"}) | {"weights", "offset"}
 #: No objective of θ, no conditional variances, no design.
 MISSING = frozenset({"objective", "design", "condsd"})
 DISTRIBUTIONS = ("glmm",)

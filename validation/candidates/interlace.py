@@ -6,17 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.candidates._labels import r_group, r_name
+from validation.candidates._labels import USUAL, r_group, r_name
 
 __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 
 #: From its README: crossed and nested intercepts, slopes (correlated and ``||``), weights; ``fit`` takes an offset.
-CAN = frozenset(
-    {
-        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
-        *("weights", "offset"),
-    }
-)
+CAN = USUAL | {"weights", "offset"}
 #: Variances of a term with slopes are not handed back as a matrix; it has no objective of θ for callers.
 MISSING = frozenset({"objective", "design"})
 DISTRIBUTIONS = ("interlace-lme",)

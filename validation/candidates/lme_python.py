@@ -5,17 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.candidates._labels import r_group
+from validation.candidates._labels import USUAL, r_group
 
 __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 
 #: From its documentation; weights by ``lmer_weighted``.
-CAN = frozenset(
-    {
-        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
-        *("weights", "offset"),
-    }
-)
+CAN = USUAL | {"weights", "offset"}
 #: No objective of θ, no conditional variances, no design.
 MISSING = frozenset({"objective", "design", "condsd", "npar", "df_residual"})
 DISTRIBUTIONS = ("lme-python",)

@@ -7,17 +7,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from validation.candidates._labels import r_group
+from validation.candidates._labels import USUAL, r_group
 
 __all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
 
 #: From its documentation ("Coming from R").
-CAN = frozenset(
-    {
-        *("ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"),
-        *("weights", "offset", "contrasts"),
-    }
-)
+CAN = USUAL | {"weights", "offset", "contrasts"}
 #: Its design is not labelled.
 MISSING = frozenset({"design"})
 DISTRIBUTIONS = ("mixedlm",)

@@ -21,14 +21,14 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
 
     if options:
         raise NotImplementedError(f"MixedLM has no {', '.join(options)}")
-    parts = take_apart(formula)
-    groups = {group for _, group in parts.bars}
-    if len(parts.bars) != 1:
+    fixed, bars = take_apart(formula)
+    groups = {group for _, group in bars}
+    if len(bars) != 1:
         raise NotImplementedError(f"MixedLM has one grouping factor, not {', '.join(sorted(groups))}")
-    ((effects, group),) = parts.bars
+    ((effects, group),) = bars
     labels = group_labels(data, group)
     used = data.assign(__group=labels).dropna(subset=["__group"])
-    model = smf.mixedlm(parts.fixed, used, groups="__group", re_formula=f"~ {effects}", missing="drop")
+    model = smf.mixedlm(fixed, used, groups="__group", re_formula=f"~ {effects}", missing="drop")
     found = model.fit(reml=REML)
     names = [r_name(name) for name in model.exog_names]
     columns = [r_name("Intercept" if name in ("Group", "__group") else name) for name in model.data.exog_re_names]

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from flint import arb, arb_mat, fmpq, fmpq_mat
 
 from pyimpl.design.design import Design
-from validation.certify.criterion import identity, part
-from validation.certify.exact import Column, ExactBlock, ExactSums, exact_sums, less_explained
+from validation.certify.criterion import Balls, eliminate, identity, part
+from validation.certify.exact import ExactSums, exact_sums, less_explained
 
 __all__ = ["CollapsedModel", "Effect", "Node", "NotEnclosedError"]
 
@@ -73,30 +73,6 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Blocks of V that have the same A = Z'Z.
-
-    Attributes
-    ----------
-    terms : tuple of int
-        Term of each of the q columns.
-    columns : tuple of tuple of (term, level, effect)
-        Of each block.
-    A : arb_mat, q x q
-    B : tuple of arb_mat, q x (p + 1)
-        Z'W of each block.
-    beside : arb_mat, q x blocks (p + 1)
-        All of them side by side.
-    """
-
-    terms: tuple[int, ...]
-    columns: tuple[tuple[Column, ...], ...]
-    A: arb_mat
-    B: tuple[arb_mat, ...]
-    beside: arb_mat
-
-
-@dataclass(frozen=True)
 class CollapsedModel:
     """A model with its data and rstanarm's default priors, as balls.
 
@@ -106,10 +82,8 @@ class CollapsedModel:
         Rows and coefficients.
     counts : tuple of int
         Levels of each term.
-    kinds : tuple of Kind
-        Blocks of V, those of the same A together.
-    WW : arb_mat
-        W'W of the standardised columns and the centred response.
+    balls : Balls
+        Sums of the standardised columns and the centred response.
     sd_y, mean_y : arb
     scales : list of arb
         Prior sds of (γ, β).
@@ -122,8 +96,7 @@ class CollapsedModel:
     n: int
     p: int
     counts: tuple[int, ...]
-    kinds: tuple[Kind, ...]
-    WW: arb_mat
+    balls: Balls
     sd_y: arb
     mean_y: arb
     scales: list[arb]
@@ -160,52 +133,33 @@ class CollapsedModel:
             if k:
                 to_W[0, k] = -means[k] * scale
         counts = tuple(term.J for term in design.terms)
-        kinds = _kinds(sums, to_W)
-        if sum(len(kind.terms) ** 3 for kind in kinds) > MOST_WORK:
+        # blocks of the same A are of the same difficulty, and counted once
+        sizes = {tuple(block.A.entries()): len(block.columns) for block in sums.blocks}
+        if sum(size**3 for size in sizes.values()) > MOST_WORK:
             raise NotEnclosedError("too many random effects hang together")
-        WW = to_W.transpose() * C * to_W
-        return cls(n, p, counts, kinds, WW, sd_y, arb(means[p]), scales, means[1:p], arb(_least_rss(sums)))
+        return cls(
+            n,
+            p,
+            counts,
+            Balls.of(sums).transformed(to_W),
+            sd_y,
+            arb(means[p]),
+            scales,
+            means[1:p],
+            arb(_least_rss(sums)),
+        )
 
     def node(self, tau: Sequence[arb], effects: bool = True) -> Node:
         """Eliminate the random effects at one τ (an arb for each term)."""
         p, m = self.p, self.p + 1
-        squares = [value * value for value in tau]
-        log_det, S = arb(0), self.WW
+        log_det, S, solutions = eliminate(self.balls, {t: arb_mat([[value * value]]) for t, value in enumerate(tau)})
         pieces = []
-        for kind in self.kinds:
-            q = len(kind.terms)
-            relative = [squares[term] for term in kind.terms]
-            M = arb_mat([[kind.A[i, j] * relative[j] + int(i == j) for j in range(q)] for i in range(q)])
-            log_det += len(kind.B) * M.det().log()
-            solved = M.solve(kind.beside)
-            inverse = M.inv() if effects else None
-            for number, (columns, B) in enumerate(zip(kind.columns, kind.B, strict=True)):
-                gains = [[relative[i] * solved[i, number * m + j] for j in range(m)] for i in range(q)]
-                S = S - B.transpose() * arb_mat(gains)
-                if inverse is not None:
-                    pieces += [
-                        Effect(term, level, gains[i], relative[i] * inverse[i, i])
-                        for i, (term, level, _) in enumerate(columns)
-                    ]
+        for columns, Sigma, G, M in solutions if effects else ():
+            gains, spread = (Sigma * G).tolist(), Sigma * M.inv()
+            pieces += [Effect(term, level, gains[i], spread[i, i]) for i, (term, level, _) in enumerate(columns)]
         XX, Xr = (part(S, slice(0, p), columns) for columns in (slice(0, p), slice(p, m)))
         r2 = S[p, p] - (Xr.transpose() * XX.solve(Xr))[0, 0]
         return Node(log_det, r2, XX, Xr, S[p, p], pieces)
-
-
-def _kinds(sums: ExactSums, to_W: arb_mat) -> tuple[Kind, ...]:
-    """Blocks by their A, with W in place of [X y]."""
-    together: dict[tuple[tuple[int, ...], tuple[fmpq, ...]], list[ExactBlock]] = {}
-    for block in sums.blocks:
-        terms = tuple(term for term, _, _ in block.columns)
-        together.setdefault((terms, tuple(block.A.entries())), []).append(block)
-    kinds = []
-    for (terms, _), blocks in together.items():
-        B = tuple(block.B * to_W for block in blocks)
-        beside = arb_mat(
-            [[value for row in rows for value in row] for rows in zip(*(b.tolist() for b in B), strict=True)]
-        )
-        kinds.append(Kind(terms, tuple(block.columns for block in blocks), arb_mat(blocks[0].A), B, beside))
-    return tuple(kinds)
 
 
 def _least_rss(sums: ExactSums) -> fmpq:

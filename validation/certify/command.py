@@ -27,16 +27,10 @@ class NotInstalledError(ImportError):
 
 
 def chosen(names: list[str]) -> tuple[Case, ...]:
-    """Cases of the suite by name, or by what it begins with; all but the too large ones where none is named."""
+    """Cases of the suite by name; all but the too large ones where none is named."""
     if not names:
         return tuple(case for case in SUITE if not case.too_large)
-    exact = {case.name.casefold(): case for case in SUITE}
-    found: list[Case] = []
-    for name in names:
-        key = name.strip().casefold()
-        stem = [case for case in SUITE if case.name.casefold() in (f"{key}-ml", f"{key}-reml")]
-        found += [exact[key]] if key in exact else stem or list(select([name], SUITE))
-    return tuple({case.name: case for case in found}.values())
+    return select(names, SUITE)
 
 
 def _need_programs() -> None:

@@ -18,7 +18,7 @@ from flint import arb, arb_mat
 
 from validation.certify.exact import Column, ExactSums
 
-__all__ = ["Balls", "Evaluation", "Solution", "evaluate", "identity", "part"]
+__all__ = ["Balls", "Evaluation", "Solution", "eliminate", "evaluate", "identity", "part"]
 
 #: A block's columns, Σ, G and I + AΣ.
 Solution: TypeAlias = tuple[tuple[Column, ...], arb_mat, arb_mat, arb_mat]
@@ -109,6 +109,25 @@ def _spread(matrices: Mapping[int, arb_mat], columns: Sequence[Column]) -> arb_m
     return out
 
 
+def eliminate(balls: Balls, covariances: Mapping[int, arb_mat]) -> tuple[arb, arb_mat, list[Solution]]:
+    """log|V| and S = [X y]'V⁻¹[X y], with each block's solution.
+
+    Raises
+    ------
+    ZeroDivisionError
+        The balls are too wide for an inverse to be enclosed.
+    """
+    log_det, S, solutions = arb(0), balls.C, []
+    for columns, A, B in balls.blocks:
+        Sigma = _spread(covariances, columns)
+        M = identity(len(columns)) + A * Sigma
+        G = M.solve(B)
+        log_det += M.det().log()
+        S = S - B.transpose() * (Sigma * G)
+        solutions.append((columns, Sigma, G, M))
+    return log_det, S, solutions
+
+
 def evaluate(
     balls: Balls,
     REML: bool,
@@ -135,17 +154,12 @@ def evaluate(
         The balls are too wide for an inverse to be enclosed.
     """
     p, m = balls.p, len(first)
-    log_det, S = arb(0), balls.C
+    log_det, S, solutions = eliminate(balls, covariances)
     S1, L1 = [arb_mat(p + 1, p + 1) for _ in range(m)], [arb(0) for _ in range(m)]
     pairs = [] if second is None else [(j, k) for j in range(m) for k in range(j, m)]
     S2, L2 = {pair: arb_mat(p + 1, p + 1) for pair in pairs}, {pair: arb(0) for pair in pairs}
-    solutions = []
-    for columns, A, B in balls.blocks:
-        Sigma = _spread(covariances, columns)
-        M = identity(len(columns)) + A * Sigma
-        G, H = M.solve(B), M.solve(A) if first else A
-        log_det += M.det().log()
-        S = S - B.transpose() * (Sigma * G)
+    for (_, A, _), (columns, _, G, M) in zip(balls.blocks if m else (), solutions, strict=m > 0):
+        H = M.solve(A)
         Gt = G.transpose()
         D = [_spread(direction, columns) for direction in first]
         DG, DH = [matrix * G for matrix in D], [matrix * H for matrix in D]
@@ -160,7 +174,6 @@ def evaluate(
                 bend = _spread(curved, columns)
                 S2[j, k] = S2[j, k] - Gt * (bend * G)
                 L2[j, k] += (bend * H).trace()
-        solutions.append((columns, Sigma, G, M))
     return _profiled(balls, REML, (log_det, L1, L2), (S, S1, S2), solutions)
 
 

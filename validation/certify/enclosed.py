@@ -1,6 +1,6 @@
 """Means, sds, quantiles and log evidence of a posterior as balls, labelled by R's names."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -10,7 +10,7 @@ from pyimpl.design.design import Design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.certify.collapsed import CollapsedModel
 from validation.certify.enclose import NotCertifiedError
-from validation.certify.integrals import HalfPlane, Integrals, Point
+from validation.certify.integrals import HalfLine, Integrals
 
 __all__ = ["PROBABILITIES", "Statistic", "statistics"]
 
@@ -19,9 +19,6 @@ Statistic: TypeAlias = tuple[str, str, arb]
 
 #: Newton steps to a quantile, at most.
 _ROUNDS = 8
-
-#: Half-widths of the boxes about an approximate quantile, in posterior sds, narrowest first.
-_WIDTHS = (1e-7, 1e-5, 1e-3, 1e-1)
 
 #: Names of the quantiles and their probabilities.
 PROBABILITIES = {"q2.5": fmpq(1, 40), "q50": fmpq(1, 2), "q97.5": fmpq(39, 40)}
@@ -58,10 +55,7 @@ def statistics(
         square = (row * integrals.xx * row.transpose())[0, 0] / total
         yield name, "mean", shift + mean
         yield name, "sd", _root(square - mean * mean)
-        line = _Coefficient(integrals.points, row, shift, integrals.loss)
-        for label, probability in PROBABILITIES.items():
-            start = estimates[name, label]
-            yield name, label, line.quantile(probability * total, start, estimates[name, "sd"], name)
+        yield from _quantiles(name, _mixture(integrals, row, shift), total, estimates)
     mean = integrals.sigma[1] / total
     yield "sigma", "mean", mean
     yield "sigma", "sd", _root(integrals.sigma[2] / total - mean * mean)
@@ -83,8 +77,8 @@ def statistics(
     yield "log evidence", "value", total.log() + arb(integrals.top)
 
 
-def _below_variance(plane: HalfPlane, x: arb) -> arb:
-    return plane.below(x.log() / 2)
+def _below_variance(line: HalfLine, x: arb) -> arb:
+    return line.below(x.log() / 2)
 
 
 def _root(variance: arb) -> arb:
@@ -102,46 +96,20 @@ def _coefficients(design: Design, model: CollapsedModel) -> Iterator[tuple[str, 
         yield design.coef_names[k], [model.scales[k] if j == k else arb(0) for j in range(p)], arb(0)
 
 
-class _Coefficient:
-    """Distribution function of a combination of coefficients: a mixture of normals over the lattice."""
+def _mixture(integrals: Integrals, row: arb_mat, shift: arb) -> Callable[[arb], arb]:
+    """∫ of the density where a combination of coefficients is below a threshold: normals, mixed over the lattice."""
+    turned = row.transpose()
+    parts = [
+        (point.weight, shift + (row * point.mean)[0, 0], (2 * (row * point.covariance * turned)[0, 0]).sqrt())
+        for point in integrals.points
+    ]
 
-    def __init__(self, points: list[Point], row: arb_mat, shift: arb, loss: arb) -> None:
-        self.weights = [point.weight for point in points]
-        self.means = [shift + (row * point.mean)[0, 0] for point in points]
-        turned = row.transpose()
-        self.sds = [(row * point.covariance * turned)[0, 0].sqrt() for point in points]
-        self.loss = loss
+    def below(x: arb) -> arb:
+        return (
+            sum((weight * ((mean - x) / spread).erfc() for weight, mean, spread in parts), arb(0)) / 2 + integrals.loss
+        )
 
-    def quantile(self, mass: arb, start: float, sd: float, name: str) -> arb:
-        """Enclose where the integral reaches a mass: interval Newton about a start.
-
-        The sum's derivative is the mixture's density f. Whatever the sum lacks at any x is within ``loss``; so if
-        start − (F(start) + loss − mass)/f(X) lies inside the box X, the quantile does.
-        """
-        found = self._newton(mass, arb(start), sd, _WIDTHS)
-        if found is not None and found.rad() > _WIDTHS[0] ** 2 * sd:  # the start was poor: once more from a better one
-            better = self._newton(mass, found.mid(), sd, _WIDTHS[:1])
-            found = found if better is None else better
-        if found is None:
-            raise NotCertifiedError(f"{name}: the quantile near {start:.12g} could not be enclosed")
-        return found
-
-    def _newton(self, mass: arb, at: arb, sd: float, widths: Sequence[float]) -> arb | None:
-        """One step from ``at``, in the narrowest box that it proves anything about; None where there is none."""
-        half = arb(2).sqrt() / 2
-        rest = self.loss - mass
-        for weight, mean, own in zip(self.weights, self.means, self.sds, strict=True):
-            rest += weight * ((mean - at) / own * half).erfc() / 2
-        for width in widths:
-            box = at + arb(0, width * sd)
-            slope = arb(0)
-            for weight, mean, own in zip(self.weights, self.means, self.sds, strict=True):
-                z = (box - mean) / own
-                slope += weight * (-z * z / 2).exp() / own
-            found = at - rest / (slope / (2 * arb.pi()).sqrt())
-            if box.contains_interior(found):
-                return found
-        return None
+    return below
 
 
 def _quantiles(

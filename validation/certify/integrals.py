@@ -5,6 +5,7 @@ error: a ball that comes out holds the exact number.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -14,11 +15,11 @@ from flint import acb, arb, arb_mat
 from scipy.special import logsumexp
 
 from validation.certify.collapsed import CollapsedModel, Node, NotEnclosedError
+from validation.certify.criterion import identity
 from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Axis, Bounds, Shape, axis
 
 __all__ = [
     "HalfLine",
-    "HalfPlane",
     "Integrals",
     "Point",
     "Settings",
@@ -102,42 +103,30 @@ class Integrals:
     nodes: int
     evaluations: int
     sigma_line: "HalfLine"
-    variance_lines: "list[HalfPlane]"
+    variance_lines: "list[HalfLine]"
     remainder: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class HalfLine:
-    """∫ over log σ below a threshold."""
+    """∫ of the density over a coordinate below a threshold.
 
-    weights: dict[int, arb]  # by lattice index
+    Attributes
+    ----------
+    weights : list of (arb, arb)
+        Where the points of the lattice are, and what they weigh.
+    step, remainder : arb
+    """
+
+    weights: list[tuple[arb, arb]]
     step: arb
     remainder: arb
 
-    def below(self, log_threshold: arb) -> arb:
-        """Integral of the density over log σ < threshold."""
-        total = arb(0)
-        for index, weight in self.weights.items():
-            total += weight * share_below(log_threshold - index * self.step, self.step)
-        return total + self.remainder
-
-
-@dataclass(frozen=True)
-class HalfPlane:
-    """∫ over log σ + log τ below a threshold."""
-
-    weights: dict[tuple[int, int], arb]
-    step_s: arb
-    step_t: arb
-    remainder: arb
-
-    def below(self, log_threshold: arb) -> arb:
-        """Integral of the density over log σ + log τ < threshold."""
-        total = arb(0)
-        for (k, m), weight in self.weights.items():
-            total += weight * share_below(log_threshold - k * self.step_s - m * self.step_t, self.step_t)
-        return total + self.remainder
+    def below(self, threshold: arb) -> arb:
+        """Integral of the density where the coordinate is below a threshold."""
+        shares = (weight * share_below(threshold - place, self.step) for place, weight in self.weights)
+        return sum(shares, arb(0)) + self.remainder
 
 
 def share_below(distance: arb, step: arb) -> arb:
@@ -259,15 +248,15 @@ class _Work:
         self.x, self.xx = arb_mat(p, 1), arb_mat(p, p)
         self.effects: dict[tuple[int, int], list[arb]] = {}
         self.points: list[Point] = []
-        self.line: dict[int, arb] = {}
-        self.planes: list[dict[tuple[int, int], arb]] = [{} for _ in range(m)]
-        self.beyond: dict[tuple[int, int], float] = {}
+        self.line: defaultdict[int, arb] = defaultdict(arb)
+        self.planes: list[defaultdict[tuple[int, int], arb]] = [defaultdict(arb) for _ in range(m)]
+        self.beyond: defaultdict[tuple[int, int], float] = defaultdict(float)
         self.at_s: dict[int, tuple[arb, arb, arb]] = {}
         self.evaluations = 0
-        self.identity = arb_mat([[int(i == j) for j in range(p)] for i in range(p)])
+        self.identity = identity(p)
 
     def sum(self, progress: Callable[[float], None] | None) -> None:
-        model, m = self.model, len(self.model.counts)
+        model = self.model
         sizes = [len(line) for line in self.indices]
         log_det = np.empty([size + 1 for size in sizes])
         r2 = np.empty(sizes)
@@ -288,8 +277,6 @@ class _Work:
         doubles = [np.array([float(tau.mid()) for tau in line]) for line in self.taus]
         least = float(model.least_rss.lower())
         self.bounds = Bounds.of(self.shape, doubles, self.along, log_det, r2, least)
-        for term, power in product(range(m), POWERS):
-            self.beyond.setdefault((term, power), 0.0)
 
     def _node(self, index: list[int], tau: list[arb], node: Node, log_det: float, r2: float) -> None:
         t = [float(value.log().mid()) for value in tau]
@@ -321,9 +308,9 @@ class _Work:
             power *= sigma
             powers[2] += power
             powers[4] += power * sigma * sigma
-            self.line[k] = self.line.get(k, 0) + f
+            self.line[k] += f
             for i, plane in enumerate(self.planes):
-                plane[k, index[i]] = plane.get((k, index[i]), 0) + f
+                plane[k, index[i]] += f
             self._point(f, mean, covariance)
         self.evaluations += last - first + 1
         self.total += weight
@@ -369,8 +356,7 @@ class _Work:
         amount = MARGIN * math.exp(log_amount - self.top)
         for term, value in enumerate(t):
             for power in POWERS:
-                share = amount * math.exp(power * value)
-                self.beyond[term, power] = self.beyond.get((term, power), 0.0) + share
+                self.beyond[term, power] += amount * math.exp(power * value)
 
     # ------------------------------------------------------------------------------------------------- remainders
     def _remainder(self, term: int, tau_power: int, half: str | None = None) -> float:
@@ -386,7 +372,7 @@ class _Work:
         return MARGIN * (U * share + (LARGEST_WEIGHT if half else 1.0) * ends)
 
     def result(self) -> Integrals:
-        n, m, p = self.model.n, len(self.model.counts), self.model.p
+        n = self.model.n
         sigma0 = math.exp(self.shape.log_sigma0)
         plain = self._remainder(0, 0)
 
@@ -395,10 +381,10 @@ class _Work:
 
         variance = [
             (
-                widened(self.variance[i][0], sigma0**2 * self._remainder(i, 2)),
-                widened(self.variance[i][1], sigma0**4 * self._remainder(i, 4)),
+                widened(first, sigma0**2 * self._remainder(i, 2)),
+                widened(second, sigma0**4 * self._remainder(i, 4)),
             )
-            for i in range(m)
+            for i, (first, second) in enumerate(self.variance)
         ]
         effects = {
             (term, level): (
@@ -407,23 +393,30 @@ class _Work:
             )
             for (term, level), (first, second) in self.effects.items()
         }
-        spread = arb_mat([[arb(0, plain) for _ in range(p)] for _ in range(p)])
         return Integrals(
             top=self.top,
             total=widened(self.total, plain),
             sigma={k: widened(self.sigma[k], sigma0**k * plain) for k in (1, 2)},
             variance=variance,
-            x=self.x + arb_mat([[arb(0, plain)] for _ in range(p)]),
-            xx=self.xx + spread,
+            x=self.x + arb(0, plain),
+            xx=self.xx + arb(0, plain),
             effects=effects,
             points=self.points,
             loss=arb(0, plain) + self.loss.union(0),
             nodes=math.prod(len(line) for line in self.indices),
             evaluations=self.evaluations,
-            sigma_line=HalfLine(self.line, self.step_s, arb(0, self._remainder(0, 0, "sigma"))),
+            sigma_line=HalfLine(
+                [(k * self.step_s, weight) for k, weight in self.line.items()],
+                self.step_s,
+                arb(0, self._remainder(0, 0, "sigma")),
+            ),
             variance_lines=[
-                HalfPlane(self.planes[i], self.step_s, self.steps[i], arb(0, self._remainder(i, 0, "variance")))
-                for i in range(m)
+                HalfLine(
+                    [(k * self.step_s + at * step, weight) for (k, at), weight in plane.items()],
+                    step,
+                    arb(0, self._remainder(i, 0, "variance")),
+                )
+                for i, (plane, step) in enumerate(zip(self.planes, self.steps, strict=True))
             ],
             remainder=plain / float(self.total.mid()),
             steps={"log sigma": self.along_s.step, "log tau": min(a.step for a in self.along)},

@@ -48,6 +48,7 @@ __all__ = [
     "Estimates",
     "certify_posterior",
     "certify_posteriors",
+    "contradiction",
     "default_density",
     "enclose_posterior",
     "estimate",
@@ -208,7 +209,8 @@ def certify_posterior(case: Case, progress: Callable[[float], None] | None = Non
         proof[ENCLOSED] = how
         rest = {row[:2]: row for row in rows}
         for row in enclosed:
-            _refuse_contradiction(case.name, row, estimates)
+            if said := contradiction(row, estimates):
+                raise NotCertifiedError(f"{case.name}: {said}")
             rest.pop(row[:2], None)
         rows = [*enclosed, *rest.values()]
     return CertifiedPosterior(
@@ -252,17 +254,16 @@ def enclose_posterior(
     return rows, how
 
 
-def _refuse_contradiction(name: str, row: PosteriorRow, estimates: Estimates) -> None:
+def contradiction(row: PosteriorRow, estimates: Estimates) -> str:
+    """What sums in double precision have against a number; nothing where they agree, or have no such number."""
     parameter, statistic, value, radius, _ = row
-    guess, error = estimates.rows.get((parameter, statistic), (math.nan, math.nan))
-    sd = estimates.sds.get(parameter, 1.0)
-    if math.isnan(guess):  # nothing to compare with
-        return
-    if not abs(float(value) - guess) <= float(radius) + error + CONTRADICTION * sd:
-        raise NotCertifiedError(
-            f"{name}: the {statistic} of {parameter} is enclosed as {value} ± {radius}, but sums in double precision "
-            f"give {guess!r}"
-        )
+    if (parameter, statistic) not in estimates.rows:
+        return f"{statistic} of {parameter}: the model has no such number"
+    guess, error = estimates.rows[parameter, statistic]
+    allowed = float(radius) + error + CONTRADICTION * estimates.sds.get(parameter, 1.0)
+    if math.isnan(guess) or abs(float(value) - guess) <= allowed:
+        return ""
+    return f"{statistic} of {parameter}: {value} ± {radius}, sums in double precision give {guess!r} ± {error:.1e}"
 
 
 def certify_posteriors(

@@ -24,7 +24,7 @@ from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import Design, build_design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.cases import Case
-from validation.certify.posteriors import CONTRADICTION, Estimates, estimate, posterior_name
+from validation.certify.posteriors import Estimates, contradiction, estimate, posterior_name
 from validation.certify.run import data_stored_on
 from validation.references.certified import ENCLOSED, LOG_EVIDENCE, CertifiedPosterior, load_posterior
 from validation.references.store import DamagedReferenceError
@@ -109,7 +109,7 @@ def check_posterior(case: Case, directory: Path | None = None) -> PosteriorCheck
 
 def compared(stored: CertifiedPosterior, rough: Estimates, precise: Mapping[tuple[str, str], mpf]) -> PosteriorCheck:
     """Compare stored numbers with those in double precision and, where there are any, in multi-precision."""
-    failures = [text for row in stored.rows if (text := _against(row, rough))]
+    failures = [text for row in stored.rows if (text := contradiction(row, rough))]
     alone = sum(math.isnan(rough.rows.get(row[:2], (0.0, 0.0))[0]) for row in stored.rows)
     count, worst = 0, 0.0
     for parameter, statistic, value, radius, kind in stored.rows:
@@ -122,18 +122,6 @@ def compared(stored: CertifiedPosterior, rough: Estimates, precise: Mapping[tupl
         if not away <= AGREEMENT:
             failures.append(f"{statistic} of {parameter}: {value} ± {radius}, recomputed {away:.1e} sds away")
     return PosteriorCheck(stored.name, len(stored.rows) - alone, alone, count, worst, tuple(failures))
-
-
-def _against(row: tuple[str, str, str, str, str], rough: Estimates) -> str | None:
-    """What is wrong with a row by the sums in double precision."""
-    parameter, statistic, value, radius, _ = row
-    if (parameter, statistic) not in rough.rows:
-        return f"{statistic} of {parameter}: the model has no such number"
-    guess, error = rough.rows[parameter, statistic]
-    sd = rough.sds.get(parameter, 1.0)
-    if math.isnan(guess) or abs(float(value) - guess) <= float(radius) + error + CONTRADICTION * sd:
-        return None
-    return f"{statistic} of {parameter}: {value} ± {radius}, sums in double precision give {guess!r} ± {error:.1e}"
 
 
 # ------------------------------------------------------------------------------------- one term, in mpmath

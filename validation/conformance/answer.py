@@ -19,6 +19,7 @@ from validation.contract import BayesianFit, Draws, LinearMixedFit
 from validation.covariances import semidefinite_factor, structures_of
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
+from validation.tolerances import SINGULAR, Match
 from validation.wellformed import MalformedError, flag, label, labelled, labelled_columns, number, numbers, whole
 
 __all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
@@ -311,7 +312,7 @@ class Answer:
             raise AnswerError("structures: expected a DataFrame, columns structure, hom, nc, a row for each term")
         return lambda: given
 
-    def isSingular(self, tol: float = 1e-4) -> bool:
+    def isSingular(self, tol: float = SINGULAR) -> bool:
         """Whether a diagonal element of θ is (nearly) 0."""
         if self._has("singular"):
             return flag(self._values["singular"], "singular")
@@ -500,7 +501,7 @@ def _components(given: object) -> pd.DataFrame:
             matrix = labelled_columns(block, f"VarCorr of {label(group)!r}")
             if list(matrix.index) != list(matrix.columns):
                 raise AnswerError(f"VarCorr of {label(group)!r} has other labels in its rows than in its columns")
-            if not np.allclose(matrix.to_numpy(), matrix.to_numpy().T, rtol=1e-6, atol=0.0):
+            if not np.allclose(matrix.to_numpy(), matrix.to_numpy().T, rtol=Match.SYMMETRIC, atol=0.0):
                 raise AnswerError(f"VarCorr of {label(group)!r} is not symmetric; expected a covariance matrix")
         else:
             variances = dict(block.items()) if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}

@@ -145,15 +145,7 @@ def choose(names: Iterable[str] | None = None) -> tuple[Case, ...]:
     validation.cases.UnknownCaseError
         A name that none has.
     """
-    wanted = list(names or ())
-    cases = all_cases()
-    if not wanted:
-        return cases
-    chosen: list[Case] = []
-    for name in wanted:
-        stem = [case for case in cases if case.name.rpartition("-")[0].casefold() == name.strip().casefold()]
-        chosen += [case for case in (stem or select([name], cases)) if case not in chosen]
-    return tuple(chosen)
+    return select(names, all_cases())
 
 
 def available(source: Source) -> frozenset[str]:

@@ -27,10 +27,9 @@ from pathlib import Path
 
 import pandas as pd
 
-__all__ = ["Deviation", "DeviationError", "Seen", "problems_of", "read_deviations"]
+from validation.tolerances import Multiple
 
-#: How many times larger than what is seen ``at_most`` may be.
-WIDEST = 10.0
+__all__ = ["Deviation", "DeviationError", "Seen", "problems_of", "read_deviations"]
 
 
 class DeviationError(ValueError):
@@ -200,7 +199,7 @@ def problems_of(deviation: Deviation, seen: Sequence[Seen], names: Collection[st
         problems.append(f"{deviation.title} names {', '.join(patterns)}, as no case is called")
     if largest > 0.0 and deviation.at_most is None:
         problems.append(f"{deviation.title} has no at_most; the largest difference seen is {largest:.3g}")
-    elif deviation.at_most is not None and 0.0 < largest * WIDEST < deviation.at_most:
+    elif deviation.at_most is not None and 0.0 < largest * Multiple.DECLARED < deviation.at_most:
         problems.append(
             f"{deviation.title} is too wide: at_most = {deviation.at_most:g}, but the largest difference seen is "
             f"{largest:.3g}"

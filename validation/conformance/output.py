@@ -12,6 +12,7 @@ from validation.checks import Check, Side
 from validation.comparison import Comparison
 from validation.conformance.candidate import Candidate
 from validation.conformance.run import Result, Status, overall_status
+from validation.judge.digits import DOUBLE_DIGITS
 from validation.plain import plain
 from validation.quantities import records
 from validation.report.json import package_version
@@ -115,7 +116,7 @@ def what_failed(result: Result, most: int = 4) -> str:
             parts.append(f"{row['quantity']} ({row['missing']} missing)")
         elif row["malformed"]:
             parts.append(f"{row['quantity']} (malformed)")
-        elif math.isfinite(row["digits"]) and row["digits"] < 15:
+        elif math.isfinite(row["digits"]) and row["digits"] < DOUBLE_DIGITS:
             parts.append(f"{row['quantity']} ({row['digits']:.1f} digits)")
         else:
             parts.append(str(row["quantity"]))

@@ -29,13 +29,10 @@ from validation.quantities import records
 from validation.references.choose import Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell, shorten
+from validation.tolerances import FAILED_ALIKE
 from validation.verdict import Cause, Verdict
 
 __all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
-
-
-#: A candidate that fails alike in so many first cases is not asked for the others.
-ALIKE = 3
 
 
 #: What the same error says of one model and of another: names in quotes, numbers.
@@ -166,8 +163,8 @@ def _failed_alike(results: Sequence[Result]) -> str | None:
     Errors are alike that differ by what they quote, and by numbers: ``KeyError: 'school'``, ``KeyError: 'Subject'``.
     """
     tried = [result for result in results if result.status not in (Status.NOT_CLAIMED, Status.NO_REFERENCE)]
-    first = tried[:ALIKE]
-    if len(first) < ALIKE or any(r.status not in (Status.RAISED, Status.NOT_SUPPORTED) for r in first):
+    first = tried[:FAILED_ALIKE]
+    if len(first) < FAILED_ALIKE or any(r.status not in (Status.RAISED, Status.NOT_SUPPORTED) for r in first):
         return None
     alike = {_VARYING.sub("…", result.error) for result in first}
     return first[0].error if len(alike) == 1 else None

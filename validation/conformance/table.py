@@ -7,6 +7,7 @@ from statistics import median
 from typing import cast
 
 from validation.conformance.output import SCHEMA, SCHEMA_VERSION, ResultData, RunData
+from validation.judge.digits import DOUBLE_DIGITS
 from validation.report.markdown import escaped, table
 
 __all__ = ["abridged", "digits_markdown", "markdown", "read_runs"]
@@ -199,7 +200,7 @@ def _failures(run: RunData) -> list[str]:
             failed = [row for row in result["figures"] if row["failed"]]
             quantities = ", ".join(dict.fromkeys(row["quantity"] for row in failed[:6]))
             more = len({row["quantity"] for row in failed}) > 6
-            digits = [row["digits"] for row in failed if row["digits"] is not None and row["digits"] < 15]
+            digits = [row["digits"] for row in failed if row["digits"] is not None and row["digits"] < DOUBLE_DIGITS]
             cause = result["causes"][0]["title"] if result["causes"] else result["status"]
             known = f"{cause}: {quantities}{', …' if more else ''}"
             kinds.setdefault(known, []).append(result["case"] + (f" ({min(digits):.1f} digits)" if digits else ""))

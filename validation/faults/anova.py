@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,13 @@ from validation.faults.bases import Base
 from validation.faults.fault import fault
 from validation.judge.likelihood_ratio import table_of_fits, tidy_table
 
+if TYPE_CHECKING:
+    from pyimpl.models.lmer import LmerFit
+
 planted = partial(fault, kind="anova", without="other rows")
 
 
-def _refit(base: Base) -> list[Any]:
+def _refit(base: Base) -> "list[LmerFit]":
     return [fit.refitML() for fit in base.fit]
 
 
@@ -25,7 +28,7 @@ def _right(base: Base) -> pd.DataFrame:
     return table_of_fits(_refit(base))
 
 
-def _with_df(base: Base, df: Callable[[list[Any]], list[float]]) -> pd.DataFrame:
+def _with_df(base: Base, df: "Callable[[list[LmerFit]], list[float]]") -> pd.DataFrame:
     table = _right(base)
     freedom = np.array([math.nan, *np.diff(df(_refit(base)))])
     # As pchisq() has it: with no degrees of freedom any statistic above 0 is impossible.
@@ -120,7 +123,7 @@ def unequal_rows(base: Base) -> dict[str, float]:
 
 
 @planted(7, "test: correlation of one model lost", "correlation-lost", needs="slopes")
-def correlation_lost(base: Base) -> list[Any]:
+def correlation_lost(base: Base) -> "list[LmerFit]":
     """The larger model was fitted without its correlation."""
     return [base.fit[0], base.fit[1].update(base.fit[1].formula.replace("(ses |", "(ses ||"))]
 

@@ -7,13 +7,19 @@ values, unequal groups and level labels whose order is not the alphabet's.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
-from validation.faults.planted import sample
+from validation.faults.planted import PlantedPosterior, sample
 from validation.references.recorded import RecordedLmerFit
+
+if TYPE_CHECKING:
+    from pyimpl.inference.emm_grid import EmmGrid
+    from pyimpl.models.lmer import LmerFit
+
+FitT = TypeVar("FitT")
 
 __all__ = [
     "ANOVA_BASES",
@@ -153,11 +159,15 @@ ANOVA_BASES: dict[str, tuple[tuple[str, ...], bool, str, frozenset[str]]] = {
 }
 
 
+def _grid(found: object) -> "EmmGrid":
+    return cast("EmmGrid", found)  # of one formula without contrasts
+
+
 #: Name of a table of what is reported after a fit -> how it is made of the fit, and its traits.
-RESULTS_BASES: dict[str, tuple[Callable[[Any], pd.DataFrame], frozenset[str]]] = {
-    "means": (lambda fit: fit.emmeans("arm").frame, _traits("means, intervals, df, three rows")),
-    "contrasts": (lambda fit: fit.emmeans("arm").pairs().frame, _traits("tests, three rows")),
-    "trends": (lambda fit: fit.emtrends("~ stage", "ses").frame, _traits("means, intervals, df")),
+RESULTS_BASES: "dict[str, tuple[Callable[[LmerFit], pd.DataFrame], frozenset[str]]]" = {
+    "means": (lambda fit: _grid(fit.emmeans("arm")).frame, _traits("means, intervals, df, three rows")),
+    "contrasts": (lambda fit: _grid(fit.emmeans("arm")).pairs().frame, _traits("tests, three rows")),
+    "trends": (lambda fit: _grid(fit.emtrends("~ stage", "ses")).frame, _traits("means, intervals, df")),
     "predictions": (
         lambda fit: fit.predictions({"ses": [0.0, 1.5], "arm": None}),
         _traits("means, intervals, three rows"),
@@ -167,17 +177,17 @@ RESULTS_BASES: dict[str, tuple[Callable[[Any], pd.DataFrame], frozenset[str]]] =
 
 def traits_of(kind: str) -> dict[str, frozenset[str]]:
     """The bases of a kind of comparison (a key of ``FAULTS``) and their traits."""
-    bases: dict[str, Any] = {
-        "likelihood": LIKELIHOOD_BASES,
-        "posterior": POSTERIOR_BASES,
-        "anova": ANOVA_BASES,
-        "results": RESULTS_BASES,
+    bases = {
+        "likelihood": {name: traits for name, (*_, traits) in LIKELIHOOD_BASES.items()},
+        "posterior": {name: traits for name, (*_, traits) in POSTERIOR_BASES.items()},
+        "anova": {name: traits for name, (*_, traits) in ANOVA_BASES.items()},
+        "results": {name: traits for name, (*_, traits) in RESULTS_BASES.items()},
     }
-    return {name: entry[-1] for name, entry in bases[kind].items()}
+    return bases[kind]
 
 
 @dataclass(frozen=True)
-class Base:
+class Base(Generic[FitT]):
     """A right fit, with all that is needed to fit it again, rightly or wrongly.
 
     Attributes
@@ -189,8 +199,12 @@ class Base:
     fit : RecordedLmerFit, PlantedPosterior, tuple of LmerFit, or DataFrame
         For likelihood-ratio tests the models, fewest parameters first; for what is reported after a fit the table.
     options : mapping
-        Weights; of a table the residual standard deviation, ``sigma``.
+        Weights.
     seed : int
+    draws : int
+        Of a posterior.
+    sigma : float
+        Residual standard deviation of the fit behind a table.
     """
 
     name: str
@@ -198,9 +212,11 @@ class Base:
     data: pd.DataFrame
     reml: bool
     traits: frozenset[str]
-    fit: Any
-    options: Mapping[str, Any] = field(default_factory=dict)
+    fit: FitT
+    options: Mapping[str, pd.Series] = field(default_factory=dict)
     seed: int = 1
+    draws: int = 0
+    sigma: float = float("nan")
 
     def column(self, name: str) -> str:
         """The name that a variable of :func:`simulate` has in these data."""
@@ -211,18 +227,16 @@ class Base:
         formula: str | None = None,
         data: pd.DataFrame | None = None,
         reml: bool | None = None,
-        **options: Any,
+        **options: object,
     ) -> RecordedLmerFit:
         """Fit again with something changed (likelihood fits)."""
         data = self.data if data is None else data
-        given = {**self.options, **options}
-        if isinstance(given.get("weights"), pd.Series):
-            given["weights"] = given["weights"].loc[data.index]
-        given = {name: value for name, value in given.items() if value is not None}
+        own = {name: series.loc[data.index] for name, series in self.options.items()}
+        given = {name: value for name, value in {**own, **options}.items() if value is not None}
         return fit_lmer(formula or self.formula, data, self.reml if reml is None else reml, **given)
 
 
-def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: Any) -> RecordedLmerFit:
+def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> RecordedLmerFit:
     """Fit by ``pyimpl.lmer``, frozen, its objective and predictions live."""
     import warnings
 
@@ -230,10 +244,12 @@ def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: Any) -> Re
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a singular base says so
-        return RecordedLmerFit.of(pyimpl.lmer(formula, data, REML=reml, **options), live=True)
+        return RecordedLmerFit.of(
+            cast("Callable[..., LmerFit]", pyimpl.lmer)(formula, data, REML=reml, **options), live=True
+        )
 
 
-def _factor(codes: Any, *levels: str) -> pd.Categorical:
+def _factor(codes: np.ndarray, *levels: str) -> pd.Categorical:
     return pd.Categorical([levels[code] for code in codes], categories=list(levels))
 
 
@@ -298,7 +314,7 @@ def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11)
 
 
 @lru_cache(maxsize=16)
-def likelihood_base(name: str, seed: int = 1) -> Base:
+def likelihood_base(name: str, seed: int = 1) -> Base[RecordedLmerFit]:
     """A right likelihood fit."""
     if name in HARD_BASES:
         formula, reml, traits, of, change = HARD_BASES[name]
@@ -311,15 +327,15 @@ def likelihood_base(name: str, seed: int = 1) -> Base:
 
 
 @lru_cache(maxsize=8)
-def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> Base:
+def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> Base[PlantedPosterior]:
     """A right posterior, and the data behind it."""
     formula, traits = POSTERIOR_BASES[name]
     data = simulate(seed, "slopes" if "slopes" in traits else "intercept", schools=9, size=9)
-    return Base(name, formula, data, False, traits, sample(formula, data, seed, draws), {"draws": draws}, seed)
+    return Base(name, formula, data, False, traits, sample(formula, data, seed, draws), {}, seed, draws)
 
 
 @lru_cache(maxsize=8)
-def anova_base(name: str, seed: int = 1) -> Base:
+def anova_base(name: str, seed: int = 1) -> "Base[tuple[LmerFit, ...]]":
     """Right fits of models to be compared by likelihood-ratio tests."""
     import warnings
 
@@ -334,7 +350,7 @@ def anova_base(name: str, seed: int = 1) -> Base:
 
 
 @lru_cache(maxsize=8)
-def results_base(name: str, seed: int = 1) -> Base:
+def results_base(name: str, seed: int = 1) -> Base[pd.DataFrame]:
     """A right table of what is reported after a fit, of data so small that t's quantiles are not the normal's."""
     import pyimpl
 
@@ -342,4 +358,4 @@ def results_base(name: str, seed: int = 1) -> Base:
     data = simulate(seed, "categorical", schools=7, size=6)
     formula = "score ~ arm + ses * stage + (1 | school)"
     fit = pyimpl.lmer(formula, data)
-    return Base(name, formula, data, True, traits, make(fit), {"sigma": fit.sigma()}, seed)
+    return Base(name, formula, data, True, traits, make(fit), {}, seed, sigma=fit.sigma())

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
+
+from validation.faults.bases import Base
 
 __all__ = ["FAULTS", "Fault", "Kind", "Sized", "fault"]
 
 #: The kinds of comparison that must catch a fault.
 Kind: TypeAlias = Literal["likelihood", "posterior", "anova", "results"]
 
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Fault:
     number: int
     name: str
     expected: str
-    plant: Callable[[Any, float], Any]
+    plant: Callable[[Base, float], object]
     kind: Kind = "likelihood"
     needs: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
@@ -78,7 +80,7 @@ def fault(
     needs: str = "",
     without: str = "",
     sized: Sized | None = None,
-    of: Callable[[Any], Any] = lambda base: base,
+    of: Callable[[Base], object] = lambda base: base,
 ) -> Callable[[FunctionT], FunctionT]:
     """Register a function as a fault: of a base, and of a size where it has one, it makes the wrong fit.
 
@@ -93,7 +95,7 @@ def fault(
     """
 
     def register(function: FunctionT) -> FunctionT:
-        def plant(base: Any, size: float) -> Any:
+        def plant(base: Base, size: float) -> object:
             return function(of(base), size) if sized is not None else function(of(base))
 
         wanted, unwanted = (frozenset(filter(None, text.split(", "))) for text in (needs, without))

@@ -3,12 +3,17 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 
 from validation.quantities import draws_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyimpl.models.stan_lmer import StanLmerFit
 
 __all__ = ["PlantedPosterior", "sample"]
 
@@ -41,11 +46,11 @@ class PlantedPosterior:
     draws: np.ndarray
     rows: int
     num_upars: int
-    log_prob: Callable[[np.ndarray], Any]
+    log_prob: Callable[[np.ndarray], float | np.ndarray]
     at: Callable[[int, int], np.ndarray]
     response: np.ndarray
-    origin: Any
-    reports: Mapping[str, Any] = field(default_factory=dict)
+    origin: "StanLmerFit"
+    reports: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
 
@@ -55,35 +60,35 @@ class PlantedPosterior:
 
     def VarCorr(self) -> pd.DataFrame:
         """Covariances, as reported."""
-        return self.reports["VarCorr"].copy()
+        return cast("pd.DataFrame", self.reports["VarCorr"]).copy()
 
     def fixef(self) -> pd.Series:
         """Coefficients, as reported."""
-        return self.reports["fixef"].copy()
+        return cast("pd.Series", self.reports["fixef"]).copy()
 
     def se(self) -> pd.Series:
         """Standard errors, as reported."""
-        return self.reports["se"].copy()
+        return cast("pd.Series", self.reports["se"]).copy()
 
     def sigma(self) -> float:
         """Residual sd, as reported."""
-        return float(self.reports["sigma"])
+        return float(cast("float", self.reports["sigma"]))
 
     def ranef(self) -> dict[str, pd.DataFrame]:
         """Random effects, as reported."""
-        return dict(self.reports["ranef"])
+        return dict(cast("dict[str, pd.DataFrame]", self.reports["ranef"]))
 
     def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
         """Draws on the unconstrained scale."""
         return self.at(n, seed)
 
     @property
-    def posterior(self) -> Any:
+    def posterior(self) -> "xr.DataTree":
         """The draws as a DataTree."""
         import xarray as xr
 
         random = [i for i, name in enumerate(self.names) if name.startswith("b[")]
-        variables: dict[str, Any] = {
+        variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
             name: (("chain", "draw"), self.draws[i]) for i, name in enumerate(self.names) if i not in random
         }
         variables["b"] = (("chain", "draw", "b_label"), np.moveaxis(self.draws[random], 0, -1))
@@ -98,13 +103,13 @@ class PlantedPosterior:
         )
 
 
-def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: Any) -> PlantedPosterior:
+def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: object) -> PlantedPosterior:
     """Sample by ``pyimpl.stan_lmer`` and freeze."""
     import pyimpl
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # validity is gate 2's to judge
-        fit = pyimpl.stan_lmer(formula, data, seed=seed, iter=2 * draws, **options)
+        fit = cast("Callable[..., StanLmerFit]", pyimpl.stan_lmer)(formula, data, seed=seed, iter=2 * draws, **options)
     names, values = draws_of(fit)
     response = np.asarray(fit.design.y, dtype=float)
     return PlantedPosterior(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,8 @@ planted = partial(fault, kind="posterior")
 _Change: TypeAlias = Callable[[PlantedPosterior, np.ndarray], np.ndarray]
 
 
-def _again(base: Base, data: pd.DataFrame | None = None, **options: Any) -> PlantedPosterior:
-    draws = int(base.options["draws"])
-    return sample(base.formula, base.data if data is None else data, base.seed + 1000, draws, **options)
+def _again(base: Base, data: pd.DataFrame | None = None, **options: object) -> PlantedPosterior:
+    return sample(base.formula, base.data if data is None else data, base.seed + 1000, base.draws, **options)
 
 
 def _right(base: Base) -> PlantedPosterior:
@@ -44,17 +43,19 @@ def _share(planted_at: float) -> Sized:
     return Sized(planted_at, 1e-9, "share of the prior's scale")
 
 
-def _prior(name: str, expected: str, make: Callable[..., dict[str, Any]], needs: str = "", sized: Any = None) -> None:
+def _prior(
+    name: str, expected: str, make: Callable[..., dict[str, object]], needs: str = "", sized: Sized | None = None
+) -> None:
     """Register another prior as a fault: ``make(base)``, or ``make(base, size)``, gives ``stan_lmer``'s arguments."""
-    planted(9, name, expected, needs=needs, sized=sized)(lambda base, *size: _again(base, **make(base, *size)))
+    planted(9, name, expected, needs=needs, sized=sized)(lambda base, *size: _again(base, None, **make(base, *size)))
 
 
-def _intercept(base: Base, family: Callable[..., Any], factor: float = 1.0) -> dict[str, Any]:
+def _intercept(base: Base, family: Callable[[float, float], object], factor: float = 1.0) -> dict[str, object]:
     mean, sd, _ = _sds(base)
     return {"prior_intercept": family(mean, 2.5 * sd * factor)}
 
 
-def _ddof(base: Base) -> dict[str, Any]:
+def _ddof(base: Base) -> dict[str, object]:
     mean, sd, _ = _sds(base, ddof=0)
     return {
         "prior": pyimpl.normal(0, 2.5 * sd / _sds(base)[2]),
@@ -129,7 +130,7 @@ def relevelled(base: Base) -> PlantedPosterior:
 def correlation_lost(base: Base) -> PlantedPosterior:
     """Random intercept and slope without their correlation."""
     formula = base.formula.replace("(ses |", "(ses ||")
-    return sample(formula, base.data, base.seed + 1000, int(base.options["draws"]))
+    return sample(formula, base.data, base.seed + 1000, base.draws)
 
 
 # ---------------------------------------------------------------------------------------------------- the density
@@ -155,10 +156,10 @@ def _of_density(name: str, expected: str) -> Callable[[_Change], _Change]:
     return register
 
 
-def _at_points(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], Any]:
+def _at_points(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], float | np.ndarray]:
     """A log density of one point or several, of what takes several."""
 
-    def log_prob(points: np.ndarray) -> Any:
+    def log_prob(points: np.ndarray) -> float | np.ndarray:
         found = values(np.atleast_2d(np.asarray(points, dtype=float)))
         return float(found[0]) if np.ndim(points) == 1 else found
 
@@ -208,50 +209,51 @@ def _t_coefficients(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
     return np.asarray(np.sum(student_t.logpdf(z, 3) - norm.logpdf(z), axis=1))
 
 
+def _moved(
+    base: Base, at: str, move: _Change, own: Callable[[PlantedPosterior, np.ndarray, np.ndarray], np.ndarray]
+) -> PlantedPosterior:
+    """The right density at points of which some coordinates are moved, and a term of the old and the new points."""
+    right = _right(base)
+    place = _slices(right)[at]
+
+    def log_prob(u: np.ndarray) -> np.ndarray:
+        moved = u.copy()
+        moved[:, place] += move(right, u)
+        return np.asarray(right.log_prob(moved)) + own(right, u[:, place], moved[:, place])
+
+    def points(n: int, seed: int) -> np.ndarray:
+        u = right.at(n, seed).copy()
+        u[:, place] -= move(right, u)
+        return u
+
+    return replace(right, log_prob=_at_points(log_prob), at=points)
+
+
 @planted(9, "tau without sigma", "prior-random-effects")
 def tau_without_sigma(base: Base) -> PlantedPosterior:
     """The random effects' sd is τ in place of τσ."""
-    right = _right(base)
-    tau = _slices(right)["tau"]
-    scale = float(right.origin.spec.aux.scale[0])
-
-    def log_prob(u: np.ndarray) -> np.ndarray:
-        log_sigma = (_log_a(right, u) + math.log(scale))[:, None]
-        moved = u.copy()
-        moved[:, tau] = u[:, tau] - log_sigma
-        own = np.sum(-np.exp(u[:, tau]) + u[:, tau] + np.exp(moved[:, tau]) - moved[:, tau], axis=1)
-        return np.asarray(right.log_prob(moved)) + own
-
-    def at(n: int, seed: int) -> np.ndarray:
-        u = right.at(n, seed).copy()
-        u[:, tau] += (_log_a(right, u) + math.log(scale))[:, None]
-        return u
-
-    return replace(right, log_prob=_at_points(log_prob), at=at)
+    return _moved(
+        base,
+        "tau",
+        lambda fit, u: -(_log_a(fit, u) + math.log(float(fit.origin.spec.aux.scale[0])))[:, None],
+        lambda fit, old, new: np.sum(-np.exp(old) + old + np.exp(new) - new, axis=1),
+    )
 
 
 @planted(9, "predictors not centred", "prior-not-centred")
 def uncentred(base: Base) -> PlantedPosterior:
     """The predictors are not centred: the intercept that is sampled is the one at 0."""
-    right = _right(base)
-    spec, at_ = right.origin.spec, _slices(right)
 
-    def shift(u: np.ndarray) -> np.ndarray:
-        return np.asarray((u[:, at_["z_beta"]] * spec.coef.scale) @ spec.xbar)[:, None]
+    def shift(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
+        spec = fit.origin.spec
+        return np.asarray((u[:, _slices(fit)["z_beta"]] * spec.coef.scale) @ spec.xbar)[:, None]
 
-    def log_prob(u: np.ndarray) -> np.ndarray:
-        moved = u.copy()
-        moved[:, at_["gamma"]] = u[:, at_["gamma"]] + shift(u)
-        mean, scale = float(spec.intercept.mean[0]), float(spec.intercept.scale[0])
-        own = -0.5 * (((u - mean) / scale) ** 2 - ((moved - mean) / scale) ** 2)[:, at_["gamma"]].sum(axis=1)
-        return np.asarray(right.log_prob(moved)) + own
+    def own(fit: PlantedPosterior, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        prior = fit.origin.spec.intercept
+        z = [(gamma - float(prior.mean[0])) / float(prior.scale[0]) for gamma in (old, new)]
+        return np.asarray(-0.5 * (z[0] ** 2 - z[1] ** 2).sum(axis=1))
 
-    def at(n: int, seed: int) -> np.ndarray:
-        u = right.at(n, seed).copy()
-        u[:, at_["gamma"]] -= shift(u)
-        return u
-
-    return replace(right, log_prob=_at_points(log_prob), at=at)
+    return _moved(base, "gamma", shift, own)
 
 
 @planted(12, "density in single precision", "single-precision")
@@ -364,7 +366,9 @@ def _centred_intercept(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
     return draws
 
 
-def _reported(name: str, expected: str, change: Callable[[PlantedPosterior], dict[str, Any]], needs: str = "") -> None:
+def _reported(
+    name: str, expected: str, change: Callable[[PlantedPosterior], dict[str, object]], needs: str = ""
+) -> None:
     """Register what is reported otherwise of right draws."""
 
     @planted(2, name, expected, needs=needs)
@@ -373,10 +377,10 @@ def _reported(name: str, expected: str, change: Callable[[PlantedPosterior], dic
         return replace(right, reports={**right.reports, **change(right)})
 
 
-def _component_sds(statistic: Callable[[np.ndarray], Any]) -> Callable[[PlantedPosterior], dict[str, Any]]:
+def _component_sds(statistic: Callable[[np.ndarray], float]) -> Callable[[PlantedPosterior], dict[str, object]]:
     """SDs of VarCorr as a statistic of the draws of the SDs, in place of the root of the mean variance."""
 
-    def change(fit: PlantedPosterior) -> dict[str, Any]:
+    def change(fit: PlantedPosterior) -> dict[str, object]:
         table = fit.VarCorr()
         sds, variances = table["sdcor"].to_numpy(copy=True), table["vcov"].to_numpy(copy=True)
         for i, row in enumerate(records(table)):
@@ -389,14 +393,14 @@ def _component_sds(statistic: Callable[[np.ndarray], Any]) -> Callable[[PlantedP
     return change
 
 
-def _sds_for_variances(fit: PlantedPosterior) -> dict[str, Any]:
+def _sds_for_variances(fit: PlantedPosterior) -> dict[str, object]:
     table = fit.VarCorr()
     single = [not isinstance(second, str) for second in table["var2"]]
     table.loc[single, "vcov"] = table.loc[single, "sdcor"]
     return {"VarCorr": table}
 
 
-def _mean_correlations(fit: PlantedPosterior) -> dict[str, Any]:
+def _mean_correlations(fit: PlantedPosterior) -> dict[str, object]:
     table = fit.VarCorr()
     values = table["sdcor"].to_numpy(copy=True)
     for i, row in enumerate(records(table)):
@@ -410,7 +414,7 @@ def _mean_correlations(fit: PlantedPosterior) -> dict[str, Any]:
     return {"VarCorr": table.assign(sdcor=values)}
 
 
-def _of_coefficients(fit: PlantedPosterior, statistic: Callable[[np.ndarray], Any]) -> pd.Series:
+def _of_coefficients(fit: PlantedPosterior, statistic: Callable[[np.ndarray], float]) -> pd.Series:
     return pd.Series({name: statistic(fit.draws[fit.names.index(str(name))].ravel()) for name in fit.fixef().index})
 
 

@@ -87,7 +87,7 @@ def one_row_off(base: Base, size: float) -> pd.DataFrame:
 
 planted(10, "variances given as standard errors", "variance-for-se")(_with_errors(lambda se, base: se**2))
 planted(10, "residual variance in the errors of means", "residual-variance-added", needs="means")(
-    _with_errors(lambda se, base: np.sqrt(se**2 + base.options["sigma"] ** 2))
+    _with_errors(lambda se, base: np.sqrt(se**2 + base.sigma**2))
 )
 planted(10, "normal quantiles for t's", "normal-quantiles", needs="df, intervals")(_with_quantiles(0.95, True))
 planted(10, "intervals of another level", "other-level", needs="intervals")(_with_quantiles(0.9, False))

@@ -67,7 +67,7 @@ def head_of(name: str, t: Translator) -> list[str]:
         others = [one for one in sorted(t.assumed) if one in t.by_use]
         parts = [f"load these data first: {', '.join(data)}"] if data else []
         parts += [f"give these a value first: {', '.join(others)}"] if others else []
-        lines += ["", f"# Nothing was run: {'; '.join(parts)}", ""]
+        lines += ["", *as_comment(one_line(f"Nothing was run: {'; '.join(parts)}")), ""]
     return [*lines, ""]
 
 
@@ -114,11 +114,15 @@ def wrapped(line: str) -> list[str]:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()))
     start = found.start()
-    parts, depth, quote, at = [], 0, "", start + 1
+    parts, depth, quote, escaped, at = [], 0, "", False, start + 1
     for i in range(start + 1, len(line)):
         char = line[i]
         if quote:
-            if char == quote and line[i - 1] != "\\":
+            if escaped:
+                escaped = False
+            elif char == "\\":
+                escaped = True
+            elif char == quote:
                 quote = ""
         elif char in "\"'":
             quote = char
@@ -132,6 +136,8 @@ def wrapped(line: str) -> list[str]:
                 if _is_comprehension(line[start + 1 : i]):
                     parts = [line[start + 1 : i]]
                 comma = "," if len(parts) > 1 else ""  # one part can be a comprehension
+                if len(parts) > 1 and not unmarked(parts[-1]).strip():
+                    parts.pop()  # (x,) has its comma already
                 inside = [wrapped(f"{indent}    {part.strip()}") for part in parts]
                 if len(parts) == 1 and len(inside[0]) == 1 and len(bare) <= 1.5 * WIDTH:
                     return [line]

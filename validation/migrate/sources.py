@@ -109,7 +109,10 @@ def _sourced(source: Source, node: Node, depth: int) -> Source | None:
     if value is None or value.kind != "string":
         return None
     home = source.path.resolve().parent
-    path = (home / value.text).resolve()
+    try:
+        path = (home / value.text).resolve()
+    except (OSError, ValueError):  # no name of a file: NUL, half a character, too long
+        return None
     if not path.is_relative_to(home) or path.suffix.lower() not in (".r", ".txt", ".rmd", ".qmd"):
         return None
     try:
