@@ -104,4 +104,4 @@ def test_a_title_with_half_a_character_salts_the_identifiers_too():
 
     figure = Figure()
     figure.subplots().plot([1, 2])
-    assert inline_svg(figure, "caf\udce9.csv", {}).startswith("<svg")
+    assert inline_svg(figure, "caf\udce9.csv").startswith("<svg")
