@@ -23,6 +23,7 @@ __all__ = [
     "from_zero_if_lower",
     "has_pivot_below",
     "is_far",
+    "is_noisy",
     "past_rounding",
     "pull_back",
     "put_on_boundary",
@@ -37,6 +38,7 @@ _FAR = 1e3  # standard deviation, in natural units, from which coordinates are t
 _NEXT_TO = (-3e-7, -1e-7, -3e-8, 0.0, 3e-8, 1e-7, 3e-7)  # relative distances at which the criterion is the same
 _DIP = 10.0  # spreads of the noise that a search may have found the bottom of
 _STRIDES = (0.1, 0.03, 0.01)  # relative steps with which a search that stuck goes on
+_MOST_STRIDES = 8  # times that it does
 _EXACT = 1e5  # standard deviation, in natural units, of effects that fit the rows exactly or nearly so
 
 
@@ -133,6 +135,11 @@ def is_far(point: Point) -> bool:
     return max(map(abs, point.x.tolist()), default=0.0) > _EXACT
 
 
+def is_noisy(point: Point) -> bool:
+    """Whether standard deviations are so large that a search may take rounding errors for the end of a slope."""
+    return max(map(abs, point.x.tolist()), default=0.0) > _FAR
+
+
 def _rounding(point: Point) -> float:
     """Error that the criterion may have there, where it is flat: it grows with the variances."""
     return 64 * _EPS * max([1.0, abs(point.value), *[x * x for x in point.x.tolist()]])
@@ -195,6 +202,20 @@ def past_rounding(objective: Objective, units: np.ndarray, budget: int, work: Tr
     noise = _measured_noise(objective, point.x * units)
     if not math.isfinite(noise):
         return point
+    for _ in range(_MOST_STRIDES):  # what the search finds from there may be another place where it sticks
+        x = _strode(objective, units, point, 2.0 * noise)
+        if x is None:
+            break
+        onward = search(objective, x, units, budget, work)
+        if not onward.value < point.value:
+            break
+        onward.initial = point.initial
+        point = onward
+    return point
+
+
+def _strode(objective: Objective, units: np.ndarray, point: Point, least: float) -> np.ndarray | None:
+    """Where steps of one θ lead that each gain so much at least; None where there is none."""
     x, value = point.x.copy(), point.value
     for share in _STRIDES:
         moved = True
@@ -205,14 +226,10 @@ def past_rounding(objective: Objective, units: np.ndarray, budget: int, work: Tr
                     trial = x.copy()
                     trial[k] *= factor
                     there = objective(trial * units) if abs(trial[k]) < _EXACT else math.inf
-                    if there < value - 2.0 * noise:
+                    if there < value - least:
                         x, value, moved = trial, there, True
                         break
-    if value == point.value:
-        return point
-    onward = search(objective, x, units, budget, work)
-    onward.initial = point.initial
-    return onward if onward.value < point.value else point
+    return x if value < point.value else None
 
 
 def _measured_noise(objective: Objective, theta: np.ndarray) -> float:

@@ -22,6 +22,7 @@ from pyimpl.likelihood.local_search import (
     from_zero_if_lower,
     has_pivot_below,
     is_far,
+    is_noisy,
     past_rounding,
     pull_back,
     put_on_boundary,
@@ -102,7 +103,7 @@ def optimize(
             on_step(objective.evaluations + objective.gradients, best[0].value)
         plan.extend(objective, design, point, start, max_evaluations)
     assert best is not None
-    if best[0].code == STUCK and not is_far(best[0]):
+    if (best[0].code == STUCK or is_noisy(best[0])) and not is_far(best[0]):
         best = (past_rounding(objective, plan.units, max_evaluations, work, best[0]), best[1])
     if not math.isfinite(best[0].value):
         raise FloatingPointError("it is infinite or not a number at every start")

@@ -59,10 +59,17 @@ def test_a_mean_slope_that_a_variance_carries(REML):
 
 
 def test_a_ridge_whose_slope_is_lost_in_rounding_errors():
-    """Standard deviations of thousands of σ: the search sticks, .001 above what values a few percent away show."""
+    """Standard deviations of thousands of σ: the search stuck .001 above what values a few percent away show.
+
+    How near is measured: by the criterion where θ differs by less than matters, in which each processor's code rounds
+    in its own way.
+    """
     fit = drawn(left_out, 11337)
-    assert fit.getME("theta").max() > 1e4
-    assert above(fit, np.random.default_rng(11337), 12) <= 0
+    theta, criterion = fit.getME("theta").to_numpy(), fit.model.objective
+    assert theta.max() > 1e4
+    noise = np.ptp([criterion(theta * (1 + step)) for step in np.linspace(-1e-7, 1e-7, 41)])
+    assert noise < 1e-4
+    assert above(fit, np.random.default_rng(11337), 12) <= 4 * noise
 
 
 def test_a_refit_finds_the_minimum_of_a_fit():
