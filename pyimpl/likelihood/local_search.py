@@ -94,7 +94,7 @@ def search(
     search goes on in coordinates relative to them.
     """
     point = _searched(objective, start, units, budget, work, near)
-    if math.isfinite(point.value) and max(map(abs, point.x.tolist()), default=0.0) > _FAR:
+    if math.isfinite(point.value) and is_noisy(point):
         larger = np.maximum(1.0, _row_deviations(objective.blocks.factors, point.x * units))
         again = _searched(objective, point.x / larger, units * larger, budget, work, True)
         if again.value <= point.value:
