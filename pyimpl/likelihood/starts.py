@@ -130,8 +130,8 @@ class Starts:
             plan.to_try = list(plan.grid.points * plan.units)
         plan.endless = plan.few and falls_without_end(objective, plan.units)
         if design is not None:
-            plan.near = omitted_starts(design, objective, optimum)
             cost = derivative_operations(blocks)
+            plan.near = omitted_starts(design, objective, optimum, cost <= VERY_CHEAP)
             if len(plan.near) > _COSTLY_STARTS and cost > CHEAP:
                 plan.near = sorted(plan.near, key=objective)[:_COSTLY_STARTS]
             elif plan.near and cost <= VERY_CHEAP:
