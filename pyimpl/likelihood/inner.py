@@ -49,7 +49,7 @@ class Inner:
         touched: cython.Py_ssize_t = self.values.shape[0] * self.p + 1
         work: cython.Py_ssize_t = 3 * self.p * self.p + (3 * self.p + 2) * (self.m + 1)
         elements: cython.Py_ssize_t = self.p * (self.p + 1) // 2  # of T at most
-        back: cython.Py_ssize_t = self.p * (self.m + 2 * elements + 1) + 1
+        back: cython.Py_ssize_t = self.p * (2 * self.m + self.p + elements) + 1
         room: cython.double[::1] = np.zeros(size + width + touched + work + back)
         self._E, self._D = room[:size], room[size : size + width]
         self._U = room[size + width : size + width + touched]
@@ -320,24 +320,41 @@ class Inner:
         M: cython.p_double = y + m
         for a in range(m * m):
             M[a] = 0.0
-        first: cython.Py_ssize_t = 0 if REML else P
+        for c in range(m):
+            y[c] = 0.0
         for j in range(self.J):
             K = self.E[j] * self.E[j]
-            for c in range(m):
+            if REML:
+                for c in range(m):
+                    y[c] = 0.0
+                for b in range(m):
+                    for c in range(b, m):
+                        y[c] += D[b] * Q[b * m + c]
+                for c in range(m):
+                    y[c] *= self.E[j]
+                total = y[P]
+            else:
                 total = 0.0
-                for b in range(c + 1):
-                    total += D[b] * Q[b * m + c]
-                y[c] = total * self.E[j]
-            W = weight * y[P] * y[P]
+                for b in range(m):
+                    total += D[b] * Q[b * m + P]
+                total *= self.E[j]
+            W = weight * total * total
             if REML:
                 for c in range(P):
                     W += y[c] * y[c]
+                for a in range(m):
+                    for b in range(a + 1):
+                        M[a * m + b] += y[a] * y[b]
+            else:  # e_jY_j is wanted alone: before Q
+                for b in range(m):
+                    y[b] += total * self.E[j] * D[b]
             g += K - W
             h += K * (2.0 * W - K)
-            for a in range(first, m):
-                for b in range(a + 1):
-                    M[a * m + b] += y[a] * y[b]
             D += m
+        if not REML:
+            for c in range(m):
+                for b in range(c + 1):
+                    M[P * m + c] += y[b] * Q[b * m + c]
         total = M[P * m + P] * M[P * m + P] * df / (prss * prss)
         for c in range(P):
             total += 2.0 * weight * M[P * m + c] * M[P * m + c]
@@ -497,10 +514,10 @@ def _sum_back(
     spent: cython.double = 0.0
     first: cython.Py_ssize_t = 0 if REML or curved else P
     V: cython.p_double = cython.address(inner._room[0])
-    s: cython.p_double = V + p * m
-    z: cython.p_double = s + n * p
-    u: cython.p_double = z + n * p
-    each: cython.double = p * m * (p + m) + (n * (p * p + m + n * p) if curved else 0) + 1
+    TV: cython.p_double = V + p * m  # T'[x_j, e_j], (p, m)
+    ET: cython.p_double = TV + p * m  # E_jT, (p, p)
+    z: cython.p_double = ET + p * p  # E_js_k of all k, (p, n)
+    each: cython.double = p * m * (p + m) + (n * (p + m + n * p) + p * p * (p + m) if curved else 0) + 1
     inner.forget_products()
     for j in range(inner.J):
         _effects(inner, p, j, lz, Q, first, V)
@@ -519,34 +536,35 @@ def _sum_back(
         if not curved:
             continue
         E: cython.p_double = inner.E + j * p * p
-        for c in range(p):  # (T'e)_c
-            u[c] = 0.0
-            for b in range(c, p):
-                u[c] += T[b * p + c] * V[b * m + P]
-        for k in range(n):
-            for a in range(p):
-                s[k * p + a] = 0.0
-            s[k * p + rows[k]] = u[cols[k]]
-            x = V[rows[k] * m + P]
-            for b in range(cols[k], p):
-                s[k * p + b] += T[b * p + cols[k]] * x
-            for a in range(p):
-                total = 0.0
-                for b in range(p):
-                    total += E[a * p + b] * s[k * p + b]
-                z[k * p + a] = total
+        for b in range(p):
+            for c in range(m):
+                TV[b * m + c] = 0.0
+            for a in range(b, p):
                 for c in range(m):
-                    M[k * m + c] += s[k * p + a] * V[a * m + c]
-            for i in range(k + 1):
+                    TV[b * m + c] += T[a * p + b] * V[a * m + c]
+        for a in range(p):
+            for b in range(p):
                 total = 0.0
-                for a in range(p):
-                    total += z[k * p + a] * z[i * p + a]
-                info[k * n + i] += total
+                for c in range(b, p):
+                    total += E[a * p + c] * T[c * p + b]
+                ET[a * p + b] = total
+        for k in range(n):  # s_k = ψ'_k e_j: T'e's element of column k, in row k, and column k of T times e's of row k
+            x = V[rows[k] * m + P]
+            total = TV[cols[k] * m + P]
+            for a in range(p):
+                z[a * n + k] = E[a * p + rows[k]] * total + ET[a * p + cols[k]] * x
+            for c in range(m):
+                M[k * m + c] += total * V[rows[k] * m + c] + x * TV[cols[k] * m + c]
+        for a in range(p):
+            for k in range(n):
+                x = z[a * n + k]
+                for i in range(k + 1):
+                    info[k * n + i] += x * z[a * n + i]
         for i in range(inner.indptr[j], inner.indptr[j + 1]):
             for k in range(n):
                 total = 0.0
                 for a in range(p):
-                    total += inner.U[i * p + a] * z[k * p + a]
+                    total += inner.U[i * p + a] * z[a * n + k]
                 h[k * inner.q + inner.columns[i]] += total
     return 0
 

@@ -154,14 +154,17 @@ def better(point: Point, best: Point) -> bool:
 def put_on_boundary(
     objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
 ) -> Point:
-    """Put nearly zero pivots exactly at 0 where the criterion agrees."""
+    """Put nearly zero pivots exactly at 0, with all of their column, where the criterion agrees."""
     factors = objective.blocks.factors
-    for _ in range(3):
+    for _ in range(1 + sum(pivots)):  # a pass that moves something puts a pivot at 0 for good
         moved = False
         for factor in factors:
-            for k, column, at in template_elements(factor):
+            places = list(template_elements(factor))
+            for k, column, at in places:
                 pivot = abs(float(point.x[at]))
-                if k != column or not 0.0 < pivot < SNAP:
+                if k != column or pivot >= SNAP:
+                    continue
+                if pivot == 0.0 and not any(point.x[i] for _, c, i in places if c == k):
                     continue
                 theta = with_positive_diagonals(factors, point.x * units)
                 trial = search(objective, drop_pivot(factor, theta, k) / units, units, budget, work)

@@ -7,7 +7,8 @@ import pytest
 from tests.pyimpl.golden import POSTERIORS, density_differences, differences, load
 from tests.pyimpl.golden_designs import SEEDS
 
-QUICK = range(0, SEEDS, 29)  # coprime with the wheel of kinds, so every kind is among them
+#: Of every kind, 29 being coprime with the wheel of kinds; and those whose θ had 1e-103 where it is 0.
+QUICK = (*range(0, SEEDS, 29), 216, 747, 1396)
 
 
 @pytest.fixture(scope="module")

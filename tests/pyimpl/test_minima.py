@@ -25,11 +25,17 @@ def common_slope(seed):
     return pd.DataFrame({"y": y, "t": t, "g": pd.Categorical(g.astype(str))})
 
 
+def noise(fit):
+    """Spread of the criterion where θ differs by less than matters: rounding, of which each processor has its own."""
+    theta, criterion = fit.getME("theta").to_numpy(), fit.model.objective
+    return np.ptp([criterion(theta * (1 + step)) for step in np.linspace(-1e-7, 1e-7, 41)])
+
+
 def above(fit, rng, count):
     """How much a fit is above the lowest of its restarts, less what rounding may explain."""
     lowest, _ = lowest_of_restarts(fit, rng, count)
     value = fit.model.optsum.final_objective
-    return value - lowest - 1e-5 * max(1.0, 1e-3 * abs(value))
+    return value - lowest - max(1e-5 * max(1.0, 1e-3 * abs(value)), 4 * noise(fit))
 
 
 def effects(fit):
@@ -49,6 +55,7 @@ def drawn(make, seed):
 
 def test_crossed_terms_that_carry_a_mean_each(monkeypatch):
     """The criterion has minima for pairs of levels of two factors, which no sum over the levels of one shows."""
+    monkeypatch.setattr("pyimpl.likelihood.starts._SPREAD", 0)  # it may be found by chance
     fit = drawn(left_out, 14169)
     assert [term.effects[1] for term in fit.design.terms] == ["t", "u"]
     assert above(fit, np.random.default_rng(14169), 12) <= 0
@@ -68,17 +75,11 @@ def test_a_mean_slope_that_a_variance_carries(REML):
 
 
 def test_a_ridge_whose_slope_is_lost_in_rounding_errors():
-    """Standard deviations of thousands of σ: the search stuck .001 above what values a few percent away show.
-
-    How near is measured: by the criterion where θ differs by less than matters, in which each processor's code rounds
-    in its own way.
-    """
+    """Standard deviations of thousands of σ: the search stuck .001 above what values a few percent away show."""
     fit = drawn(left_out, 11337)
-    theta, criterion = fit.getME("theta").to_numpy(), fit.model.objective
-    assert theta.max() > 1e4
-    noise = np.ptp([criterion(theta * (1 + step)) for step in np.linspace(-1e-7, 1e-7, 41)])
-    assert noise < 1e-4
-    assert above(fit, np.random.default_rng(11337), 12) <= 4 * noise
+    assert fit.getME("theta").max() > 1e4
+    assert noise(fit) < 1e-4
+    assert above(fit, np.random.default_rng(11337), 12) <= 0
 
 
 def test_a_refit_finds_the_minimum_of_a_fit():
