@@ -17,6 +17,7 @@ import os
 import queue
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -53,6 +54,8 @@ _BEFORE_THE_SANDBOX = (
     "for (p in 'RcppParallel') if (nzchar(system.file(package = p))) "
     "try(suppressMessages(loadNamespace(p)), silent = TRUE)"
 )
+
+_FRONT_END = ("R_SHARE_DIR", "R_INCLUDE_DIR", "R_DOC_DIR", "R_ARCH", "LD_LIBRARY_PATH")
 
 _INT_MAX = 2**31 - 1
 _NA_INT = -(2**31)
@@ -176,9 +179,16 @@ class _Worker:
                 self.requests.put(message)
 
     def start_r(self) -> Any:
+        from rpy2 import situation
+
+        front_end = _front_end(os.environ["R_HOME"])
+        if front_end is not None:  # rpy2 would start two whole R's to ask, each as long as this one
+            situation.r_ld_library_path_from_subprocess = lambda r_home: front_end["LD_LIBRARY_PATH"]
         import rpy2.rinterface as ri
         from rpy2.rinterface_lib import callbacks, embedded, openrlib
 
+        if front_end is not None:
+            ri._getrenvvars = lambda *_: tuple(front_end.items())
         ffi = openrlib.ffi
         embedded.set_initoptions(
             ("mlmparity", "--quiet", "--no-save", "--no-restore", "--no-site-file", "--no-init-file")
@@ -261,6 +271,19 @@ class _Worker:
             answer["output"] = "".join(self.output)
             with contextlib.suppress(OSError):
                 self.connection.send(("result", identity, answer))
+
+
+def _front_end(r_home: str) -> dict[str, str] | None:
+    """The variables that R's start script sets and R does not (the rest R reads itself, from ``etc/Renviron``).
+
+    None where the script does not tell.
+    """
+    try:
+        told = subprocess.run([f"{r_home}/bin/R", "CMD", "env"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    variables = dict(line.split("=", 1) for line in told.stdout.splitlines() if "=" in line)
+    return {name: variables[name] for name in _FRONT_END} if variables.keys() >= set(_FRONT_END) else None
 
 
 def _vanish() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from bridge import session as sessions
 from bridge.errors import BridgeError, HandleError, RCrashError, RError, RTimeoutError
+from bridge.rhome import find_r_home, worker_environment
 from bridge.session import Session
 
 pytestmark = pytest.mark.r
@@ -342,3 +343,35 @@ def test_none_outlives_what_rpy2_gives_back():
     program = "import sys; from bridge.worker import keep_none; keep_none(); print(sys.getrefcount(None) > 1 << 30)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "True", done.stderr
+
+
+def test_no_second_r_is_started(tmp_path, monkeypatch, r):
+    libraries = r.call("r_information").value["libraries"]
+    real = Path(find_r_home())
+    home, marker = tmp_path / "R", tmp_path / "started"
+    (home / "bin").mkdir(parents=True)
+    for entry in real.iterdir():
+        if entry.name != "bin":
+            (home / entry.name).symlink_to(entry)
+    for entry in (real / "bin").iterdir():
+        if entry.name not in ("R", "Rscript"):
+            (home / "bin" / entry.name).symlink_to(entry)
+    for name in ("R", "Rscript"):
+        (home / "bin" / name).write_text(f'#!/bin/sh\necho {name} "$@" >> "{marker}"\nexec "{real}/bin/{name}" "$@"\n')
+        (home / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("R_HOME", str(home))
+    subprocess.run([home / "bin" / "Rscript", "-e", "0"], capture_output=True, check=True)
+    assert marker.read_text() == "Rscript -e 0\n"  # who starts one is seen
+    marker.unlink()
+    with Session(sandbox=False) as session:
+        information = session.call("r_information").value
+    assert information["libraries"] == libraries
+    # R's start script is asked for its variables, but starts none
+    assert marker.read_text().splitlines() == ["R CMD env"]
+
+
+def test_the_heap_begins_large_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setenv("R_NSIZE", "400000")
+    monkeypatch.delenv("R_VSIZE", raising=False)
+    environment = worker_environment(find_r_home())
+    assert (environment["R_NSIZE"], environment["R_VSIZE"]) == ("400000", "64M")

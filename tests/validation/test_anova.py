@@ -214,3 +214,41 @@ def test_a_candidate_that_fits_another_model_is_named_by_its_fit():
     silently = [candidate(fit.formula, base.data, REML=False) for fit in base.fit]
     assert compare_anova_fits(ml, silently).agrees  # anova refits
     assert compare_anova_fits(ml, silently, refit=False).causes[0].name == "lrt-reml"
+
+
+class SaysLess:
+    """A fit that reports a lower log-likelihood than its own, for which no comparison of the fits has a name."""
+
+    def __init__(self, fit):
+        self._fit = fit
+
+    def __getattr__(self, name):
+        return getattr(self._fit, name)
+
+    def logLik(self):
+        return self._fit.logLik() - 1.0
+
+    def deviance(self):
+        return -2.0 * self.logLik()
+
+    def AIC(self):
+        return self._fit.AIC() + 2.0
+
+    def BIC(self):
+        return self._fit.BIC() + 2.0
+
+    def refitML(self):
+        return SaysLess(self._fit.refitML())
+
+
+def test_a_fit_that_differs_without_a_known_cause_is_named_with_its_numbers():
+    base = anova_base("random slope")
+    fits = [fit.update(data=base.data) for fit in base.fit]
+    comparison = compare_anova_fits(base.fit, [fits[0], SaysLess(fits[1])], data=base.data)
+    assert comparison.verdict is Verdict.DISAGREES
+    cause = comparison.causes[0]
+    right = base.fit[1].refitML().logLik()
+    assert cause.name == "lrt-fit"
+    assert base.fit[1].formula in cause.title
+    assert f"{right:.6f}" in cause.evidence
+    assert f"{right - 1.0:.6f}" in cause.evidence
