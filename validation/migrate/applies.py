@@ -135,10 +135,8 @@ def _simplified(t: Translator, node: Node, made: Code) -> Code:
         return made
     table = inner.kind == "series" or (inner.kind == "dict" and inner.element == "number")
     if made.kind == "dict" and table:
-        t.needs("pd")
         return Code(f"pd.DataFrame({made.text})", "frame")
     if node.text == "map_dfr" and inner.kind == "frame" and made.kind == "list":
-        t.needs("pd")
         return Code(f"pd.concat({made.text}, ignore_index=True)", "frame")
     if made.kind == "list" and inner.kind in ("number", "any"):
         return Code(made.text, "vector", True, made.element)
@@ -195,7 +193,6 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
     if label is not None:
         if made.kind != "dict" or not made.element.startswith("frame") or label.kind != "string":
             raise t.refuse(node, "an apply of this kind")
-        t.needs("pd")
         bound = f"pd.concat({made.text}, names=[{quoted(label.text)}]).reset_index(level=0).reset_index(drop=True)"
         return Code(bound, "frame")
     return _simplified(t, node, made)
