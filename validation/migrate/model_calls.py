@@ -29,12 +29,7 @@ def _with_contrasts(given: list[str]) -> list[str]:
 
 
 class ModelCalls:
-    """Translates the calls that :mod:`validation.migrate.watched` has tables of.
-
-    Parameters
-    ----------
-    translator : Translator
-    """
+    """Translates the calls that :mod:`validation.migrate.watched` has tables of."""
 
     def __init__(self, translator: "Translator") -> None:
         self.t = translator

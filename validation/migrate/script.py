@@ -602,10 +602,6 @@ def write_script(
         Statements to write as they were seen, not as they stand, and why.
     left : mapping of int to str, optional
         Statements to leave out, and why.
-
-    Returns
-    -------
-    Script
     """
     with distinct_names(_names_in(statements)):
         writer = _Writer(source, statements, watched, unrolled or {}, left or {})
