@@ -29,7 +29,7 @@ from validation.migrate.model_calls import ModelCalls
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.watched import FITS, PRIORS, UNSUPPORTED, VERBS
 
-__all__ = ["OPERATORS", "Maker", "Translator", "call_of", "is_several"]
+__all__ = ["OPERATORS", "Maker", "Translator", "call_of", "is_several", "unwrapped"]
 
 #: What a kept summary has under R's name, and of which kind it is.
 _OF_SUMMARY = {
@@ -570,8 +570,7 @@ class Translator:
         if self.define is not None and is_several(body):
             name, kind = self.define(node, scope, {})
             return Code(name, "function", True, kind)
-        while body.kind == "block" and len(body.parts) == 1:
-            body = body.parts[0]
+        body = unwrapped(body)
         if body.kind == "call" and body.text == "return" and len(body.args) == 1 and body.args[0].value is not None:
             body = body.args[0].value
         inner = self.parameters(node, scope)
@@ -687,10 +686,16 @@ def call_of(function: Node, values: "list[Node]", more: "list[Argument] | None" 
     return Node("call", function.text, [function], given, *place)
 
 
-def is_several(body: Node) -> bool:
-    """Whether a function's body is more than one expression."""
+def unwrapped(body: Node) -> Node:
+    """A function's body, out of the braces around a single expression."""
     while body.kind == "block" and len(body.parts) == 1:
         body = body.parts[0]
+    return body
+
+
+def is_several(body: Node) -> bool:
+    """Whether a function's body is more than one expression."""
+    body = unwrapped(body)
     return body.kind in ("block", "assign", "for", "while", "repeat") or (body.kind == "if" and len(body.parts) < 3)
 
 

@@ -3,7 +3,7 @@
 from validation.migrate.code import Code, Scope, element_of, matched, plus_one, quoted, unmarked
 from validation.migrate.functions import maker, numbers, only, values_of
 from validation.migrate.rcode import Argument, Node
-from validation.migrate.translate import Translator
+from validation.migrate.translate import Translator, unwrapped
 
 __all__: list[str] = []
 
@@ -169,10 +169,7 @@ def _combinations(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "combn() of something that is no vector")
     variable = function.args[0].name or "x"
     inner = t.parameters(function, scope, {variable: Code("", "strings" if made.kind == "strings" else "vector")})
-    body = function.parts[0]
-    while body.kind == "block" and len(body.parts) == 1:
-        body = body.parts[0]
-    result = t.expression(body, inner)
+    result = t.expression(unwrapped(function.parts[0]), inner)
     each = inner.names[variable].text
     text = f"[{result.text} for {each} in combinations({made.text}, {t.expression(m, scope).text})]"
     kind = {"string": "strings", "number": "vector"}.get(result.kind, "list")
@@ -215,10 +212,7 @@ def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
     more = [Argument(name, value) for name, value in given.items()]
     if function.kind == "function" and len(function.args) == 1 and not given:
         inner = Scope({function.args[0].name or "x": part}, scope)
-        body = function.parts[0]
-        while body.kind == "block" and len(body.parts) == 1:
-            body = body.parts[0]
-        result = t.expression(body, inner)
+        result = t.expression(unwrapped(function.parts[0]), inner)
     elif function.kind in ("name", "string", "namespace"):
         call = Node(
             "call", function.text, [function], [Argument(None, Node("name", "\0x")), *more], node.start, node.end
@@ -271,10 +265,7 @@ def _reduced(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "Reduce() of this kind")
     names = [one.name or "x" for one in function.args]
     inner = t.parameters(function, scope, {name: element_of("", element) for name in names})
-    body = function.parts[0]
-    while body.kind == "block" and len(body.parts) == 1:
-        body = body.parts[0]
-    result = t.expression(body, inner)
+    result = t.expression(unwrapped(function.parts[0]), inner)
     arguments = ", ".join(inner.names[name].text for name in names)
     return Code(f"reduce(lambda {arguments}: {result.text}, {listed})", result.kind, True, result.element)
 
