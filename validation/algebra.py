@@ -359,11 +359,6 @@ def objective_floor(pieces: Pieces, reml: bool) -> float:
 
     The penalised residual sum of squares is at least that of y on all columns of X and Z; log|Λ'Z'ZΛ + I| is at least
     0, and with log|R_X|² it is log|X'X| + log|Λ'Z'MZΛ + I|, M projecting off X, hence at least log|X'X|.
-
-    Parameters
-    ----------
-    pieces : Pieces
-    reml : bool
     """
     X = _scaled(pieces.X, pieces.weights)
     N, P = X.shape

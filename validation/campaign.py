@@ -286,24 +286,16 @@ def could_not_compare(title: str, formula: str, kind: str, error: BaseException,
     It is inconclusive, also where a side says of itself that it does not have what the model needs; but where one side
     fits the model and the other goes wrong, the sides disagree.
     """
-    unsupported = isinstance(error, NotSupportedError)
-    one_sided = isinstance(error, SideError) and not unsupported
     message = " ".join(str(error).split()) or type(error).__name__
-    check = Check(
-        "run",
-        "Both sides fit the model",
-        Verdict.DISAGREES if one_sided else Verdict.INCONCLUSIVE,
-        f"not supported: {message}"
-        if unsupported
-        else message
-        if one_sided or isinstance(error, LookupError)
-        else f"{type(error).__name__}: {message}",
-        "A model that one side fits and the other cannot is a disagreement."
-        if one_sided
-        else "What a side says it does not have is no disagreement: nothing was compared."
-        if unsupported
-        else "A comparison that ends in an error shows neither agreement nor disagreement.",
-    )
+    verdict, rule = Verdict.INCONCLUSIVE, "A comparison that ends in an error shows neither agreement nor disagreement."
+    if isinstance(error, NotSupportedError):
+        message = f"not supported: {message}"
+        rule = "What a side says it does not have is no disagreement: nothing was compared."
+    elif isinstance(error, SideError):
+        verdict, rule = Verdict.DISAGREES, "A model that one side fits and the other cannot is a disagreement."
+    elif not isinstance(error, LookupError):
+        message = f"{type(error).__name__}: {message}"
+    check = Check("run", "Both sides fit the model", verdict, message, rule)
     kinds = {"live": "live-r", "certified": "certified"}
     reference = Side(NOT_REACHED, kinds.get(against, "recorded-r"))
     return Comparison(title, formula, kind, reference, Side(NOT_REACHED, "python"), (check,), pd.DataFrame())

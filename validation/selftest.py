@@ -304,10 +304,6 @@ def run(
         Processes.
     progress : callable, optional
         Called with a message and the fraction done.
-
-    Returns
-    -------
-    SelfTest
     """
     if clean is None:
         clean = 10 if quick else 200

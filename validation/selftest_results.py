@@ -116,15 +116,7 @@ class CleanRun:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """A whole self-test.
-
-    Attributes
-    ----------
-    outcomes : tuple of Outcome
-    clean : tuple of CleanRun
-    seed : int
-    seconds : float
-    """
+    """A whole self-test."""
 
     outcomes: tuple[Outcome, ...]
     clean: tuple[CleanRun, ...]

@@ -296,3 +296,14 @@ def test_what_is_no_name_of_a_file_is_left_to_r(name, tmp_path):
     script = tmp_path / "a.R"
     script.write_text(f'source("{name}")\nx <- 1\n')
     assert migrate(script, tmp_path / "out", run=False)
+
+
+def test_a_script_imports_what_its_code_names_and_no_more(tmp_path):
+    used = script_of(tmp_path, "x <- sqrt(fixef(m))\ny <- pnorm(1.5)\ndir.create('a')")
+    assert {"import numpy as np", "from scipy import stats", "from pathlib import Path"} <= set(used.split("\n"))
+    assert "import pandas as pd" not in used
+    assert "import re as regex" not in used
+    (tmp_path / "b").mkdir()
+    plain = script_of(tmp_path / "b", "print('np.sqrt(x)')  # stats")
+    assert "import numpy" not in plain
+    assert "scipy" not in plain

@@ -126,10 +126,6 @@ def enclose(balls: Balls, REML: bool, terms: Sequence[Term], start: np.ndarray) 
     start : ndarray
         Their parameters in a fit in double precision; one that is exactly at its bound 0 is taken to be at it.
 
-    Returns
-    -------
-    Enclosure
-
     Raises
     ------
     NotCertifiedError

@@ -216,32 +216,28 @@ def integrate_rigorously(
     return work.result()
 
 
+@dataclass
 class _Work:
     """The sums, as they grow."""
 
-    def __init__(
-        self,
-        model: CollapsedModel,
-        shape: Shape,
-        along_s: Axis,
-        along: list[Axis],
-        indices: list[range],
-        log_evidence: float,
-        settings: Settings,
-    ) -> None:
-        self.model, self.shape, self.along_s, self.along = model, shape, along_s, along
-        self.indices, self.settings, self.top = indices, settings, log_evidence
-        p, m = model.p, len(model.counts)
-        self.step_s = arb(along_s.step)
-        self.steps = [arb(a.step) for a in along]
-        self.volume = self.step_s
-        for step in self.steps:
-            self.volume *= step
-        self.taus = [[(index * step).exp() for index in line] for line, step in zip(indices, self.steps, strict=True)]
-        nodes = math.prod(len(line) for line in indices)
+    model: CollapsedModel
+    shape: Shape
+    along_s: Axis
+    along: list[Axis]
+    indices: list[range]
+    top: float
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        p, m = self.model.p, len(self.model.counts)
+        self.step_s = arb(self.along_s.step)
+        self.steps = [arb(a.step) for a in self.along]
+        self.volume = math.prod(self.steps, start=self.step_s)
+        self.taus = [[(i * step).exp() for i in line] for line, step in zip(self.indices, self.steps, strict=True)]
+        nodes = math.prod(len(line) for line in self.indices)
         #: log of what may be left out at a node
-        self.negligible = log_evidence - (settings.digits + 1) * math.log(10) - math.log(nodes)
-        self.log_cell = sum(math.log(a.step) for a in along)
+        self.negligible = self.top - (self.settings.digits + 1) * math.log(10) - math.log(nodes)
+        self.log_cell = sum(math.log(a.step) for a in self.along)
         self.total, self.loss = arb(0), arb(0)
         self.sigma = {power: arb(0) for power in (1, 2, 4)}
         self.variance = [[arb(0), arb(0)] for _ in range(m)]

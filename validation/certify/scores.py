@@ -147,10 +147,6 @@ def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: 
     """Fit certified cases with live lme4 (as users call it, and tight) and with ours, score them, and write the scores.
 
     Scores of other cases are kept, as long as they were made with the same R, lme4 and BLAS.
-
-    Returns
-    -------
-    Scores
     """
     import pyimpl
     from bridge import lme4

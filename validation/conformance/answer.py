@@ -24,30 +24,21 @@ from validation.wellformed import MalformedError, flag, label, labelled, labelle
 
 __all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
 
+
+def _itself(*names: str) -> dict[str, frozenset[str]]:
+    """Quantities that stand for themselves alone."""
+    return {name: frozenset({name}) for name in names}
+
+
 #: What a candidate of likelihood fits may declare missing -> the compared quantities that it stands for.
 OFFERS: dict[str, frozenset[str]] = {
     "fixef": frozenset({"fixef", "fixef-names"}),
     "se": frozenset({"se", "t"}),
-    "vcov": frozenset({"vcov"}),
-    "sigma": frozenset({"sigma"}),
+    **_itself("vcov", "sigma"),
     "VarCorr": frozenset({"variance", "covariance", "sd", "cor"}),
     "theta": frozenset({"theta", "theta-names"}),
-    "par": frozenset({"par"}),
-    "structures": frozenset({"structures"}),
-    "singular": frozenset({"singular"}),
-    "ranef": frozenset({"ranef"}),
-    "condsd": frozenset({"condsd"}),
-    "coef": frozenset({"coef"}),
-    "logLik": frozenset({"logLik"}),
-    "deviance": frozenset({"deviance"}),
-    "REMLcrit": frozenset({"REMLcrit"}),
-    "AIC": frozenset({"AIC"}),
-    "BIC": frozenset({"BIC"}),
-    "nobs": frozenset({"nobs"}),
-    "npar": frozenset({"npar"}),
-    "df_residual": frozenset({"df_residual"}),
-    "ngrps": frozenset({"ngrps"}),
-    "criterion": frozenset({"criterion"}),
+    **_itself("par", "structures", "singular", "ranef", "condsd", "coef", "logLik", "deviance", "REMLcrit", "AIC"),
+    **_itself("BIC", "nobs", "npar", "df_residual", "ngrps", "criterion"),
     "fitted": frozenset({"fitted", "residuals", "scaled_residuals", "rows-used"}),
     "design": frozenset({"X", "X-columns", "Z", "y", "levels", "membership"}),
     "objective": frozenset({"objective", "own-optimum"}),
@@ -142,6 +133,18 @@ class _OwnDraws:
         if name in ("posterior_summary", "independent_draws", "recorded_points") or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._fit, name)
+
+
+def _given_or(name: str, work_out: Callable[["Answer"], float]) -> Callable[["Answer"], float]:
+    """The contract's method that gives a number: as it was answered, or what follows from others."""
+
+    def method(self: "Answer") -> float:
+        if self._has(name):
+            return number(self._values[name], name)
+        self._derive(name)
+        return float(work_out(self))
+
+    return method
 
 
 class Answer:
@@ -316,8 +319,7 @@ class Answer:
         """Whether a diagonal element of θ is (nearly) 0."""
         if self._has("singular"):
             return flag(self._values["singular"], "singular")
-        if "singular" in self._missing:
-            raise NotOfferedError("singular is declared missing")
+        self._derive("singular")
         theta = self._theta()
         return bool((theta[self._lower(theta).to_numpy() == 0.0] < tol).any())
 
@@ -377,21 +379,12 @@ class Answer:
         self._derive("logLik", other)
         return -0.5 * number(self._values[other], other)
 
-    def deviance(self) -> float:
-        """What ``deviance(m)`` gives: -2 log-likelihood, of a REML fit the REML criterion."""
-        return self._given_or("deviance", lambda: -2.0 * self.logLik())
-
-    def REMLcrit(self) -> float:
-        """REML criterion."""
-        return self._given_or("REMLcrit", lambda: -2.0 * self.logLik())
-
-    def AIC(self) -> float:
-        """``AIC(m)``."""
-        return self._given_or("AIC", lambda: -2.0 * self.logLik() + 2.0 * self.npar)
-
-    def BIC(self) -> float:
-        """``BIC(m)``."""
-        return self._given_or("BIC", lambda: -2.0 * self.logLik() + math.log(self.nobs()) * self.npar)
+    deviance = _given_or("deviance", lambda fit: -2.0 * fit.logLik())
+    REMLcrit = _given_or("REMLcrit", lambda fit: -2.0 * fit.logLik())
+    AIC = _given_or("AIC", lambda fit: -2.0 * fit.logLik() + 2.0 * fit.npar)
+    BIC = _given_or("BIC", lambda fit: -2.0 * fit.logLik() + math.log(fit.nobs()) * fit.npar)
+    _npar = _given_or("npar", lambda fit: len(fit.fixef()) + fit._n_theta() + 1)
+    _df_residual = _given_or("df_residual", lambda fit: fit.nobs() - fit.npar)
 
     def nobs(self) -> int:
         """Rows used."""
@@ -400,7 +393,7 @@ class Answer:
     @property
     def npar(self) -> int:
         """Number of parameters."""
-        return whole(self._given_or("npar", lambda: len(self.fixef()) + self._n_theta() + 1), "npar")
+        return whole(self._npar(), "npar")
 
     def _n_theta(self) -> int:
         if self._has("theta"):
@@ -410,19 +403,11 @@ class Answer:
 
     def df_residual(self) -> int:
         """Rows used minus parameters."""
-        return whole(self._given_or("df_residual", lambda: self.nobs() - self.npar), "df_residual", -math.inf)
-
-    def _given_or(self, name: str, work_out: Callable[[], float]) -> float:
-        if self._has(name):
-            return number(self._values[name], name)
-        if name in self._missing:
-            raise NotOfferedError(f"{name} is declared missing")
-        return float(work_out())
+        return whole(self._df_residual(), "df_residual", -math.inf)
 
     def isREML(self) -> bool:
         """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
-        if "criterion" in self._missing:
-            raise NotOfferedError("criterion is declared missing")
+        self._derive("criterion")
         return flag(self._values.get("isREML", self._reml), "isREML")
 
     @property

@@ -136,10 +136,6 @@ def run(
         Hears which case begins.
     finished : callable
         Called with each result.
-
-    Returns
-    -------
-    list of Result
     """
     results: list[Result] = []
     for case in cases:

@@ -38,28 +38,22 @@ def _with_df(base: Base, df: "Callable[[list[LmerFit]], list[float]]") -> pd.Dat
     return table
 
 
-@planted(10, "test: variances count as 0 parameters", "lrt-df", needs="variances")
-def variances_not_counted(base: Base) -> pd.DataFrame:
-    """Fixed effects alone are parameters."""
-    return _with_df(base, lambda fits: [len(fit.fixef()) for fit in fits])
+planted(10, "test: variances count as 0 parameters", "lrt-df", needs="variances")(
+    lambda base: _with_df(base, lambda fits: [len(fit.fixef()) for fit in fits])
+)
 
 
-@planted(10, "test: covariances not counted", "lrt-df", needs="slopes")
-def covariances_not_counted(base: Base) -> pd.DataFrame:
-    """Variances are parameters, covariances are not."""
-    return _with_df(base, lambda fits: [len(fit.fixef()) + int(np.sum(fit.getME("lower") == 0)) for fit in fits])
+planted(10, "test: covariances not counted", "lrt-df", needs="slopes")(
+    lambda base: _with_df(base, lambda fits: [len(fit.fixef()) + int(np.sum(fit.getME("lower") == 0)) for fit in fits])
+)
 
 
-@planted(10, "test: degrees of freedom of the larger model", "lrt-df")
-def df_of_the_larger(base: Base) -> pd.DataFrame:
-    """As many degrees of freedom as the larger model has parameters."""
-    return _with_df(base, lambda fits: list(np.cumsum([fit.npar for fit in fits]) - fits[0].npar))
+planted(10, "test: degrees of freedom of the larger model", "lrt-df")(
+    lambda base: _with_df(base, lambda fits: list(np.cumsum([fit.npar for fit in fits]) - fits[0].npar))
+)
 
 
-@planted(10, "test: REML fits not refitted", "lrt-reml", needs="reml")
-def without_refitting(base: Base) -> pd.DataFrame:
-    """REML fits are compared as they are."""
-    return table_of_fits(base.fit)
+planted(10, "test: REML fits not refitted", "lrt-reml", needs="reml")(lambda base: table_of_fits(base.fit))
 
 
 @planted(10, "test: REML in place of ML", "lrt-reml", needs="ml")
@@ -69,15 +63,13 @@ def by_reml(base: Base) -> pd.DataFrame:
 
 
 @planted(10, "test: log-likelihoods not doubled", "lrt-statistic-half")
-def halved_statistic(base: Base) -> pd.DataFrame:
-    """The difference of the log-likelihoods itself, and the p-value that it has."""
+def _halved_statistic(base: Base) -> pd.DataFrame:
     table = _right(base)
     return table.assign(**{"Chisq": table["Chisq"] / 2, "Pr(>Chisq)": chi2.sf(table["Chisq"] / 2, table["Df"])})
 
 
 @planted(10, "test: models in the wrong order", "lrt-statistic-sign")
-def wrong_order(base: Base) -> pd.DataFrame:
-    """The larger model's log-likelihood is subtracted from the smaller one's."""
+def _wrong_order(base: Base) -> pd.DataFrame:
     table = _right(base)
     return table.assign(**{"Chisq": -table["Chisq"], "Pr(>Chisq)": table["Df"] * 0 + 1.0})
 
@@ -92,22 +84,19 @@ planted(10, "test: the lower tail", "lrt-p-lower-tail")(lambda base: _with_p(bas
 
 
 @planted(10, "test: sigma not counted in AIC", "parameter-count")
-def sigma_not_counted(base: Base) -> pd.DataFrame:
-    """AIC's penalty is of one parameter too few."""
+def _sigma_not_counted(base: Base) -> pd.DataFrame:
     table = _right(base)
     return table.assign(AIC=table["deviance"] + 2.0 * (table["npar"] - 1.0))
 
 
 @planted(10, "test: BIC with groups", "bic-sample-size")
-def bic_with_groups(base: Base) -> pd.DataFrame:
-    """BIC's penalty is by the number of groups."""
+def _bic_with_groups(base: Base) -> pd.DataFrame:
     table = _right(base)
     return table.assign(BIC=table["deviance"] + math.log(float(base.fit[0].ngrps().iloc[0])) * table["npar"])
 
 
 @planted(10, "test: N log(2 pi) lost", "constant-offset")
-def constant_lost(base: Base) -> pd.DataFrame:
-    """The normal density without its constant."""
+def _constant_lost(base: Base) -> pd.DataFrame:
     table, N = _right(base), base.fit[0].nobs()
     deviance = table["deviance"] - N * math.log(2 * math.pi)
     penalties = {"AIC": deviance + 2.0 * table["npar"], "BIC": deviance + math.log(N) * table["npar"]}
@@ -115,20 +104,17 @@ def constant_lost(base: Base) -> pd.DataFrame:
 
 
 @planted(4, "test: models of different rows", "lrt-rows", needs="other rows", without="")
-def unequal_rows(base: Base) -> dict[str, float]:
-    """A test between models of which one lost rows to missing values."""
+def _unequal_rows(base: Base) -> dict[str, float]:
     logLik, npar = ([getattr(fit, name) for fit in _refit(base)] for name in ("logLik", "npar"))
     statistic = 2 * (logLik[1]() - logLik[0]())
     return {"chisq": abs(statistic), "df": npar[1] - npar[0], "p": chi2.sf(abs(statistic), npar[1] - npar[0])}
 
 
-@planted(7, "test: correlation of one model lost", "correlation-lost", needs="slopes")
-def correlation_lost(base: Base) -> "list[LmerFit]":
-    """The larger model was fitted without its correlation."""
-    return [base.fit[0], base.fit[1].update(base.fit[1].formula.replace("(ses |", "(ses ||"))]
+planted(7, "test: correlation of one model lost", "correlation-lost", needs="slopes")(
+    lambda base: [base.fit[0], base.fit[1].update(base.fit[1].formula.replace("(ses |", "(ses ||"))]
+)
 
 
-@planted(12, "test: AIC and BIC not given", "missing-numbers")
-def lost_columns(base: Base) -> pd.DataFrame:
-    """Information criteria are not given."""
-    return tidy_table(_right(base)).drop(columns=["AIC", "BIC"])
+planted(12, "test: AIC and BIC not given", "missing-numbers")(
+    lambda base: tidy_table(_right(base)).drop(columns=["AIC", "BIC"])
+)

@@ -155,8 +155,7 @@ changed(5, "optimizer stopped early", "stopped-early", without="singular", sized
 
 
 @changed(6, "a variance put to 0", "boundary", without="singular")
-def on_boundary(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """The last variance is reported as 0."""
+def _on_boundary(fit: RecordedLmerFit) -> RecordedLmerFit:
     theta = fit.theta.to_numpy().copy()
     theta[-1] = 0.0
     return _scalars(at_theta(fit, theta), singular=1.0)
@@ -213,8 +212,7 @@ def swapped_pair(fit: RecordedLmerFit, size: float) -> RecordedLmerFit:
 
 
 @changed(10, "N log(2 pi) lost", "constant-offset")
-def constant_lost(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """N log(2π) missing from the likelihood and from the objective."""
+def _constant_lost(fit: RecordedLmerFit) -> RecordedLmerFit:
     offset = fit.nobs() * math.log(2 * math.pi)
     objective = fit.objective
     wrong = _scalars(fit, **_criteria(fit, fit.deviance() - offset, fit.npar))
@@ -222,15 +220,13 @@ def constant_lost(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 
 @changed(10, "log|X'X| lost in logLik", "constant-offset", without="weighted")
-def constant_lost_in_loglik(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """log|X'X| missing from the reported REML log-likelihood only."""
+def _constant_lost_in_loglik(fit: RecordedLmerFit) -> RecordedLmerFit:
     offset = float(np.linalg.slogdet(fit.X.to_numpy().T @ fit.X.to_numpy())[1])
     return _scalars(fit, **_criteria(fit, fit.deviance() - offset, fit.npar))
 
 
 @changed(10, "sigma not counted", "parameter-count")
-def sigma_not_counted(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """σ is not among the parameters."""
+def _sigma_not_counted(fit: RecordedLmerFit) -> RecordedLmerFit:
     npar = fit.npar - 1
     return _scalars(fit, npar=npar, df_residual=fit.nobs() - npar, **_criteria(fit, fit.deviance(), npar))
 
@@ -278,23 +274,20 @@ def unshrunken(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 
 @changed(11, "coef for ranef", "coef-for-ranef")
-def coef_for_ranef(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """``ranef()`` returns what ``coef()`` should."""
+def _coef_for_ranef(fit: RecordedLmerFit) -> RecordedLmerFit:
     fixed = fit.coefficients["Estimate"]
     modes = {group: frame + [float(fixed.get(effect, 0.0)) for effect in frame] for group, frame in fit.modes.items()}
     return replace(fit, modes=modes)
 
 
 @changed(11, "marginal fitted values", "marginal-fitted", without="singular")
-def marginal_fitted(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Fitted values without the random effects."""
+def _marginal_fitted(fit: RecordedLmerFit) -> RecordedLmerFit:
     solution = solve(pieces_of(fit), fit.theta.to_numpy(), fit.reml)
     return replace(fit, fits=pd.Series(solution.marginal, index=fit.y.index))
 
 
 @changed(12, "single precision", "single-precision")
-def single_precision(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Every number rounded to 32 bits."""
+def _single_precision(fit: RecordedLmerFit) -> RecordedLmerFit:
 
     def rounded(frame: _Table) -> _Table:
         return frame.astype(np.float32).astype(float)
@@ -350,8 +343,7 @@ def by_crossproducts(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 
 @changed(1, "standard errors of the other criterion", "standard-errors-other-criterion", without="singular")
-def standard_errors_of_other_criterion(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Standard errors of the other criterion's fit beside the right estimates."""
+def _standard_errors_of_other_criterion(fit: RecordedLmerFit) -> RecordedLmerFit:
     other = _optimum(fit, not fit.reml)
     table = fit.coefficients.copy()
     table["Std. Error"] = other.coefficients["Std. Error"]
@@ -395,16 +387,14 @@ changed(7, "correlation reported as 0", "correlation-not-reported", needs="two e
 
 
 @changed(12, "a lost level", "missing-numbers")
-def lost_level(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """One level's BLUP is not given."""
+def _lost_level(fit: RecordedLmerFit) -> RecordedLmerFit:
     variances = {group: np.asarray(array)[:-1] for group, array in fit.mode_variances.items()}
     modes = {group: frame.iloc[:-1] for group, frame in fit.modes.items()}
     return replace(fit, modes=modes, mode_variances=variances)
 
 
 @changed(8, "BLUPs in alphabetical order", "permuted-levels", without="singular")
-def alphabetical_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """BLUPs in the alphabet's order under labels in the factor's."""
+def _alphabetical_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
     modes = {
         group: frame.iloc[np.argsort(frame.index.astype(str))].set_axis(frame.index, axis=0)
         for group, frame in fit.modes.items()
@@ -413,8 +403,7 @@ def alphabetical_modes(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 
 @changed(8, "variances of two terms swapped", "permuted-terms", needs="several terms")
-def swapped_terms(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """The variances of two terms under each other's names."""
+def _swapped_terms(fit: RecordedLmerFit) -> RecordedLmerFit:
     components = fit.components.copy()
     values = components[["vcov", "sdcor"]].to_numpy().copy()
     values[[0, 1]] = values[[1, 0]]
@@ -454,8 +443,7 @@ changed(10, "one-sided p-values", "p-values-one-sided")(
 
 
 @changed(11, "conditional for marginal predictions", "conditional-for-marginal", without="singular")
-def conditional_for_marginal(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """Predictions of the fixed effects alone contain the random effects."""
+def _conditional_for_marginal(fit: RecordedLmerFit) -> RecordedLmerFit:
 
     def predict(newdata: pd.DataFrame | None = None, **options: object) -> pd.Series:
         return fit.fitted() if newdata is None else fit.predict(newdata, **options)
@@ -464,8 +452,7 @@ def conditional_for_marginal(fit: RecordedLmerFit) -> RecordedLmerFit:
 
 
 @changed(11, "an unseen level gets the first one's effect", "new-levels", without="singular, nested")
-def first_level_for_new(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """An unseen level gets the first level's random effects."""
+def _first_level_for_new(fit: RecordedLmerFit) -> RecordedLmerFit:
     extra = float(np.sum([frame.to_numpy()[0, 0] for frame in fit.modes.values()]))
 
     def predict(newdata: pd.DataFrame | None = None, **options: object) -> pd.Series:
@@ -481,8 +468,7 @@ changed(12, "covariances not given", "missing-numbers")(
 
 
 @changed(12, "a standard error of NaN", "missing-numbers", without="no fixed effects")
-def not_a_number(fit: RecordedLmerFit) -> RecordedLmerFit:
-    """A standard error is NaN."""
+def _not_a_number(fit: RecordedLmerFit) -> RecordedLmerFit:
     table = fit.coefficients.copy()
     table.iloc[-1, 1:] = math.nan
     return replace(fit, coefficients=table)

@@ -17,8 +17,7 @@ def _used(base: Base) -> pd.DataFrame:
 
 
 @fault(12, "a lost column", "lost-column", without="no fixed effects, aliased")
-def lost_column(base: Base) -> RecordedLmerFit:
-    """A variable is gone from the fixed effects."""
+def _lost_column(base: Base) -> RecordedLmerFit:
     fixed, bar, random = base.formula.partition("(")
     variable = next(f"{name} + " for name in ("ses", "arm", "people", "`home status`") if f"{name} + " in fixed)
     if "offset" in base.formula:
@@ -27,46 +26,38 @@ def lost_column(base: Base) -> RecordedLmerFit:
 
 
 @fault(3, "another reference level", "coding-reference-level", needs="categorical")
-def relevelled(base: Base) -> RecordedLmerFit:
-    """Another level of ``arm`` is the first."""
+def _relevelled(base: Base) -> RecordedLmerFit:
     arm = base.data["arm"].cat.reorder_categories(["tutor", "control", "books", "both"])
     return base.refit(data=base.data.assign(arm=arm))
 
 
-@fault(3, "factor taken as ordered", "coding-polynomial", needs="categorical")
-def ordered(base: Base) -> RecordedLmerFit:
-    """``arm`` was taken for an ordered factor."""
-    return base.refit(data=base.data.assign(arm=base.data["arm"].cat.as_ordered()))
+fault(3, "factor taken as ordered", "coding-polynomial", needs="categorical")(
+    lambda base: base.refit(data=base.data.assign(arm=base.data["arm"].cat.as_ordered()))
+)
 
 
-@fault(3, "predictor centred", "coding-centred", needs="predictor", without="singular")
-def centred(base: Base) -> RecordedLmerFit:
-    """The predictor is centred on one side."""
-    return base.refit(data=base.data.assign(ses=base.data["ses"] - _used(base)["ses"].mean()))
+fault(3, "predictor centred", "coding-centred", needs="predictor", without="singular")(
+    lambda base: base.refit(data=base.data.assign(ses=base.data["ses"] - _used(base)["ses"].mean()))
+)
 
 
 @fault(3, "predictor standardised", "coding-scaled", needs="predictor")
-def standardised(base: Base) -> RecordedLmerFit:
-    """The predictor is standardised on one side, by numpy's sd."""
+def _standardised(base: Base) -> RecordedLmerFit:
     ses = _used(base)["ses"]
     return base.refit(data=base.data.assign(ses=(base.data["ses"] - ses.mean()) / ses.std(ddof=0)))
 
 
-@fault(
+fault(
     3,
     "predictor in another unit",
     "coding-scaled",
     needs="predictor",
     sized=Sized(9.0, 1e-12, "share of the predictor"),
-)
-def rescaled(base: Base, size: float) -> RecordedLmerFit:
-    """The predictor is in another unit."""
-    return base.refit(data=base.data.assign(ses=base.data["ses"] * (1 + size)))
+)(lambda base, size: base.refit(data=base.data.assign(ses=base.data["ses"] * (1 + size))))
 
 
 @fault(3, "coefficients renamed", "coding-names")
-def renamed(base: Base) -> RecordedLmerFit:
-    """Coefficients under the names of another library."""
+def _renamed(base: Base) -> RecordedLmerFit:
     names = [str(name).replace("(Intercept)", "Intercept").replace("arm", "arm[T.") for name in base.fit.X.columns]
     fit = base.fit
     return replace(
@@ -78,15 +69,13 @@ def renamed(base: Base) -> RecordedLmerFit:
 
 
 @fault(4, "rows dropped", "rows", sized=Sized(20.0, 1.0, "rows"))
-def dropped_rows(base: Base, size: float) -> RecordedLmerFit:
-    """Some rows are dropped."""
+def _dropped_rows(base: Base, size: float) -> RecordedLmerFit:
     lost = _used(base).index[:: max(1, round(len(base.fit.y) / size))][: max(1, round(size))]
     return base.refit(data=base.data.drop(lost))
 
 
 @fault(4, "missing values filled in", "rows", without="singular, nested")
-def filled_in(base: Base) -> RecordedLmerFit:
-    """Missing values are replaced by the mean in place of their rows being dropped."""
+def _filled_in(base: Base) -> RecordedLmerFit:
     data = base.data.copy()
     for name in map(base.column, ("score", "ses")):
         data[name] = data[name].fillna(data[name].mean())
@@ -94,8 +83,7 @@ def filled_in(base: Base) -> RecordedLmerFit:
 
 
 @fault(4, "missing value as a level", "missing-as-level", without="singular, nested")
-def missing_as_level(base: Base) -> RecordedLmerFit:
-    """A missing school is a school called ``nan``."""
+def _missing_as_level(base: Base) -> RecordedLmerFit:
     school = base.column("school")
     filled = base.data[school].astype(object).fillna("nan").astype("category")
     return base.refit(data=base.data.assign(**{school: filled}))
@@ -110,8 +98,7 @@ def missing_as_integer(base: Base) -> RecordedLmerFit:
 
 
 @fault(4, "a pupil in another school", "data-values", without="nested")
-def moved_pupil(base: Base) -> RecordedLmerFit:
-    """One row belongs to another school."""
+def _moved_pupil(base: Base) -> RecordedLmerFit:
     data = base.data.copy()
     row = base.fit.y.index[3]
     school = base.column("school")
@@ -121,8 +108,7 @@ def moved_pupil(base: Base) -> RecordedLmerFit:
 
 
 @fault(4, "one value recoded", "data-values", without="singular", sized=Sized(10.0, 1e-9, "units of y"))
-def recoded_value(base: Base, size: float) -> RecordedLmerFit:
-    """One pupil's score is another one."""
+def _recoded_value(base: Base, size: float) -> RecordedLmerFit:
     data = base.data.copy()
     row = base.fit.y.index[10]
     data.loc[row, base.column("score")] += size
@@ -130,17 +116,15 @@ def recoded_value(base: Base, size: float) -> RecordedLmerFit:
 
 
 @fault(4, "response standardised", "response-scaled", without="weighted")
-def other_response(base: Base) -> RecordedLmerFit:
-    """The response is centred and divided by its sd."""
+def _other_response(base: Base) -> RecordedLmerFit:
     name = base.column("score")
     score = _used(base)[name]
     return base.refit(data=base.data.assign(**{name: (base.data[name] - score.mean()) / score.std()}))
 
 
-@fault(6, "a variance kept off 0", "boundary", needs="singular", sized=Sized(0.1, 1e-9, "theta in place of 0"))
-def off_boundary(base: Base, size: float) -> RecordedLmerFit:
-    """A variance that should be 0 is not."""
-    return at_theta(base.fit, base.fit.theta.to_numpy() + size)
+fault(6, "a variance kept off 0", "boundary", needs="singular", sized=Sized(0.1, 1e-9, "theta in place of 0"))(
+    lambda base, size: at_theta(base.fit, base.fit.theta.to_numpy() + size)
+)
 
 
 def _formula(base: Base, old: str, new: str) -> RecordedLmerFit:

@@ -1,9 +1,10 @@
 """A posterior as plain data, in which a fault can be planted."""
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from pyimpl.models.stan_lmer import StanLmerFit
 
 __all__ = ["PlantedPosterior", "sample"]
+
+
+def _reported(verb: str) -> Callable[["PlantedPosterior"], Any]:
+    """The contract's method that gives what is reported."""
+    return lambda fit: copy.copy(fit.reports[verb])
 
 
 @dataclass(frozen=True)
@@ -58,25 +64,11 @@ class PlantedPosterior:
         """Rows used."""
         return self.rows
 
-    def VarCorr(self) -> pd.DataFrame:
-        """Covariances, as reported."""
-        return cast("pd.DataFrame", self.reports["VarCorr"]).copy()
-
-    def fixef(self) -> pd.Series:
-        """Coefficients, as reported."""
-        return cast("pd.Series", self.reports["fixef"]).copy()
-
-    def se(self) -> pd.Series:
-        """Standard errors, as reported."""
-        return cast("pd.Series", self.reports["se"]).copy()
-
-    def sigma(self) -> float:
-        """Residual sd, as reported."""
-        return float(cast("float", self.reports["sigma"]))
-
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """Random effects, as reported."""
-        return dict(cast("dict[str, pd.DataFrame]", self.reports["ranef"]))
+    VarCorr = _reported("VarCorr")
+    fixef = _reported("fixef")
+    se = _reported("se")
+    sigma = _reported("sigma")
+    ranef = _reported("ranef")
 
     def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
         """Draws on the unconstrained scale."""

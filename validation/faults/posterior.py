@@ -107,28 +107,24 @@ _prior(
 
 
 @planted(4, "rows dropped before sampling", "rows", sized=Sized(8.0, 1.0, "rows"))
-def dropped_rows(base: Base, size: float) -> PlantedPosterior:
-    """Some rows are dropped."""
+def _dropped_rows(base: Base, size: float) -> PlantedPosterior:
     used = base.data.dropna(subset=["score", "ses", "school"]).index
     return _again(base, base.data.drop(used[:: max(2, round(len(used) / size))][: max(1, round(size))]))
 
 
 @planted(4, "missing value as a level, sampled", "missing-as-level")
-def missing_as_level(base: Base) -> PlantedPosterior:
-    """A missing school is a school called ``nan``."""
+def _missing_as_level(base: Base) -> PlantedPosterior:
     school = base.data["school"].astype(object).fillna("nan").astype("category")
     return _again(base, base.data.assign(school=school))
 
 
-@planted(3, "another reference level, sampled", "coding-reference-level", needs="categorical")
-def relevelled(base: Base) -> PlantedPosterior:
-    """The other level of a factor is its reference."""
-    return _again(base, base.data.assign(stage=base.data["stage"].cat.reorder_categories(["late", "early"])))
+planted(3, "another reference level, sampled", "coding-reference-level", needs="categorical")(
+    lambda base: _again(base, base.data.assign(stage=base.data["stage"].cat.reorder_categories(["late", "early"])))
+)
 
 
 @planted(7, "correlation lost, sampled", "correlation-lost", needs="slopes")
-def correlation_lost(base: Base) -> PlantedPosterior:
-    """Random intercept and slope without their correlation."""
+def _correlation_lost(base: Base) -> PlantedPosterior:
     formula = base.formula.replace("(ses |", "(ses ||")
     return sample(formula, base.data, base.seed + 1000, base.draws)
 
@@ -257,8 +253,7 @@ def uncentred(base: Base) -> PlantedPosterior:
 
 
 @planted(12, "density in single precision", "single-precision")
-def single_density(base: Base) -> PlantedPosterior:
-    """The log density is computed in 32 bits."""
+def _single_density(base: Base) -> PlantedPosterior:
     right = _right(base)
     single = _at_points(lambda u: np.asarray(right.log_prob(u), dtype=np.float32).astype(float))
     return replace(right, log_prob=single)

@@ -59,15 +59,13 @@ def _with_p(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Base], pd.D
     return plant
 
 
-@planted(10, "differences the other way round", "reversed", needs="tests")
-def reversed_differences(base: Base) -> pd.DataFrame:
-    """The second level minus the first, and its t with the same sign."""
-    return base.fit.assign(**{"estimate": -base.fit["estimate"], "t.ratio": -base.fit["t.ratio"]})
+planted(10, "differences the other way round", "reversed", needs="tests")(
+    lambda base: base.fit.assign(**{"estimate": -base.fit["estimate"], "t.ratio": -base.fit["t.ratio"]})
+)
 
 
 @planted(10, "numbers under other levels", "levels-swapped")
-def levels_swapped(base: Base) -> pd.DataFrame:
-    """The numbers of two rows under each other's labels."""
+def _levels_swapped(base: Base) -> pd.DataFrame:
     estimate = _names(base.fit)[0]
     numbers = [name for name in base.fit.columns if pd.api.types.is_float_dtype(base.fit[name]) and name != "ses"]
     out = base.fit.copy()
@@ -77,8 +75,7 @@ def levels_swapped(base: Base) -> pd.DataFrame:
 
 
 @planted(10, "one number off", "one-row", needs="three rows", sized=Sized(0.05, 1e-4, "standard errors"))
-def one_row_off(base: Base, size: float) -> pd.DataFrame:
-    """One estimate is off by a share of its standard error."""
+def _one_row_off(base: Base, size: float) -> pd.DataFrame:
     estimate, error, _ = _names(base.fit)
     out = base.fit.copy()
     out.loc[1, estimate] += size * out.loc[1, error]

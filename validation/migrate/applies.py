@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from validation.migrate.code import Code, Scope, element_of, nested, python_name, quoted, unmarked
 from validation.migrate.functions import maker
 from validation.migrate.rcode import Argument, Node
-from validation.migrate.translate import Translator, call_of, is_several
+from validation.migrate.translate import Translator, call_of, is_several, unwrapped
 
 __all__: list[str] = []
 
@@ -58,9 +58,7 @@ def _body_of(t: Translator, function: Node, values: list[tuple[str, Code]], more
         extra = {one.name: one.value for one in more if one.name and one.value is not None}
         kinds = {formal: code for formal, (_, code) in zip(formals, values, strict=False)}
         if not is_several(function.parts[0]) and not extra and len(formals) == len(values):
-            body = function.parts[0]
-            while body.kind == "block":
-                body = body.parts[0]
+            body = unwrapped(function.parts[0])
             if body.kind == "call" and body.text == "return" and body.args and body.args[0].value is not None:
                 body = body.args[0].value
             inner = t.parameters(function, scope, kinds)
@@ -135,10 +133,8 @@ def _simplified(t: Translator, node: Node, made: Code) -> Code:
         return made
     table = inner.kind == "series" or (inner.kind == "dict" and inner.element == "number")
     if made.kind == "dict" and table:
-        t.needs("pd")
         return Code(f"pd.DataFrame({made.text})", "frame")
     if node.text == "map_dfr" and inner.kind == "frame" and made.kind == "list":
-        t.needs("pd")
         return Code(f"pd.concat({made.text}, ignore_index=True)", "frame")
     if made.kind == "list" and inner.kind in ("number", "any"):
         return Code(made.text, "vector", True, made.element)
@@ -195,7 +191,6 @@ def _apply(t: Translator, node: Node, scope: Scope) -> Code:
     if label is not None:
         if made.kind != "dict" or not made.element.startswith("frame") or label.kind != "string":
             raise t.refuse(node, "an apply of this kind")
-        t.needs("pd")
         bound = f"pd.concat({made.text}, names=[{quoted(label.text)}]).reset_index(level=0).reset_index(drop=True)"
         return Code(bound, "frame")
     return _simplified(t, node, made)

@@ -123,12 +123,7 @@ class Scope:
 
 
 def python_name(name: str) -> str:
-    """R's name as a name in Python: ``m.1`` is ``m_1``.
-
-    Parameters
-    ----------
-    name : str
-    """
+    """R's name as a name in Python: ``m.1`` is ``m_1``."""
     return (_DISTINCT.get() or {}).get(name) or _as_identifier(name)
 
 

@@ -124,7 +124,6 @@ def _bound(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.expression(values[0], scope)
     if made.kind not in ("list", "dict") or not made.element.startswith("frame"):
         raise t.refuse(node, "rbindlist() of something that is no list of tables")
-    t.needs("pd")
     label = next((one.value for one in node.args if one.name == "idcol"), None)
     if label is None or made.kind != "dict":
         listed = made.text if made.kind == "list" else f"{made.inside()}.values()"

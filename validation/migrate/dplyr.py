@@ -272,7 +272,6 @@ def _summarise(t: Translator, node: Node, scope: Scope) -> Code:
             parts.append(f"{quoted(one.name)}: {value.text}")
             if value.kind in ("number", "any"):  # a later part of the same summary sees it
                 inner.names[one.name] = Code(value.text, value.kind, value.atom)
-    t.needs("pd")
     row = "pd.Series({" + ", ".join(parts) + "})"
     if made.kind != "grouped":
         return Code(f"{made.inside()}.pipe(lambda d: {row}).to_frame().T", "frame")
@@ -439,7 +438,6 @@ def _cases(t: Translator, node: Node, scope: Scope) -> Code:
             continue
         tests.append(t.expression(test, scope).text)
         values.append(t.expression(value, scope))
-    t.needs("np")
     element = values[0].kind if values else "any"
     listed = ", ".join(one.text for one in values)
     return Code(f"np.select([{', '.join(tests)}], [{listed}], default={default.text})", "vector", True, element)
@@ -450,7 +448,6 @@ def _if_else(t: Translator, node: Node, scope: Scope) -> Code:
     parts = [t.expression(one.value, scope) for one in node.args if one.value is not None]
     if len(parts) != 3:
         raise t.refuse(node, "if_else() without its three parts")
-    t.needs("np")
     return Code(f"np.where({', '.join(one.text for one in parts)})", "vector", True, parts[1].kind)
 
 
@@ -493,7 +490,6 @@ def _join(t: Translator, node: Node, scope: Scope) -> Code:
     table, key = t.expression(other, scope), t.expression(by, scope)
     if table.kind not in ("frame", "data") or key.kind not in ("string", "strings"):
         raise t.refuse(node, f"{node.text}() of this kind")
-    t.needs("pd")
     how = node.text.removesuffix("_join")
     kind = "data" if "data" in (made.kind, table.kind) else "frame"
     return Code(f"pd.merge({made.text}, {table.text}, on={key.text}, how={quoted(how)})", kind)
@@ -509,7 +505,6 @@ def _row_names(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("bind_rows", takes=None)
 def _bind_rows(t: Translator, node: Node, scope: Scope) -> Code:
     made = [t.expression(one.value, scope) for one in node.args if one.value is not None and one.name is None]
-    t.needs("pd")
     if len(made) == 1 and len(node.args) == 1 and made[0].kind == "list" and made[0].element.startswith("frame"):
         return Code(f"pd.concat({made[0].text}, ignore_index=True)", "frame")
     if len(made) == len(node.args) and all(one.kind == "frame" for one in made):

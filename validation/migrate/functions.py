@@ -99,7 +99,6 @@ def numbers(t: Translator, made: Code) -> Code:
     """Numbers under names, one by one, as a vector with names."""
     if made.kind != "dict" or made.element not in ("number", "any"):
         return made
-    t.needs("pd")
     return Code(f"pd.Series({made.text})", "series")
 
 
@@ -120,7 +119,6 @@ def _label(value: Node | None) -> str | None:
 def _array(t: Translator, made: Code) -> str:
     if made.kind == "series":
         return made.inside()
-    t.needs("np")
     return f"np.asarray({made.text})"
 
 
@@ -141,7 +139,6 @@ def _combine(t: Translator, node: Node, scope: Scope) -> Code:
         parts = [p if p.kind == "number" else Code(f"{_array(t, p)}.item()", "number") for p in parts]
         kinds, listed = {"number"}, ", ".join(part.text for part in parts)
     elif kinds <= {"number", "series", "vector"} and kinds != {"number"}:
-        t.needs("pd")
         labelled = [
             f"pd.Series([{p.text}], index=[{quoted(str(n or ''))}])" if p.kind == "number" else f"pd.Series({p.text})"
             for n, p in zip(names, parts, strict=True)
@@ -151,7 +148,6 @@ def _combine(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "c() of things that are not single values")
     if all(names) and names:
         if kinds == {"number"}:
-            t.needs("pd")
             return Code(f"pd.Series([{listed}], index={names!r})", "series")
         inside = ", ".join(f"{quoted(str(n))}: {p.text}" for n, p in zip(names, parts, strict=True))
         return Code("{" + inside + "}", "dict", True, _common(parts))
@@ -205,7 +201,6 @@ def _itself(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("as.data.frame", "data.frame", takes=None)
 def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text == "data.frame" and not node.args:
-        t.needs("pd")
         return Code("pd.DataFrame()", "frame")
     if node.text == "data.frame" and node.args and all(argument.name is None for argument in node.args):
         return _columns(t, node, scope)
@@ -222,7 +217,6 @@ def _as_frame(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text == "data.frame" and node.args and node.args[0].name is None:
         return _with_columns(t, node, scope)
     if node.text == "data.frame":
-        t.needs("pd")
         inside, kinds = [], []
         for argument in node.args:
             if argument.name in ("stringsAsFactors", "check.names", "row.names"):
@@ -289,9 +283,7 @@ def _columns(t: Translator, node: Node, scope: Scope) -> Code:
         else:
             raise t.refuse(node, "data.frame() of things that are no columns")
     if len(parts) == 1:  # R makes names of the columns' names: t.value
-        t.needs("re")
         return Code(f'{parts[0]}.rename(columns=lambda name: regex.sub(r"[^\\w.]", ".", str(name)))', "frame")
-    t.needs("pd")
     return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 
 
@@ -314,7 +306,6 @@ def _reduction(python: str) -> Maker:
         if made.kind == "variances" and python in ("mean", "min", "max", "sum"):
             return Code(f"{made.inside()}.to_numpy().{python}()", "number")
         if made.kind in ("vector", "range", "any", "frame", "number"):
-            t.needs("np")
             extra = ", ddof=1" if python in ("std", "var") else ""
             return Code(f"np.{'nan' if skips else ''}{python}({made.text}{extra})", "number")
         raise t.refuse(node, f"{node.text}() of something that is no vector")
@@ -350,7 +341,6 @@ def _elementwise(python: str) -> Maker:
         made = only(t, node, scope)
         if made.kind == "string":
             raise t.refuse(node, "numbers expected")
-        t.needs("np")
         kind = "vector" if made.kind == "range" else made.kind
         return Code(f"np.{python}({made.text})", kind, True, made.element if kind == "series" else "any")
 
@@ -375,7 +365,6 @@ def _round(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, f"{node.text}() is not carried over")
     if made.kind in ("series", "frame"):
         return Code(f"{made.inside()}.round({digits})", made.kind, True, made.element)
-    t.needs("np")
     return Code(f"np.round({made.text}, {digits})", made.kind)
 
 
@@ -453,12 +442,10 @@ def _as_plain(t: Translator, node: Node, scope: Scope) -> Code:
     if node.text == "unname" and made.kind in ("list", "strings"):
         return made
     if node.text in ("as.vector", "unname", "drop") and made.kind in ("series", "vector"):
-        t.needs("np")
         return Code(f"np.asarray({made.text})", "vector")
     if node.text == "as.vector" and made.kind == "dict" and made.element == "number":
         return Code(f"list({made.inside()}.values())", "vector", True, "number")
     if node.text in ("as.vector", "drop") and made.kind == "frame":
-        t.needs("np")
         return Code(f"np.asarray({made.text}).ravel(order='F')", "vector")
     if node.text == "unlist" and made.kind in ("list", "vector", "dict", "series", "strings"):
         return made
@@ -488,7 +475,6 @@ def _distribution(t: Translator, node: Node, scope: Scope) -> Code:
     values = [t.expression(value, scope).text for key in formals if (value := named.get(key)) is not None]
     if set(named) - set(formals):
         raise t.refuse(node, "arguments that are not carried over")
-    t.needs("stats")
     family = {"chisq": "chi2", "norm": "norm", "t": "t", "f": "f"}[node.text[1:]]
     tail = upper is not None and upper.text in ("FALSE", "F")
     verb = ("sf" if tail else "cdf") if node.text[0] == "p" else ("isf" if tail else "ppf")
@@ -498,7 +484,6 @@ def _distribution(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("cov2cor", takes="V")
 def _correlation(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
-    t.needs("np")
     again = unmarked(made.text)
     return Code(f"{made.inside()} / np.sqrt(np.outer(np.diag({again}), np.diag({again})))", "frame", False)
 
@@ -561,7 +546,6 @@ def _do_call(t: Translator, node: Node, scope: Scope) -> Code:
         return _anova_of(t, node, values[1], scope)
     if len(values) == 2 and values[0].text == "rbind" and values[1].text != "list":
         rows = t.expression(values[1], scope)
-        t.needs("pd")
         if rows.kind == "dict" and rows.element.startswith("frame"):
             return Code(f"pd.concat({rows.text}).droplevel(1)", "frame")
         if rows.kind == "list" and rows.element.startswith("frame"):
@@ -601,7 +585,6 @@ def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
     probs = named.get("probs")
     text = t.expression(probs, scope).text if probs is not None else "[0, 0.25, 0.5, 0.75, 1]"
     if made.kind in ("vector", "frame", "draws") or (made.kind == "series" and made.element == "column"):
-        t.needs("np")
         return Code(f"np.quantile({made.text}, {text})", "vector", True, "number")
     if made.kind != "series":
         raise t.refuse(node, "quantile() of something that is no column")
@@ -612,7 +595,6 @@ def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
 def _which(t: Translator, node: Node, scope: Scope) -> Code:
     """The place of the least or largest; ``names(which.min(x))`` is its name."""
     made = only(t, node, scope)
-    t.needs("np")
     return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
 
 

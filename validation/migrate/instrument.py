@@ -158,12 +158,6 @@ def own_sites(outer: Site, places: list[Site]) -> list[int]:
 def instrument(code: str, statements: list[Node], places: list[Site]) -> str:
     """The code with its marks.
 
-    Parameters
-    ----------
-    code : str
-    statements : list of Node
-    places : list of Site
-
     Returns
     -------
     str

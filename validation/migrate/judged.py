@@ -33,12 +33,6 @@ SINGULAR = 1e-4
 def judge(script: Script, watched: Watched, replayed: Replayed) -> list[Compared]:
     """Compare all that R was seen to compute with what the script computed.
 
-    Parameters
-    ----------
-    script : Script
-    watched : Watched
-    replayed : Replayed
-
     Returns
     -------
     list of Compared
@@ -227,14 +221,7 @@ def _estimates(fit: Mapping[str, Any]) -> Labelled:
 
 
 def unproved(script: Script, watched: Watched, compared: list[Compared]) -> list[tuple[int, str, str]]:
-    """Line, name and reason of what is carried over and not compared: it is not known to agree.
-
-    Parameters
-    ----------
-    script : Script
-    watched : Watched
-    compared : list of Compared
-    """
+    """Line, name and reason of what is carried over and not compared: it is not known to agree."""
     stopped = "R stopped here"  # within try(): R has no value there
     left = [one for one in compared if one.verdict == "not compared" and not one.why.startswith(stopped)]
     found = [(one.line, one.title, one.why) for one in left]
@@ -300,14 +287,7 @@ def _r_value(watched_frames: Mapping[int, Mapping[str, Any]], event: Mapping[str
 
 
 def other_shape(script: Script, watched: Watched, replayed: Replayed) -> tuple[int, str] | None:
-    """The first statement that shows, or leaves in a variable, something of another shape than R's; and why not.
-
-    Parameters
-    ----------
-    script : Script
-    watched : Watched
-    replayed : Replayed
-    """
+    """The first statement that shows, or leaves in a variable, something of another shape than R's; and why not."""
     carried = {piece.statement for piece in script.pieces if piece.status == "carried"}
     for event in watched.events:
         kept = _kept_of(script, event) if event["event"] in ("shown", "variable") else None

@@ -1,5 +1,6 @@
 """How the written script looks: comments, long lines, its head; and where the marked calls stand in it."""
 
+import ast
 import re
 import textwrap
 from dataclasses import dataclass
@@ -23,9 +24,27 @@ class Span:
     end_column: int
 
 
-def head_of(name: str, t: Translator) -> list[str]:
-    """The script's first lines: what it is, what it imports, how it reads its data."""
-    used, modules = sorted(t.used), t.modules
+#: What a script imports, by the name in its code that asks for it.
+_STANDARD = {
+    "reduce": "from functools import reduce",
+    "combinations": "from itertools import combinations",
+    "Path": "from pathlib import Path",
+}
+_OTHERS = {"np": "import numpy as np", "pd": "import pandas as pd", "stats": "from scipy import stats"}
+
+
+def _names_in(code: str) -> set[str]:
+    """The names in a script; of one that Python cannot read, and which is written anew therefore, none."""
+    try:
+        return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    except SyntaxError:
+        return set()
+
+
+def head_of(name: str, t: Translator, code: str) -> list[str]:
+    """The first lines of a script of this code: what it is, what it imports, how it reads its data."""
+    used, names = sorted(t.used), _names_in(unmarked(code))
+    names |= {"Path", "pd"} if "read" in names else set()
     lines = [
         f'"""What {name} does, in Python; written by `mlmparity migrate`.',
         "",
@@ -33,25 +52,14 @@ def head_of(name: str, t: Translator) -> list[str]:
         '"""',
         "",
     ]
-    standard = [
-        ("reduce", "from functools import reduce"),
-        ("combinations", "from itertools import combinations"),
-        ("read", "from pathlib import Path"),
-    ]
-    if "re" in modules:
+    if "regex" in names:
         lines.append("import re as regex")  # R's scripts often have a variable re
-    named = modules | ({"read"} if "path" in modules else set())
-    if named & {"re", "reduce", "read", "combinations"}:
-        lines += [*(text for module, text in standard if module in named), ""]
-    if "np" in modules:
-        lines.append("import numpy as np")
-    if modules & {"pd", "read"}:
-        lines.append("import pandas as pd")
-    if "stats" in modules:
-        lines.append("from scipy import stats")
+    if names & {"regex", *_STANDARD}:
+        lines += [*(text for name, text in _STANDARD.items() if name in names), ""]
+    lines += [text for name, text in _OTHERS.items() if name in names]
     if used:
         lines += [*([""] if lines[-1] != "" else []), f"from mlmparity import {', '.join(used)}"]
-    if "read" in modules:
+    if "read" in names:
         lines += [
             "",
             'DATA = Path(__file__).parent / "data"',

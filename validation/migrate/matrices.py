@@ -26,18 +26,15 @@ def _solved(t: Translator, node: Node, scope: Scope) -> Code:
     made = [t.expression(value, scope) for value in values_of(node)]
     if not made or made[0].kind not in ("frame", "vector") or len(made) > 2:
         raise t.refuse(node, "solve() of something that is no matrix")
-    t.needs("np")
     matrix = made[0]
     again = unmarked(matrix.inside())
     if len(made) == 2:
         solved = f"np.linalg.solve({matrix.text}, {made[1].text})"
         if made[1].kind == "frame" or matrix.kind != "frame":
             return Code(solved, "vector")
-        t.needs("pd")
         return Code(f"pd.Series({solved}, index={again}.columns)", "series")
     if matrix.kind == "vector":
         return Code(f"np.linalg.inv({matrix.text})", "vector")
-    t.needs("pd")
     names = f"index={again}.columns, columns={again}.index"
     return Code(f"pd.DataFrame(np.linalg.inv({matrix.text}), {names})", "frame")
 
@@ -48,7 +45,6 @@ def _matrix(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind in ("frame", "table"):
         return Code(made.text, "frame", made.atom)
     if made.kind == "sparse":
-        t.needs("pd")
         return Code(f"pd.DataFrame({made.inside()}.toarray())", "frame")
     raise t.refuse(node, "as.matrix() of something that is no table")
 
@@ -56,9 +52,7 @@ def _matrix(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("diag", takes="x nrow")
 def _diagonal(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
-    t.needs("np")
     if made.kind == "number":
-        t.needs("pd")
         return Code(f"pd.DataFrame(np.eye({made.text}))", "frame")
     if made.kind in ("vector", "series"):
         return Code(f"np.diag({made.text})", "vector")
@@ -66,7 +60,6 @@ def _diagonal(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "diag() of something that is no matrix")
     if not made.atom:
         return Code(f"np.diag({made.text})", "vector", True, "number")
-    t.needs("pd")
     return Code(f"pd.Series(np.diag({made.text}), index={unmarked(made.inside())}.index)", "series")
 
 
@@ -75,8 +68,6 @@ def _outer(t: Translator, node: Node, scope: Scope) -> Code:
     made = [t.expression(value, scope) for value in values_of(node)]
     if len(made) != 2 or any(one.kind not in ("vector", "series", "range") for one in made):
         raise t.refuse(node, "outer() of things that are no vectors, or by a function of its own")
-    t.needs("np")
-    t.needs("pd")
     a, b = made
     labels = f", index={unmarked(a.inside())}.index" if a.kind == "series" and a.element != "column" else ""
     labels += f", columns={unmarked(b.inside())}.index" if b.kind == "series" and b.element != "column" else ""

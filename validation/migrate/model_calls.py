@@ -29,12 +29,7 @@ def _with_contrasts(given: list[str]) -> list[str]:
 
 
 class ModelCalls:
-    """Translates the calls that :mod:`validation.migrate.watched` has tables of.
-
-    Parameters
-    ----------
-    translator : Translator
-    """
+    """Translates the calls that :mod:`validation.migrate.watched` has tables of."""
 
     def __init__(self, translator: "Translator") -> None:
         self.t = translator
@@ -169,7 +164,6 @@ class ModelCalls:
             kept = vectors.get(name) if isinstance(vectors, dict) else None
             if kept is None:
                 raise
-            self.t.needs("read")
             return f'read("{kept}")["{name}"].to_numpy()'
 
     def _column(self, value: Node, data: str, columns: list[str], scope: Scope) -> str:
@@ -300,7 +294,6 @@ class ModelCalls:
             raise self.t.refuse(node, f"{node.text}() with more than fits")
         if len(fits) == 1:
             return Code(f"{fit.inside()}.{node.text}()", "number")
-        self.t.needs("pd")
         listed = ", ".join(one.text for one in fits)
         labels = "{" + f"'df': [m.npar for m in ({listed})], '{node.text}': [m.{node.text}() for m in ({listed})]" + "}"
         return Code(f"pd.DataFrame({labels}, index={names!r})", "frame")

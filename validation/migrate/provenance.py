@@ -102,11 +102,6 @@ def kinds_by_use(statements: list[Node]) -> dict[str, Code]:
 class Provenance:
     """Statements by where their values come from.
 
-    Parameters
-    ----------
-    statements : list of Node
-    seen : Seen
-
     Attributes
     ----------
     of_models : set of int

@@ -423,10 +423,6 @@ class _Parser:
 def parse(text: str) -> list[Node]:
     """The statements of R code.
 
-    Parameters
-    ----------
-    text : str
-
     Returns
     -------
     list of Node

@@ -124,10 +124,6 @@ def replay(script: Path, migration: Mapping[str, Any]) -> Replayed:
         variable line`` of variables; ``drawing``: site of a call that draws random numbers -> the sites in its
         arguments, which are kept; what a function does that is given to it is not; ``thetas``: site -> R's θ of the
         fits there, in order.
-
-    Returns
-    -------
-    Replayed
     """
     found = Replayed()
     try:

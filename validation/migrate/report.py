@@ -32,12 +32,7 @@ def _headline(migration: "Migration") -> str:
 
 
 def text_report(migration: "Migration") -> str:
-    """The report in a terminal's words.
-
-    Parameters
-    ----------
-    migration : Migration
-    """
+    """The report in a terminal's words."""
     lines = [_headline(migration) + "."]
     if migration.error:
         lines.append(f"R did not reach the script's end: {migration.error}")
@@ -98,11 +93,6 @@ def _short(text: str) -> str:
 
 def html_report(migration: "Migration", script: "Script") -> str:
     """The page.
-
-    Parameters
-    ----------
-    migration : Migration
-    script : Script
 
     Returns
     -------

@@ -216,7 +216,6 @@ class _Writer:
         ):
             name, k = f"{base}_{k}", k + 1
         self.names[key] = name
-        self.translator.needs("read")
         self.translator.columns[name] = list(stored.get("names", []))
         self.translator.types[name] = {
             one: column["type"] for one, column in zip(stored.get("names", []), stored.get("columns", []), strict=True)
@@ -248,9 +247,6 @@ class _Writer:
         if literal is None:
             return None
         code, kind = literal
-        for module in ("np", "pd"):
-            if f"{module}." in code:
-                self.translator.needs(module)
         variable = python_name(name)
         self.prelude.append(f"{variable} = {code}  # as R had it")
         element = {"strings": "string", "vector": "number"}.get(kind, "any")
@@ -606,10 +602,6 @@ def write_script(
         Statements to write as they were seen, not as they stand, and why.
     left : mapping of int to str, optional
         Statements to leave out, and why.
-
-    Returns
-    -------
-    Script
     """
     with distinct_names(_names_in(statements)):
         writer = _Writer(source, statements, watched, unrolled or {}, left or {})
@@ -642,7 +634,7 @@ def write_script(
         ends[piece.statement] = len(body)
         if piece.status != "carried":
             body.append("")
-    header = head_of(name, writer.translator)
+    header = head_of(name, writer.translator, "\n".join(body))
     text, spans = without_marks("\n".join([*header, *body]).rstrip() + "\n")
     frames = {}
     if watched is not None:

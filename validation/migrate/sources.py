@@ -73,10 +73,6 @@ def with_sourced(source: Source, depth: int = 5) -> Source:
     depth : int
         How deep files may read files.
 
-    Returns
-    -------
-    Source
-
     Raises
     ------
     RSyntaxError
@@ -133,10 +129,6 @@ def read_source(path: str | Path) -> Source:
     ----------
     path : path
         ``.R``, ``.Rmd`` or ``.qmd``; another ending is taken for R code.
-
-    Returns
-    -------
-    Source
 
     Raises
     ------

@@ -204,7 +204,6 @@ class Statements:
                 and len(value.args) == 1
                 and value.args[0].value
             ):
-                self.translator.needs("np")
                 length = self.translator.expression(value.args[0].value, scope)
                 return self._bind(target.text, Code(f"np.zeros({length.text})", "vector", True, "number"), scope)
             return self._bind(target.text, self.translator.expression(value, scope), scope)
@@ -227,8 +226,6 @@ class Statements:
         if thing.kind == "frame":
             return [f"{thing.text}.columns = {self.translator.expression(value, scope).text}"]
         if target.text == "names" and thing.kind in ("vector", "series"):
-            self.translator.needs("np")
-            self.translator.needs("pd")
             labels = self.translator.expression(value, scope).text
             named = f"pd.Series(np.asarray({thing.text}), index=list({labels}))"
             return self._bind(owner.text, Code(named, "series"), scope)
@@ -258,8 +255,6 @@ class Statements:
                 pairs = f"{{{columns}[{minus_one(at)}]: {new.text}}}"
             elif new.kind == "strings" and at.kind in ("range", "vector"):
                 places = f"[{as_slice(at.text)}]" if at.kind == "range" else f"[np.array({at.text}) - 1]"
-                if at.kind == "vector":
-                    self.translator.needs("np")
                 pairs = f"dict(zip({columns}{places}, {new.text}))"
             else:
                 raise self.translator.refuse(target, "an assignment of this kind")
@@ -351,7 +346,6 @@ class Statements:
         kept = self.translator.bundles.get(made.text)
         if kept is None:
             raise self.translator.refuse(file, "a file that the script did not write")
-        self.translator.needs("pd")
         for name, code in kept.items():
             scope.names[name] = code
             self.bound[name] = code.text

@@ -129,7 +129,6 @@ def _aggregate_by(t: Translator, node: Node, scope: Scope) -> Code:
 def _counts(t: Translator, columns: list[str]) -> Code:
     if len(columns) == 1:
         return Code(f"{columns[0]}.value_counts().sort_index()", "series")
-    t.needs("pd")
     return Code(f"pd.crosstab({columns[0]}, {columns[1]}, dropna=False)", "frame")
 
 
@@ -137,7 +136,6 @@ def _counts(t: Translator, columns: list[str]) -> Code:
 def _table(t: Translator, node: Node, scope: Scope) -> Code:
     made = [t.expression(value, scope) for value in values_of(node)]
     if any(one.kind in ("vector", "strings", "list") for one in made):
-        t.needs("pd")
         plain = ("vector", "strings", "list")
         made = [Code(f"pd.Series({one.text})", "series") if one.kind in plain else one for one in made]
     if not 1 <= len(made) <= 2 or any(one.kind != "series" for one in made):
@@ -187,7 +185,6 @@ def _with(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("which", takes="x")
 def _which(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
-    t.needs("np")
     return Code(f"np.flatnonzero({made.text}) + 1", "positions", False)
 
 
@@ -203,7 +200,6 @@ def _order(t: Translator, node: Node, scope: Scope) -> Code:
         made = Code(f"list({made.inside()}.values())", "vector")
     if made.kind not in ("series", "vector", "any", "list"):
         raise t.refuse(node, "order() of something that is no vector")
-    t.needs("np")
     sign = "-" if minus != falling else ""
     return Code(
         f'np.argsort({sign}{made.inside()}.to_numpy(), kind="stable") + 1'
@@ -227,7 +223,6 @@ def _range(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
     if made.kind not in ("series", "vector", "range"):
         raise t.refuse(node, "range() of something that is no vector")
-    t.needs("np")
     return Code(f"np.array([np.min({made.text}), np.max({made.text})])", "vector", True, "number")
 
 
@@ -244,7 +239,6 @@ def _margins(t: Translator, node: Node, scope: Scope) -> Code:
 def _weighted(t: Translator, node: Node, scope: Scope) -> Code:
     given = matched(node.args, ("x", "w"))
     x, w = (t.expression(value, scope).text for key in ("x", "w") if (value := given.get(key)) is not None)
-    t.needs("np")
     return Code(f"np.average({x}, weights={w})", "number")
 
 
@@ -255,7 +249,6 @@ def _ranks(t: Translator, node: Node, scope: Scope) -> Code:
         return Code(f"{made.inside()}.rank()", "series", True, made.element)
     if made.kind not in ("vector", "range"):
         raise t.refuse(node, "rank() of something that is no vector")
-    t.needs("stats")
     return Code(f"stats.rankdata({made.text})", "vector", True, "number")
 
 
@@ -266,7 +259,6 @@ def _along(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, f"{node.text}() of something that is no vector")
     if node.text == "rev":
         return Code(f"{made.inside()}{'.iloc' if made.kind == 'series' else ''}[::-1]", made.kind, True, made.element)
-    t.needs("np")
     return Code(f"np.diff({made.text})", "vector", True, "number")
 
 
@@ -284,7 +276,6 @@ def _sorted(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("any", "all", takes="na.rm")
 def _any(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
-    t.needs("np")
     return Code(f"bool(np.{node.text}({made.text}))", "number")
 
 
@@ -297,7 +288,6 @@ def _ifelse(t: Translator, node: Node, scope: Scope) -> Code:
     test, yes, no = parts
     if test.kind == "number":
         return Code(f"{yes.inside()} if {test.text} else {no.inside()}", yes.kind, False)
-    t.needs("np")
     return Code(f"np.where({test.text}, {yes.text}, {no.text})", "vector", True, yes.kind)
 
 
@@ -327,7 +317,6 @@ def _grid(t: Translator, node: Node, scope: Scope) -> Code:
         if factors and made.kind == "strings":  # a factor, its levels as they are given
             listed_of = f"pd.Categorical({made.text}, {unmarked(made.text)})"
         parts.append((argument.name, listed_of))
-    t.needs("pd")
     if len(parts) == 1:
         return Code("pd.DataFrame({" + f"{quoted(parts[0][0])}: {parts[0][1]}" + "})", "frame")
     listed = ", ".join(text for _, text in reversed(parts))
@@ -353,7 +342,6 @@ def _bound(t: Translator, node: Node, scope: Scope) -> Code:
             parts.append(f"{made.inside()}.to_frame({quoted(name)}).T")
         else:
             raise t.refuse(node, "rbind() of things that are neither tables nor vectors with names")
-    t.needs("pd")
     return Code(f"pd.concat([{', '.join(parts)}])", "frame")
 
 
@@ -447,7 +435,6 @@ def _element(t: Translator, node: Node, scope: Scope) -> Code:
 @maker("stopifnot", takes="")
 def _asserted(t: Translator, node: Node, scope: Scope) -> Code:
     conditions = [t.expression(value, scope) for value in values_of(node)]
-    t.needs("np")
     texts = [one.text if one.kind == "number" else f"np.all({one.text})" for one in conditions]
     return Code(f"assert {' and '.join(texts)}", "none")
 

@@ -43,7 +43,6 @@ def _merged(t: Translator, node: Node, scope: Scope) -> Code:
     how = "outer" if every is not None and every.text in ("TRUE", "T") else "inner"
     how = "left" if left is not None and left.text in ("TRUE", "T") else how
     key = t.expression(by, scope)
-    t.needs("pd")
     text = f"pd.merge({sides[0].text}, {sides[1].text}, on={key.text}, how={quoted(how)}, sort=True"
     kind = "data" if "data" in (sides[0].kind, sides[1].kind) else "frame"
     return Code(f'{text}, suffixes=(".x", ".y"))', kind)
@@ -54,7 +53,6 @@ def _matched(t: Translator, node: Node, scope: Scope) -> Code:
     x, table = (t.expression(value, scope) for value in values_of(node))
     if x.kind not in ("strings", "series", "vector") or table.kind not in ("strings", "series", "vector"):
         raise t.refuse(node, "match() of things that are no vectors")
-    t.needs("pd")
     texts = "string" in (x.element, table.element)
     as_text = ".astype(str)" if texts and table.kind == "series" else ""
     return Code(f"pd.Index({table.text}){as_text}.get_indexer({x.text}) + 1", "positions", False)
@@ -73,7 +71,6 @@ def _named(t: Translator, node: Node, scope: Scope) -> Code:
         return Code(f"dict(zip({labels}, {thing.inside()}.values()))", "dict", True, thing.element)
     if thing.kind not in ("vector", "series", "strings", "range"):
         raise t.refuse(node, f"{node.text}() of something that is no vector")
-    t.needs("pd")
     inside = f"{thing.inside()}.to_numpy()" if thing.kind == "series" else thing.text
     index = labels if names.kind == "strings" else f"list({labels})"
     return Code(f"pd.Series({inside}, index={index})", "series")
@@ -86,7 +83,6 @@ def _missing(t: Translator, node: Node, scope: Scope) -> Code:
         return Code(f"{made.inside()}.isna()", "series" if made.kind == "series" else "frame")
     if made.kind not in ("vector", "number"):
         raise t.refuse(node, "is.na() of something that is no column")
-    t.needs("pd")
     return Code(f"pd.isna({made.text})", made.kind)
 
 
@@ -99,7 +95,6 @@ def _all_equal(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "all.equal() of things that are no numbers")
     asked = given.get("tolerance")
     rtol = t.expression(asked, scope).text if asked is not None else "1.5e-8"
-    t.needs("np")
     return Code(f"np.allclose({sides[1].text}, {sides[0].text}, rtol={rtol}, atol=0)", "number")
 
 
@@ -151,7 +146,6 @@ def _side_by_side(t: Translator, node: Node, scope: Scope) -> Code:
     if not made or kinds - {"series", "vector", "frame", "data", "number"}:
         raise t.refuse(node, "cbind() of things that are neither tables nor vectors")
     first = made[0][1]
-    t.needs("pd")
     if first.kind in ("frame", "data"):
         if any(one.kind in ("frame", "data") for _, one in made[1:]):
             if kinds - {"frame", "data"}:
@@ -159,14 +153,12 @@ def _side_by_side(t: Translator, node: Node, scope: Scope) -> Code:
             return Code(f"pd.concat([{', '.join(one.text for _, one in made)}], axis=1)", "frame")
         if any(name is None for name, _ in made[1:]):
             raise t.refuse(node, "cbind() of a column without a name")
-        t.needs("np")
         more = "{" + ", ".join(f"{quoted(str(name))}: {_column(one)}" for name, one in made[1:]) + "}"
         return Code(f"{first.inside()}.assign(**{more})", "frame")
     if kinds & {"frame", "data"}:
         return _beside(t, node, made)
     if any(name is None for name, _ in made):
         raise t.refuse(node, "cbind() of columns without names")
-    t.needs("np")
     inside = ", ".join(f"{quoted(str(name))}: {_column(one)}" for name, one in made)
     index = f", index={unmarked(first.inside())}.index" if first.kind == "series" and first.element != "column" else ""
     return Code("pd.DataFrame({" + inside + "}" + index + ")", "frame")
@@ -177,7 +169,6 @@ def _beside(t: Translator, node: Node, made: list[tuple[str | None, Code]]) -> C
     if any(name is None for name, one in made if one.kind not in ("frame", "data")):
         raise t.refuse(node, "cbind() of a column without a name")
     rows = unmarked(next(one for _, one in made if one.kind in ("frame", "data")).inside())
-    t.needs("np")
     parts = [
         one.text
         if one.kind in ("frame", "data")

@@ -19,7 +19,6 @@ def pattern_of(t: Translator, node: Node, given: "dict[str, Node | None]", scope
     fixed = given.get("fixed")
     if value is None or any(given.get(one) is not None for one in ("ignore.case", "useBytes")):
         raise t.refuse(node, f"{node.text}() with arguments that are not carried over")
-    t.needs("re")
     if value.kind != "string":
         made = t.expression(value, scope)
         return f"regex.escape({made.text})" if fixed is not None and fixed.text in ("TRUE", "T") else made.text
@@ -59,7 +58,6 @@ def _found(t: Translator, node: Node, scope: Scope) -> Code:
                 f"[one for one in {_several(made) or '[' + made.text + ']'} if {test}]", "strings", True, "string"
             )
     over = _several(made)
-    t.needs("np")
     if node.text == "grep":
         return Code(
             f"np.flatnonzero([bool({test}) for one in {over or '[' + made.text + ']'}]) + 1", "positions", False

@@ -29,7 +29,7 @@ from validation.migrate.model_calls import ModelCalls
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.watched import FITS, PRIORS, UNSUPPORTED, VERBS
 
-__all__ = ["OPERATORS", "Maker", "Translator", "call_of", "is_several"]
+__all__ = ["OPERATORS", "Maker", "Translator", "call_of", "is_several", "unwrapped"]
 
 #: What a kept summary has under R's name, and of which kind it is.
 _OF_SUMMARY = {
@@ -97,7 +97,6 @@ class Translator:
         self.hoisted: list[str] = []  # what is to stand before the present statement: functions of several statements
         self.define: Callable[[Node, Scope, Mapping[str, Code]], tuple[str, str]] | None = None
         self.used: set[str] = set()  # names of mlmparity that the script imports
-        self.modules: set[str] = set()
         self.calls = ModelCalls(self)
 
     # -------------------------------------------------------------------------------------------- helpers
@@ -155,10 +154,6 @@ class Translator:
         known = {name: Code(f"{frame.inside()}[{quoted(name)}]", "series", True, "column") for name in columns}
         return Scope(known, scope)
 
-    def needs(self, module: str) -> None:
-        """Note that the script needs a module."""
-        self.modules.add(module)
-
     # ---------------------------------------------------------------------------------------- expressions
 
     def expression(self, node: Node, scope: Scope) -> Code:
@@ -209,7 +204,6 @@ class Translator:
             shown = alphabet if node.text == "letters" else alphabet.upper()
             return Code(f'list("{shown}")', "strings", True, "string")
         if node.text == "pi" and scope.find("pi") is None:
-            self.needs("np")
             return Code("np.pi", "number")
         found = scope.find(node.text)
         if found is None and (made := self._as_function(node)) is not None:
@@ -268,7 +262,6 @@ class Translator:
             if left.kind == "series":
                 return Code(f"{left.inside()}.isin({right.text})", "series")
             if left.kind in ("vector", "strings", "list"):
-                self.needs("np")
                 return Code(f"np.isin({left.text}, {right.text})", "vector")
             return Code(f"{left.inside()} in {right.inside()}", "number", False)
         known = {"^": "**", "**": "**", "&&": "and", "||": "or", "%%": "%", "%/%": "//"}
@@ -296,12 +289,10 @@ class Translator:
             return Code(one.text, "frame", one.atom)
         if one.kind != "dict" or one.element != "number":
             return one
-        self.needs("pd")
         return Code(f"pd.Series({one.text})", "series")
 
     def _arithmetic(self, one: Code) -> str:
         if one.kind in ("strings", "vector", "range") and one.text.startswith(("[", "range")):
-            self.needs("np")
             return f"np.array({one.text})"
         return one.inside()
 
@@ -343,7 +334,6 @@ class Translator:
         if thing.kind == "emmpair" and name.text in ("emmeans", "emtrends", "contrasts"):
             return Code(f"{thing.inside()}.{'contrasts' if name.text == 'contrasts' else 'emmeans'}", "emmeans")
         if thing.kind == "boot" and name.text == "t0":
-            self.needs("pd")
             return Code(f'pd.Series({thing.inside()}.attrs["observed"])', "series")
         if thing.kind == "boot" and name.text == "t":
             return self._matrix_of(thing)
@@ -364,12 +354,10 @@ class Translator:
         own = re.search(r"\.(fitted|residuals|predict)\([^()]*\)$", unmarked(one.text))
         if one.kind != "series" or one.element == "column" or own:
             return one.text
-        self.needs("np")
         return f"np.asarray({one.text})"
 
     def _matrix_of(self, thing: Code) -> Code:
         """The numbers of a table, by their places alone."""
-        self.needs("pd")
         return Code(f"pd.DataFrame({thing.inside()}.to_numpy())", "frame")
 
     def _of_summary(self, owner: Node, name: str, scope: Scope) -> Code | None:
@@ -520,7 +508,6 @@ class Translator:
             return Code(f"{text}.iloc[:, {first[2:]}:]", *kept)
         if made.kind not in ("number", "range", "vector", "positions"):
             raise self.refuse(key, "places to leave out that are not known to be numbers")
-        self.needs("np")
         places = f"[{minus_one(made)}]" if made.kind == "number" else minus_one(made)
         places = f"np.arange({first.replace(':', ', ')})" if first else places
         places = f"np.array({made.text}) - 1" if made.kind == "vector" else places
@@ -553,7 +540,6 @@ class Translator:
                 return Code(f'{text}.to_numpy().ravel(order="F")[{minus_one(made)}]', "number")
             raise self.refuse(node, "columns by number")
         if made.kind == "positions" and thing.kind in ("strings", "list"):
-            self.needs("np")
             return Code(f"list(np.array({text})[{minus_one(made)}])", thing.kind, True, thing.element)
         if made.kind == "positions":
             where = ".iloc" if thing.kind == "series" else ""
@@ -561,7 +547,6 @@ class Translator:
         if made.kind == "string":
             return Code(f"{text}[{made.text}]", "number")
         if thing.kind in ("strings", "list") and made.kind in ("series", "vector") and key.kind != "call":
-            self.needs("np")
             return Code(f"list(np.array({text})[np.asarray({made.text})])", thing.kind, True, thing.element)
         if made.kind == "series" and thing.element == "column":  # R's has no names that arithmetic could go by
             return Code(f"{text}[{made.text}].to_numpy()", "vector", True, "any")
@@ -585,8 +570,7 @@ class Translator:
         if self.define is not None and is_several(body):
             name, kind = self.define(node, scope, {})
             return Code(name, "function", True, kind)
-        while body.kind == "block" and len(body.parts) == 1:
-            body = body.parts[0]
+        body = unwrapped(body)
         if body.kind == "call" and body.text == "return" and len(body.args) == 1 and body.args[0].value is not None:
             body = body.args[0].value
         inner = self.parameters(node, scope)
@@ -702,10 +686,16 @@ def call_of(function: Node, values: "list[Node]", more: "list[Argument] | None" 
     return Node("call", function.text, [function], given, *place)
 
 
-def is_several(body: Node) -> bool:
-    """Whether a function's body is more than one expression."""
+def unwrapped(body: Node) -> Node:
+    """A function's body, out of the braces around a single expression."""
     while body.kind == "block" and len(body.parts) == 1:
         body = body.parts[0]
+    return body
+
+
+def is_several(body: Node) -> bool:
+    """Whether a function's body is more than one expression."""
+    body = unwrapped(body)
     return body.kind in ("block", "assign", "for", "while", "repeat") or (body.kind == "if" and len(body.parts) < 3)
 
 

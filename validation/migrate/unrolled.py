@@ -165,7 +165,6 @@ class Unrolled:
             given = fit.get(name)
             kept = f"{name}_{event['number']}"
             if given and name != "subset" and given["code"] not in forced["columns"] and kept in self.seen.vectors:
-                self.translator.needs("read")
                 extra += f', {name}=read("{kept}")["{name}"].to_numpy()'
                 more = [one for one in more if one != name]
             elif given and given["code"] in forced["columns"] and name != "subset":

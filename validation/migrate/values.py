@@ -70,10 +70,6 @@ def summed_up(value: Labelled) -> Labelled:
     """A value by its columns: their means, standard deviations and quantiles, and the mean by place.
 
     The mean by place, Σ k x_k / Σ k, is another where the same numbers stand in another order.
-
-    Parameters
-    ----------
-    value : Labelled
     """
     if value.summed:
         return value
@@ -329,10 +325,6 @@ def _matrix_literal(value: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def r_literal(value: Mapping[str, Any]) -> tuple[str, str] | None:
     """A small value of R as Python code, and the kind of it; None where it is not small or not plain.
-
-    Parameters
-    ----------
-    value : mapping
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from validation.migrate.code import Code, Scope, element_of, matched, plus_one, quoted, unmarked
 from validation.migrate.functions import maker, numbers, only, values_of
 from validation.migrate.rcode import Argument, Node
-from validation.migrate.translate import Translator
+from validation.migrate.translate import Translator, unwrapped
 
 __all__: list[str] = []
 
@@ -24,13 +24,10 @@ def _summary(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "summary() of something that is neither a fit nor data")
     if made.kind == "series" and t.type_of(made) in ("factor", "ordered"):
         return Code(f"{made.inside()}.value_counts().sort_index()", "series")
-    if made.kind != "series":
-        t.needs("pd")
     text = made.inside() if made.kind == "series" else f"pd.Series({made.text})"
     six = f'{text}.describe()[["min", "25%", "50%", "mean", "75%", "max"]]'
     if not t.has_missing(made):
         return Code(six, "series")
-    t.needs("pd")
     return Code(f'pd.concat([{six}, pd.Series({{"NA\'s": {unmarked(text)}.isna().sum()}})])', "series")
 
 
@@ -48,7 +45,6 @@ def _as_number(t: Translator, node: Node, scope: Scope) -> Code:
         return Code(f"{made.inside()}.astype(int)", "series", True, made.element)
     if made.kind == "dict" and made.element == "number":
         return Code(f"list({made.inside()}.values())", "vector", True, "number")
-    t.needs("np")
     if made.kind == "frame" and not whole:
         return Code(f"np.asarray({made.text}).ravel(order='F')", "vector")
     if made.kind not in ("series", "vector", "strings", "range"):
@@ -62,7 +58,6 @@ def _extremes(t: Translator, node: Node, scope: Scope) -> Code:
     made = [t.expression(value, scope) for value in values_of(node)]
     if len(made) != 2 or any(one.kind not in _NUMBERS for one in made):
         raise t.refuse(node, f"{node.text}() of this kind")
-    t.needs("np")
     kind = "series" if any(one.kind == "series" for one in made) else "vector"
     of_columns = all(one.element == "column" for one in made if one.kind == "series")
     function = "minimum" if node.text == "pmin" else "maximum"
@@ -80,7 +75,6 @@ def _sets(t: Translator, node: Node, scope: Scope) -> Code:
     kind = a.kind if a.kind in ("strings", "list") else "vector"
     if node.text == "union":
         return Code(f"list(dict.fromkeys([*{a.inside()}, *{b.inside()}]))", kind, True, element)
-    t.needs("pd")
     method = "intersection" if node.text == "intersect" else "difference"
     return Code(f"list(pd.Index({a.text}).{method}({b.text}, sort=False))", kind, True, element)
 
@@ -90,7 +84,6 @@ def _identical(t: Translator, node: Node, scope: Scope) -> Code:
     made = [numbers(t, t.expression(value, scope)) for value in values_of(node)]
     if len(made) != 2 or any(one.kind not in _VECTORS | {"number", "string", "frame", "any"} for one in made):
         raise t.refuse(node, "identical() of things that are no numbers")
-    t.needs("np")
     return Code(f"np.array_equal({made[0].text}, {made[1].text})", "number")
 
 
@@ -105,7 +98,6 @@ def _cut(t: Translator, node: Node, scope: Scope) -> Code:
     if labels is None or labels.kind not in ("strings", "vector", "number"):
         raise t.refuse(node, "cut() without labels: R writes its own")
     numbered = labels.kind == "number"
-    t.needs("pd")
     options = "".join(
         f", {ours}={parts[key].text}"
         for key, ours in (("right", "right"), ("include.lowest", "include_lowest"))
@@ -130,7 +122,6 @@ def _repeated(t: Translator, node: Node, scope: Scope) -> Code:
     if single and times is not None and times.kind in ("number", "any") and each is None and length is None:
         kind = "strings" if x.kind == "string" else "vector"
         return Code(f"[{x.text}] * {times.inside()}", kind, False, x.kind)
-    t.needs("np")
     text = f"[{x.text}]" if single else x.text
     if each is not None:
         text = f"np.repeat({text}, {each.text})"
@@ -153,7 +144,6 @@ def _sequence(t: Translator, node: Node, scope: Scope) -> Code:
     first, last, by, length = (parts.get(key) for key in ("from", "to", "by", "length.out"))
     if "along.with" in parts or first is None:
         raise t.refuse(node, "a sequence of this kind")
-    t.needs("np")
     if last is None and by is None and length is None:  # seq(n)
         return Code(f"range(1, {plus_one(first)})", "range")
     if last is not None and by is None and length is None:
@@ -177,13 +167,9 @@ def _combinations(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "combn() of this kind")
     if made.kind not in ("strings", "vector", "range"):
         raise t.refuse(node, "combn() of something that is no vector")
-    t.needs("combinations")
     variable = function.args[0].name or "x"
     inner = t.parameters(function, scope, {variable: Code("", "strings" if made.kind == "strings" else "vector")})
-    body = function.parts[0]
-    while body.kind == "block" and len(body.parts) == 1:
-        body = body.parts[0]
-    result = t.expression(body, inner)
+    result = t.expression(unwrapped(function.parts[0]), inner)
     each = inner.names[variable].text
     text = f"[{result.text} for {each} in combinations({made.text}, {t.expression(m, scope).text})]"
     kind = {"string": "strings", "number": "vector"}.get(result.kind, "list")
@@ -199,7 +185,6 @@ def _swept(t: Translator, node: Node, scope: Scope) -> Code:
     how = {"-": "sub", "+": "add", "*": "mul", "/": "div"}.get(function.text if function is not None else "-")
     if frame is None or frame.kind not in ("frame", "data") or margin is None or of is None or how is None:
         raise t.refuse(node, "sweep() of this kind")
-    t.needs("np")
     axis = {"1": "0", "2": "1"}[margin.text]
     return Code(f"{frame.inside()}.{how}(np.asarray({t.expression(of, scope).text}), axis={axis})", "frame")
 
@@ -227,10 +212,7 @@ def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
     more = [Argument(name, value) for name, value in given.items()]
     if function.kind == "function" and len(function.args) == 1 and not given:
         inner = Scope({function.args[0].name or "x": part}, scope)
-        body = function.parts[0]
-        while body.kind == "block" and len(body.parts) == 1:
-            body = body.parts[0]
-        result = t.expression(body, inner)
+        result = t.expression(unwrapped(function.parts[0]), inner)
     elif function.kind in ("name", "string", "namespace"):
         call = Node(
             "call", function.text, [function], [Argument(None, Node("name", "\0x")), *more], node.start, node.end
@@ -240,7 +222,6 @@ def _over_margin(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "apply() of this kind")
     again = ", axis=1" if axis else ""
     if result.kind in ("series", "vector"):  # of rows, R gives a column for each
-        t.needs("pd")
         each = result.text if result.kind == "series" else f"pd.Series({result.text})"
         text = f"{made.inside()}.apply(lambda x: {each}{again})"
         return Code(f"{text}.T" if axis else text, "frame")
@@ -274,7 +255,6 @@ def _reduced(t: Translator, node: Node, scope: Scope) -> Code:
     if given_by_name and function.text == "+" and made.element in ("number", "series", "frame"):
         kind = made.element if made.element != "number" else "number"
         return Code(f"sum({listed})", kind)
-    t.needs("reduce")
     element = made.element if made.element != "column" else "any"
     if given_by_name:
         made_of = t.expression(Node("name", function.text, start=function.start, end=function.end), scope)
@@ -285,10 +265,7 @@ def _reduced(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "Reduce() of this kind")
     names = [one.name or "x" for one in function.args]
     inner = t.parameters(function, scope, {name: element_of("", element) for name in names})
-    body = function.parts[0]
-    while body.kind == "block" and len(body.parts) == 1:
-        body = body.parts[0]
-    result = t.expression(body, inner)
+    result = t.expression(unwrapped(function.parts[0]), inner)
     arguments = ", ".join(inner.names[name].text for name in names)
     return Code(f"reduce(lambda {arguments}: {result.text}, {listed})", result.kind, True, result.element)
 
@@ -328,10 +305,7 @@ def _correlated(t: Translator, node: Node, scope: Scope) -> Code:
     if len(made) != 2 or any(one.kind not in ("series", "vector", "range") for one in made):
         raise t.refuse(node, f"{node.text}() of something that is no table, nor two vectors")
     if ranked or use is not None:
-        t.needs("np")
-        t.needs("pd")
         a, b = (f"pd.Series(np.asarray({one.text}))" for one in made)
         return Code(f"{a}.{'corr' if node.text == 'cor' else 'cov'}({b}{', ' + how if how else ''})", "number")
-    t.needs("np")
     function = "corrcoef" if node.text == "cor" else "cov"
     return Code(f"np.{function}({made[0].text}, {made[1].text})[0, 1]", "number")

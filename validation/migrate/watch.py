@@ -96,10 +96,6 @@ def watch(
     progress : callable, optional
         Called with a word about where the script is, about once a second.
 
-    Returns
-    -------
-    Watched
-
     Raises
     ------
     RNotFoundError

@@ -44,7 +44,6 @@ def _object(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind in ("function", "formula"):
         raise t.refuse(node, f"{node.text}() of something that is no value")
     t.saved[file] = made
-    t.needs("pd")
     return Code(f"pd.to_pickle({made.text}, {file})", "none")
 
 
@@ -55,7 +54,6 @@ def _read_back(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.saved.get(file)
     if made is None:
         raise t.refuse(node, "a file that the script did not write")
-    t.needs("pd")
     return Code(f"pd.read_pickle({file})", made.kind, True, made.element)
 
 
@@ -71,7 +69,6 @@ def _bundle(t: Translator, node: Node, scope: Scope) -> Code:
         raise t.refuse(node, "save() of something that is no variable of Python's")
     place = t.expression(file, scope).text
     t.bundles[place] = kept
-    t.needs("pd")
     inside = ", ".join(f"{quoted(name)}: {code.text}" for name, code in kept.items())
     return Code(f"pd.to_pickle({{{inside}}}, {place})", "none")
 
@@ -82,7 +79,6 @@ def _folder(t: Translator, node: Node, scope: Scope) -> Code:
     path = given.get("path")
     if path is None:
         raise t.refuse(node, "dir.create() of nothing")
-    t.needs("path")
     parents = given.get("recursive") is not None
     return Code(
         f"Path({t.expression(path, scope).text}).mkdir({'parents=True, ' if parents else ''}exist_ok=True)", "none"
@@ -94,7 +90,6 @@ def _is_there(t: Translator, node: Node, scope: Scope) -> Code:
     made = t.expression(values_of(node)[0], scope) if values_of(node) else None
     if made is None or made.kind not in ("string", "any"):
         raise t.refuse(node, f"{node.text}() of several files")
-    t.needs("path")
     return Code(f"Path({made.text}).{'is_dir' if node.text == 'dir.exists' else 'exists'}()", "number")
 
 

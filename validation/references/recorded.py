@@ -25,6 +25,24 @@ class NotRecordedError(LookupError):
     """A recorded fit was asked for something that was not recorded."""
 
 
+def _number(name: str) -> Callable[[Any], float]:
+    """The contract's method that gives a number."""
+    return lambda fit: float(fit._scalar(name))
+
+
+def _count(name: str) -> Callable[[Any], int]:
+    return lambda fit: int(fit._scalar(name))
+
+
+def _frame(name: str) -> Callable[[Any], pd.DataFrame]:
+    """The contract's method that gives a table: a copy of what is recorded."""
+    return lambda fit: getattr(fit, name).copy()
+
+
+def _series(name: str) -> Callable[[Any], pd.Series]:
+    return lambda fit: getattr(fit, name).copy()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportedFit:
     """What ``summary()`` of a likelihood fit says, as plain data: of default lme4 no more is recorded.
@@ -62,30 +80,17 @@ class ReportedFit:
         except KeyError:
             raise NotRecordedError(f"{name} was not recorded; `mlmparity record` records it anew") from None
 
-    def logLik(self) -> float:
-        """(Restricted) log-likelihood."""
-        return self._scalar("logLik")
+    logLik = _number("logLik")
+    coef_table = _frame("coefficients")
+    VarCorr = _frame("components")
 
     def fixef(self) -> pd.Series:
         """Fixed effects."""
         return self.coefficients["Estimate"].copy()
 
-    def coef_table(self) -> pd.DataFrame:
-        """``coef(summary(m))``."""
-        return self.coefficients.copy()
-
-    def VarCorr(self) -> pd.DataFrame:
-        """``as.data.frame(VarCorr(m))``."""
-        return self.components.copy()
-
     def summary(self) -> str:
         """What ``summary(m)`` printed."""
         return self.printed
-
-
-def _scalar_method(name: str) -> Callable[[ReportedFit], float]:
-    """The contract's method that gives a number."""
-    return lambda fit: fit._scalar(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,9 +223,17 @@ class RecordedLmerFit(ReportedFit):
             predictor=getattr(fit, "predict", None) if live else None,
         )
 
-    def vcov(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects."""
-        return self.covariance.copy()
+    sigma = _number("sigma")
+    deviance = _number("deviance")
+    REMLcrit = _number("REMLcrit")
+    AIC = _number("AIC")
+    BIC = _number("BIC")
+    nobs = _count("nobs")
+    npar = property(_count("npar"))
+    df_residual = _count("df_residual")
+    ngrps = _series("groups")
+    vcov = _frame("covariance")
+    fitted = _series("fits")
 
     def getReCovs(self) -> pd.DataFrame:
         """Covariance structures of the terms: free, where none were recorded."""
@@ -269,29 +282,6 @@ class RecordedLmerFit(ReportedFit):
         if self.predictor is None:
             raise NotRecordedError("predictions were not recorded; compare against live R (against='live')")
         return self.predictor(newdata, **options)
-
-    sigma = _scalar_method("sigma")
-    deviance = _scalar_method("deviance")
-    REMLcrit = _scalar_method("REMLcrit")
-    AIC = _scalar_method("AIC")
-    BIC = _scalar_method("BIC")
-
-    def nobs(self) -> int:
-        """Rows used."""
-        return int(self._scalar("nobs"))
-
-    @property
-    def npar(self) -> int:
-        """Number of parameters."""
-        return int(self._scalar("npar"))
-
-    def df_residual(self) -> int:
-        """``df.residual(m)``."""
-        return int(self._scalar("df_residual"))
-
-    def ngrps(self) -> pd.Series:
-        """Number of levels of each grouping factor."""
-        return self.groups.copy()
 
     def isREML(self) -> bool:
         """Whether the REML criterion was optimised."""
@@ -343,10 +333,6 @@ class RecordedLmerFit(ReportedFit):
             return None
         return [(name, np.asarray(theta)) for name, theta, _ in self.points]
 
-    def fitted(self) -> pd.Series:
-        """Conditional fitted values."""
-        return self.fits.copy()
-
     def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
         """Response residuals."""
         if type != "response":
@@ -390,13 +376,8 @@ class RecordedStanFit:
     priors: str = ""
     provenance: Mapping[str, object] = field(default_factory=dict)
 
-    def posterior_summary(self) -> pd.DataFrame:
-        """Summaries with their Monte Carlo errors."""
-        return self.table.copy()
-
-    def independent_draws(self) -> pd.DataFrame:
-        """Draws thinned to their ESS, of the main parameters."""
-        return self.draws.copy()
+    posterior_summary = _frame("table")
+    independent_draws = _frame("draws")
 
     def recorded_points(self) -> np.ndarray:
         """Where the log density is known."""
