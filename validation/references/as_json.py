@@ -286,7 +286,9 @@ def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
     for name in ("y", "fits"):
         found[name] = pd.Series(found[name], index=rows)
     factors = {
-        group: pd.Categorical.from_codes(list(map(_whole, factor["codes"])), categories=list(_texts(factor["levels"])))
+        group: pd.Categorical.from_codes(
+            np.array(list(map(_whole, factor["codes"])), dtype=np.int64), categories=pd.Index(_texts(factor["levels"]))
+        )
         for group, factor in stored["factors"].items()
     }
     return RecordedLmerFit(

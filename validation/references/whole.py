@@ -193,7 +193,7 @@ def check_recorded_stan(fit: RecordedStanFit) -> None:
     _demand(bool(pd.Index(fit.draws.columns).isin(fit.table.index).all()), "draws of parameters without a summary")
     _finite(fit.draws, "draws")
     for name, values in fit.draws.items():
-        mean, error, sd = fit.table.loc[name, ["mean", "mcse_mean", "sd"]].to_numpy(dtype=float)
+        mean, error, sd = fit.table.loc[str(name), ["mean", "mcse_mean", "sd"]].to_numpy(dtype=float)
         away = abs(float(values.mean()) - mean)
         _demand(away <= _FAR * (error + sd / math.sqrt(len(values))), f"draws and summary of {name} do not fit")
     _demand(fit.points.ndim == 2 and fit.points.size > 0, "no points at which the density is known")
