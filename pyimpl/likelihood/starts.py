@@ -22,6 +22,7 @@ __all__ = ["Starts", "default_start", "natural_units"]
 
 _SPREAD = 12  # starts of all sizes besides, where evaluations are cheap
 _SIZES = 50.0  # a third of the largest standard deviation, in natural units, that these begin with
+_LARGE = (10.0, 100.0)  # standard deviations, in natural units, of all effects alike, where variances may carry means
 _FEW_LEVELS = 5  # levels for each parameter of a covariance matrix, below which the criterion may have several minima
 _FEW_DEGREES = 10  # residual degrees of freedom for each variance, below which the criterion may have several minima
 _COSTLY_STARTS = 2  # starts at most, the lowest, where variances may carry means and an evaluation is not cheap
@@ -137,6 +138,8 @@ class Starts:
             elif plan.near and cost <= VERY_CHEAP:
                 largest = max((max(np.abs(one) / plan.units) for one in plan.near), default=1.0)
                 plan.near += spread_starts(design, plan.units, largest, _SPREAD)
+                # the search for the means may itself have ended where all variances are small
+                plan.near += [size * plan.units * np.array(plan.pivots, dtype=float) for size in _LARGE]
         return plan
 
     @property

@@ -124,6 +124,12 @@ def test_two_terms_that_may_both_carry_the_mean():
         assert above(lmer(formula, data, REML=False), rng, 40) <= 0, formula
 
 
+def test_variances_that_carry_means_and_are_all_large():
+    """Standard deviations of hundreds of σ, which the search for the means misses: lme4 ends at 881.65, 27 lower."""
+    _, (formula, data, options) = model(701399)
+    assert lmer(formula, data, **options).REMLcrit() < 881.65453
+
+
 def test_a_response_that_a_slope_fits_exactly_is_no_foreign_error():
     """The criterion has no minimum, and no derivatives where the search ends: said in our words."""
     with pytest.warns(PyimplWarning):

@@ -103,6 +103,99 @@ def test_infinite_values_survive_as_plain_json(recorded, tmp_path):
     assert read.getME("lower").tolist() == [0.0, -math.inf, 0.0]
 
 
+def _put(content, path, value):
+    *way, last = path
+    for key in way:
+        content = content[key]
+    content[last] = value(content[last]) if callable(value) else value
+
+
+#: What of a likelihood record follows from the rest, and is compared with no candidate, or only where it is there.
+CONTRADICTIONS = {
+    "npar .3": (("fit", "scalars", "npar"), 3.3),
+    "npar one more": (("fit", "scalars", "npar"), lambda npar: npar + 1),
+    "singular": (("fit", "scalars", "singular"), lambda singular: 1.0 - singular),
+    "sigma huge": (("fit", "scalars", "sigma"), 1e300),
+    "levels .6": (("fit", "groups", "values", 0), 6.6),
+    "a bound": (("fit", "lower", "values", 0), "-inf"),
+    "no bound": (("fit", "lower", "values", 0), None),
+    "a truth value": (("fit", "X", "values", 0, 3), True),
+    "row labels of two kinds": (("fit", "X", "index", 3), "3"),
+    "t": (("fit", "coefficients", "values", 2, 0), lambda t: 1.1 * t),
+    "no t": (("fit", "coefficients", "values", 2, 0), None),
+    "error": (("fit", "coefficients", "values", 1, 0), lambda se: -se),
+    "covariance": (("fit", "covariance", "values", 0, 0), lambda v: 1.1 * v),
+    "sd": (("fit", "components", 0, 4), None),
+    "sd of the residual": (("fit", "components", -1, 4), lambda sd: 1.1 * sd),
+    "correlation": (("fit", "components", 2, 4), lambda r: -r),
+    "point with two values": (("fit", "points"), lambda points: [*points, ["again", points[0][1], 0.0]]),
+    "point without a name": (("fit", "points", 0, 0), None),
+    "point twice": (("fit", "points"), lambda points: [*points, points[0]]),
+    "warnings": (("fit", "warnings"), "x"),
+    "printed": (("fit", "printed"), None),
+    "optimizer": (("fit", "optimizer"), None),
+    "optimizer's theta": (("fit", "optimizer"), lambda _: {"theta": [0.0]}),
+    "criterion": (("reml",), "yes"),
+    "kind": (("kind",), "other"),
+    "schema": (("schema",), True),
+    "default estimate": (("default", "coefficients", "values", 0, 0), lambda b: 1.1 * b),
+    "default error": (("default", "coefficients", "values", 1, 0), 1e300),
+    "default name": (("default", "coefficients", "index", 0), "x"),
+    "default column": (("default", "coefficients", "columns", 2), "x"),
+    "default variance": (("default", "components", 0, 3), lambda v: 1.1 * v),
+    "default component": (("default", "components"), lambda rows: rows[::-1]),
+    "default group": (("default", "components", 0, 0), None),
+    "default logLik": (("default", "logLik"), lambda value: value + 10.0),
+    "no default logLik": (("default", "logLik"), None),
+    "default text": (("default", "printed"), 3),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_record_that_contradicts_itself_is_refused(recorded, tmp_path, name):
+    way, value = CONTRADICTIONS[name]
+    path = store.save(recorded, tmp_path)
+    sealed(path, lambda content: _put(content, way, value))
+    with pytest.raises(store.DamagedReferenceError):
+        store.load("own-ml", tmp_path)
+
+
+POSTERIOR_CONTRADICTIONS = {
+    "no error": (("fit", "table", "values", 1, 0), None),
+    "an error that excuses anything": (("fit", "table", "values", 1, 0), 1e300),
+    "negative error": (("fit", "table", "values", 1, 0), -1.0),
+    "quantiles": (("fit", "table", "values", 4, 0), 1e9),
+    "sd": (("fit", "table", "values", 2, 0), -1.0),
+    "ess": (("fit", "table", "values", 10, 0), 0.0),
+    "a draw": (("fit", "draws", "values", 0, 5), 1e300),
+    "no draw": (("fit", "draws", "values", 0, 5), None),
+    "an infinite draw": (("fit", "draws", "values", 0, 5), "inf"),
+    "draw's label": (("fit", "draws", "index", 5), None),
+    "divergences": (("fit", "divergences"), 0.5),
+    "observations": (("fit", "observations"), "100"),
+    "priors": (("fit", "priors"), None),
+    "criterion": (("reml",), None),
+}
+
+
+@pytest.mark.parametrize("name", POSTERIOR_CONTRADICTIONS)
+def test_a_posterior_that_contradicts_itself_is_refused(make_posterior, tmp_path, name):
+    way, value = POSTERIOR_CONTRADICTIONS[name]
+    _, stored = fake_stan(make_posterior)
+    path = store.save(store.Record("own-bayes", stored.formula, "bayes", True, "hash", stored, None, {}), tmp_path)
+    store.load("own-bayes", tmp_path)
+    sealed(path, lambda content: _put(content, way, value))
+    with pytest.raises(store.DamagedReferenceError):
+        store.load("own-bayes", tmp_path)
+
+
+def test_a_mean_of_the_wildest_size_disagrees(make_posterior):
+    _, stored = fake_stan(make_posterior)
+    table = stored.table.copy()
+    table.iloc[0, 0] = 1e300
+    assert not compare_fits(stored, replace(stored, table=table)).agrees
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -420,6 +513,7 @@ def test_a_reference_that_live_r_does_not_confirm_fails(tmp_path):
     record = store.load(case.name)
     coefficients = record.fit.coefficients.copy()
     coefficients.loc["femaleF", "Estimate"] += 1e-3
+    coefficients["t value"] = coefficients["Estimate"] / coefficients["Std. Error"]
     store.save(replace(record, fit=replace(record.fit, coefficients=coefficients)), tmp_path)
     assert live_r_says(case, tmp_path)[0] is Verdict.DISAGREES
     store.save(replace(record, model_hash="another"), tmp_path)

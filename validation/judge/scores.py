@@ -43,10 +43,10 @@ def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     summary = counts(rows)
     if scored:
         worst, failed = max(scored, key=lambda r: r.scaled), sum(r.verdict.failed for r in rows)
-        mean_square = sum(r.scaled**2 for r in scored) / len(scored)
+        root_mean_square = math.hypot(*(r.scaled for r in scored)) / math.sqrt(len(scored))  # squares may overflow
         summary = (
             f"{f'{failed} failed: ' if failed else ''}{tests} z-scores, root mean square "
-            f"{math.sqrt(mean_square):.2f}, largest {worst.scaled:.2f} ({worst.name}); "
+            f"{root_mean_square:.2f}, largest {worst.scaled:.2f} ({worst.name}); "
             f"limit {z_limit(tests):.2f} for a false-alarm rate of {tolerances.FALSE_ALARM_RATE:g} over all {tests}"
         )
     return check_of("gate-3", rows, summary, tolerances.Z_SCORE.reason), rows

@@ -23,18 +23,56 @@ __all__ = [
 ]
 
 
+_INFINITE = {"inf": math.inf, "-inf": -math.inf}
+
+
 def plain(value: object) -> Any:
     """A value as JSON, as the files of references have it."""
     return validation.plain.plain(value, infinity="inf")
 
 
 def number_from_json(value: Any) -> float:
-    """A number: missing as null, infinities as strings."""
+    """A number: missing as null, infinities as strings.
+
+    Raises
+    ------
+    ValueError
+        Anything else: a truth value, another text, a list.
+    """
     if value is None:
         return math.nan
-    if isinstance(value, str):
-        return {"inf": math.inf, "-inf": -math.inf}[value]
+    if isinstance(value, str) and value in _INFINITE:
+        return _INFINITE[value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r:.40} is no number")
     return float(value)
+
+
+def _whole(value: Any) -> int:
+    """A count, as it was written: 6.6 levels are not 6."""
+    found = number_from_json(value)
+    if not (found >= 0 and found.is_integer()):
+        raise ValueError(f"{value!r:.40} is no count")
+    return int(found)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.40} is no text")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise ValueError(f"{values!r:.40} is no list of texts")
+    return tuple(map(_text, values))
+
+
+def _index(values: Any) -> pd.Index:
+    """Labels: all of them texts, or all of them whole numbers."""
+    if not (isinstance(values, list) and {type(value) for value in values} in ({str}, {int}, set())):
+        raise ValueError("labels are neither all texts nor all whole numbers")
+    return pd.Index(values)
 
 
 def _array(values: Any) -> np.ndarray:
@@ -55,9 +93,13 @@ def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
 
 def frame_from_json(stored: Mapping[str, Any]) -> pd.DataFrame:
     """The table that :func:`frame_to_json` wrote."""
-    index = pd.Index(stored["index"])
-    columns = {name: _array(values) for name, values in zip(stored["columns"], stored["values"], strict=True)}
-    return pd.DataFrame(columns, index=index, columns=stored["columns"])
+    names = _texts(stored["columns"])
+    if len(set(names)) < len(names):
+        raise ValueError("a column stands twice")
+    columns = {name: _array(values) for name, values in zip(names, stored["values"], strict=True)}
+    if any(values.ndim != 1 for values in columns.values()):
+        raise ValueError("a column has no values")
+    return pd.DataFrame(columns, index=_index(stored["index"]), columns=list(names))
 
 
 def _series(series: pd.Series) -> dict[str, Any]:
@@ -65,7 +107,14 @@ def _series(series: pd.Series) -> dict[str, Any]:
 
 
 def _to_series(stored: Mapping[str, Any]) -> pd.Series:
-    return pd.Series(_array(stored["values"]), index=pd.Index(stored["index"]), dtype=float)
+    values = _array(stored["values"])
+    if values.ndim != 1:
+        raise ValueError("a series has no values")
+    return pd.Series(values, index=_index(stored["index"]), dtype=float)
+
+
+def _counts(stored: Mapping[str, Any]) -> pd.Series:
+    return pd.Series(list(map(_whole, stored["values"])), index=_index(stored["index"]), dtype="int64")
 
 
 # ---------------------------------------------------------------------------------------------------- fits
@@ -82,7 +131,10 @@ def components_to_json(frame: pd.DataFrame) -> list[list[Any]]:
 def components_from_json(stored: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """The table that :func:`components_to_json` wrote."""
     columns = list(zip(*stored, strict=True))
-    labels = {name: pd.Series(list(columns[j]), dtype=object) for j, name in enumerate(("grp", "var1", "var2"))}
+    labels = {
+        name: pd.Series([None if label is None and j else _text(label) for label in columns[j]], dtype=object)
+        for j, name in enumerate(("grp", "var1", "var2"))
+    }
     return pd.DataFrame(
         {
             **labels,
@@ -97,7 +149,9 @@ _Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 _SERIES: _Codec = (_series, _to_series)
 _TABLE: _Codec = (frame_to_json, frame_from_json)
 _VECTOR: _Codec = (lambda values: plain(np.asarray(values, dtype=float)), _array)
-_TEXTS: _Codec = (list, tuple)
+_TEXT: _Codec = (str, _text)
+_TEXTS: _Codec = (list, _texts)
+_COUNT: _Codec = (int, _whole)
 _AS_IT_IS: _Codec = (plain, lambda stored: stored)
 
 
@@ -112,7 +166,7 @@ def _by_group(codec: _Codec) -> _Codec:
 #: Field of a likelihood fit -> its key in the file, and its codec; the factors and Z are written term by term.
 _LMER: dict[str, tuple[str, _Codec]] = {
     "scalars": ("scalars", (plain, lambda stored: {name: number_from_json(value) for name, value in stored.items()})),
-    "groups": ("groups", (_series, lambda stored: _to_series(stored).astype("int64"))),
+    "groups": ("groups", (_series, _counts)),
     "coefficients": ("coefficients", _TABLE),
     "covariance": ("covariance", _TABLE),
     "components": ("components", (components_to_json, components_from_json)),
@@ -127,7 +181,7 @@ _LMER: dict[str, tuple[str, _Codec]] = {
     "points": ("points", (plain, lambda stored: tuple(map(_point, stored)))),
     "warnings": ("warnings", _TEXTS),
     "messages": ("messages", _TEXTS),
-    "printed": ("printed", _AS_IT_IS),
+    "printed": ("printed", _TEXT),
     "optimizer": ("optimizer", _AS_IT_IS),
 }
 
@@ -140,18 +194,18 @@ _STAN: dict[str, tuple[str, _Codec]] = {
     "draws": ("draws", _TABLE),
     "points": ("points", (plain, lambda stored: np.ascontiguousarray(_array(stored)))),
     "log_density": ("log_density", _VECTOR),
-    "divergences": ("divergences", (int, int)),
-    "observations": ("observations", (int, int)),
+    "divergences": ("divergences", _COUNT),
+    "observations": ("observations", _COUNT),
     "warnings": ("warnings", _TEXTS),
     "messages": ("messages", _TEXTS),
-    "printed": ("printed", _AS_IT_IS),
-    "priors": ("priors", _AS_IT_IS),
+    "printed": ("printed", _TEXT),
+    "priors": ("priors", _TEXT),
 }
 
 
 def _point(stored: Any) -> tuple[str, tuple[float, ...], float]:
     name, theta, value = stored
-    return name, tuple(map(number_from_json, theta)), number_from_json(value)
+    return _text(name), tuple(map(number_from_json, theta)), number_from_json(value)
 
 
 def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
@@ -232,14 +286,16 @@ def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
     for name in ("y", "fits"):
         found[name] = pd.Series(found[name], index=rows)
     factors = {
-        group: pd.Categorical.from_codes(factor["codes"], categories=factor["levels"])
+        group: pd.Categorical.from_codes(
+            np.array(list(map(_whole, factor["codes"])), dtype=np.int64), categories=pd.Index(_texts(factor["levels"]))
+        )
         for group, factor in stored["factors"].items()
     }
     return RecordedLmerFit(
         formula=header["formula"],
         reml=bool(header["reml"]),
         structures=_structures(stored["terms"]),
-        effects={term["name"]: list(term["effects"]) for term in stored["terms"]},
+        effects={_text(term["name"]): list(_texts(term["effects"])) for term in stored["terms"]},
         factors=pd.DataFrame(factors, index=rows),
         Z=_random_design(stored["terms"], stored["factors"], len(rows)),
         provenance=header["provenance"],

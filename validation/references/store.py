@@ -34,7 +34,7 @@ from validation.references.as_json import (
 from validation.references.provenance import data_hash
 from validation.references.recorded import ReportedFit
 from validation.references.reference import Reference
-from validation.references.whole import check_recorded_lmer, check_recorded_stan
+from validation.references.whole import check_recorded_default, check_recorded_lmer, check_recorded_stan
 
 __all__ = [
     "DIRECTORY",
@@ -224,7 +224,7 @@ def load(name: str, directory: Path | None = None) -> Record:
         raise DamagedReferenceError(
             f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it"
         ) from None
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+    if not isinstance(header, dict) or repr(header.get("schema")) != repr(SCHEMA):
         found = header.get("schema") if isinstance(header, dict) else None
         raise DamagedReferenceError(
             f"{path.name} has schema {found!r}, this version reads {SCHEMA}; `mlmparity record` rewrites it"
@@ -241,20 +241,24 @@ def load(name: str, directory: Path | None = None) -> Record:
         words = {key: header[key] for key in ("formula", "kind", "model_hash")}
         if not all(isinstance(word, str) for word in words.values()):
             raise ValueError(f"{words} are no texts")
+        if header["kind"] not in ("likelihood", "bayes") or not isinstance(header["reml"], bool):
+            raise ValueError("neither a likelihood nor a posterior, or it does not say by which criterion")
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
+            check_recorded_lmer(fit)
             if "default" in header:
                 default = default_from_json(header["default"])
+                check_recorded_default(default, fit)
         else:
             fit = stan_from_json(header["fit"], header)
-        (check_recorded_lmer if header["kind"] == "likelihood" else check_recorded_stan)(fit)
+            check_recorded_stan(fit)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error
     return Record(
         header["name"],
         header["formula"],
         header["kind"],
-        bool(header["reml"]),
+        header["reml"],
         header["model_hash"],
         fit,
         default,

@@ -1,17 +1,26 @@
 """Whether a recorded reference is whole: every part there, of the size that the others say, and of finite numbers.
 
-A reference that lacks a part would have nothing compared in its place; so it is refused when it is read.
+A reference that lacks a part would have nothing compared in its place; so it is refused when it is read. So is one
+that contradicts itself: many of its numbers follow from others (t from estimate and error, counts from the design, the
+bounds of θ from the terms), and where no candidate is compared with them nobody else would see that they were changed.
 """
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from validation.references.recorded import RecordedLmerFit, RecordedStanFit
+from validation.covariances import FREE
+from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
-__all__ = ["check_recorded_lmer", "check_recorded_stan"]
+__all__ = ["check_recorded_default", "check_recorded_lmer", "check_recorded_stan"]
+
+#: Relative difference of two ways of computing one number; R's squares and quotients differ in the last digits.
+_COMPUTED = 1e-8
+#: Standard errors of a mean that the draws may be away from the summary, which has more of them.
+_FAR = 8.0
 
 _SCALARS = ("sigma", "logLik", "deviance", "AIC", "BIC", "npar", "nobs", "df_residual", "singular")
 
@@ -29,6 +38,18 @@ def _same(left: Iterable[object], right: Iterable[object], what: str) -> None:
     _demand(sorted(map(str, left)) == sorted(map(str, right)), f"{what} do not fit each other")
 
 
+def _equal(found: object, expected: object, what: str) -> None:
+    """Two arrays that are one number computed twice; both missing is equal."""
+    left, right = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+    close = left.shape == right.shape and bool(np.isclose(left, right, rtol=_COMPUTED, atol=0.0, equal_nan=True).all())
+    _demand(close, f"{what} contradict each other")
+
+
+def _count(value: float, what: str) -> int:
+    _demand(math.isfinite(value) and float(value).is_integer(), f"{what} is no count")
+    return int(value)
+
+
 def check_recorded_lmer(fit: RecordedLmerFit) -> None:
     """Check a likelihood fit as it was read.
 
@@ -40,8 +61,12 @@ def check_recorded_lmer(fit: RecordedLmerFit) -> None:
     scalars = {name: fit.scalars.get(name) for name in (*_SCALARS, *(("REMLcrit",) * fit.reml))}
     absent = [name for name, value in scalars.items() if value is None or np.isnan(value)]
     _demand(not absent, f"no {', '.join(absent)}")
-    _demand(float(fit.scalars["nobs"]).is_integer() and fit.scalars["nobs"] > 0, "nobs is no count")
-    rows = int(fit.scalars["nobs"])
+    _finite(fit.sigma(), "sigma")
+    rows, npar, df = (_count(fit.scalars[name], name) for name in ("nobs", "npar", "df_residual"))
+    _demand(rows > 0, "no observations")
+    _demand(df == rows - npar, "nobs, npar and df_residual contradict each other")
+    _demand(fit.scalars["singular"] == float(fit.isSingular()), "singular is not what theta and its bounds say")
+    _demand(npar == len(fit.coefficients) + len(fit.lower) + 1, "npar is not the number of parameters")
     sizes = {"X": len(fit.X), "y": len(fit.y), "fitted": len(fit.fits), "factors": len(fit.factors)}
     for name, size in {**sizes, "Z": fit.Z.shape[0]}.items():
         _demand(size == rows, f"{name} has {size} rows, nobs is {rows}")
@@ -51,12 +76,65 @@ def check_recorded_lmer(fit: RecordedLmerFit) -> None:
     _same(names, fit.X.columns, "coefficients and X")
     _same(names, fit.covariance.index, "coefficients and covariance")
     _same(names, fit.covariance.columns, "coefficients and covariance")
-    _demand({"Estimate", "Std. Error", "t value"} <= set(fit.coefficients.columns), "coefficients lack a column of R's")
+    _check_reported(fit)
+    _finite(fit.covariance, "covariance")
+    _demand(np.allclose(fit.covariance, fit.covariance.T, rtol=_COMPUTED, atol=0.0), "covariance is not symmetric")
+    _equal(fit.coefficients["Std. Error"] ** 2, np.diag(fit.covariance), "standard errors and covariance")
     _check_random(fit)
+    _check_points(fit)
+    _demand(isinstance(fit.optimizer, Mapping), "the optimizer's account is no mapping")
+    if fit.par is None and "theta" in fit.optimizer:
+        _equal(fit.optimizer["theta"], fit.theta, "theta and the optimizer's")
+
+
+def check_recorded_default(default: ReportedFit, tight: RecordedLmerFit) -> None:
+    """Check what default lme4 reports, which is shown beside the fit that candidates are judged by.
+
+    Raises
+    ------
+    ValueError
+        It is of another model, contradicts itself, or is a better optimum than the tight one.
+    """
+    _demand(list(default.coefficients.index) == list(tight.coefficients.index), "default lme4 has other coefficients")
+    _check_reported(default)
+    labels = [
+        [tuple(None if pd.isna(label) else label for label in row) for row in rows.itertuples(index=False)]
+        for rows in (fit.components[["grp", "var1", "var2"]] for fit in (default, tight))
+    ]
+    _demand(labels[0] == labels[1], "default lme4 has other variance components")
+    _finite(default.logLik(), "default lme4's logLik")
+    slack = 1e-3 + _COMPUTED * abs(tight.logLik())
+    _demand(default.logLik() <= tight.logLik() + slack, "default lme4 has a better optimum than the tight one")
+
+
+def _check_reported(fit: ReportedFit) -> None:
+    """What ``summary()`` says: t = estimate / error, sd² = variance, correlation = covariance / (sd sd)."""
+    table, components = fit.coefficients, fit.components
+    _demand({"Estimate", "Std. Error", "t value"} <= set(table.columns), "coefficients lack a column of R's")
+    _finite(table[["Estimate", "Std. Error", "t value"]], "coefficients")
+    _demand(bool((table["Std. Error"] > 0).all()), "a standard error is not positive")
+    _equal(table["Estimate"] / table["Std. Error"], table["t value"], "estimates, standard errors and t values")
+    _finite(components["vcov"], "components")
+    single = components["var2"].isna()
+    ones = components[single]
+    _demand(bool((ones["sdcor"] >= 0).all()), "a standard deviation is negative or missing")
+    _equal(ones["sdcor"] ** 2, ones["vcov"], "variances and standard deviations")
+    sds = {(grp, var1): sd for grp, var1, sd in zip(ones["grp"], ones["var1"], ones["sdcor"], strict=True)}
+    for row in components[~single].itertuples(index=False):
+        _demand({(row.grp, row.var1), (row.grp, row.var2)} <= set(sds), "a covariance of effects without variances")
+        product = sds[row.grp, row.var1] * sds[row.grp, row.var2]
+        if product > 0:
+            _equal(row.sdcor * product, row.vcov, "correlations and covariances")
+
+
+def _check_points(fit: RecordedLmerFit) -> None:
     _demand(bool(fit.points), "no points at which the objective is known")
+    _demand(len({name for name, _, _ in fit.points}) == len(fit.points), "a point of the objective stands twice")
+    known: dict[tuple[float, ...], float] = {}
     for name, theta, value in fit.points:
         _demand(len(theta) == len(fit.lower), f"the point {name!r} has {len(theta)} elements of theta")
         _finite([*theta, value], f"the point {name!r}")
+        _demand(known.setdefault(theta, value) == value, f"the objective has two values at the point {name!r}")
 
 
 def _check_random(fit: RecordedLmerFit) -> None:
@@ -64,6 +142,8 @@ def _check_random(fit: RecordedLmerFit) -> None:
     _demand(bool(effects) and min(effects) > 0, "no random terms")
     if fit.structures is None or fit.par is None:
         _demand(sum(p * (p + 1) // 2 for p in effects) == len(fit.theta), "theta does not have the terms' length")
+        least = [low for p in effects for low, _ in FREE.bounds(p)]
+        _demand(fit.lower.to_list() == least, "the bounds of theta are not those of its terms")
         _same(fit.theta.index, fit.lower.index, "theta and its bounds")
     else:
         _demand(list(fit.structures["nc"]) == effects, "covariance structures do not fit the terms")
@@ -89,9 +169,10 @@ def _check_random(fit: RecordedLmerFit) -> None:
     for name in fit.effects:  # R calls a factor's second term g.1
         known = {name, re.sub(r"\.\d+$", "", name)} & set(map(str, fit.factors.columns))
         _demand(bool(known), f"the term {name!r} has no grouping factor")
-    _finite(components["vcov"], "components")
     _demand(int(single.sum()) == sum(effects) + 1, "components do not fit the terms")
-    _demand(bool((components["grp"] == "Residual").any()), "components lack the residual")
+    residual = components.loc[components["grp"] == "Residual", "sdcor"]
+    _demand(len(residual) == 1, "components lack the residual")
+    _equal(residual.iloc[0], fit.sigma(), "sigma and the residual's component")
 
 
 def check_recorded_stan(fit: RecordedStanFit) -> None:
@@ -107,10 +188,30 @@ def check_recorded_stan(fit: RecordedStanFit) -> None:
     _demand(len(fit.table) > 0, "no parameters")
     _demand(wanted <= set(fit.table.columns), "the summary lacks a column")
     _demand(bool(fit.table.index.is_unique), "a parameter stands twice")
-    _finite(fit.table[statistics], "the summary")
+    _check_summary(fit.table)
     _demand(len(fit.draws) > 0 and fit.draws.shape[1] > 0, "no draws")
     _demand(bool(pd.Index(fit.draws.columns).isin(fit.table.index).all()), "draws of parameters without a summary")
+    _finite(fit.draws, "draws")
+    for name, values in fit.draws.items():
+        mean, error, sd = fit.table.loc[str(name), ["mean", "mcse_mean", "sd"]].to_numpy(dtype=float)
+        away = abs(float(values.mean()) - mean)
+        _demand(away <= _FAR * (error + sd / math.sqrt(len(values))), f"draws and summary of {name} do not fit")
     _demand(fit.points.ndim == 2 and fit.points.size > 0, "no points at which the density is known")
     _demand(fit.log_density.shape == (len(fit.points),), "points and densities do not fit each other")
     _finite(fit.points, "points")
     _demand(fit.observations > 0, "no observations")
+
+
+def _check_summary(table: pd.DataFrame) -> None:
+    """Every number finite, quantiles in order, errors that the draws can have: an error of 1e300 excuses anything."""
+    statistics = ["mean", "sd", "q2.5", "q50", "q97.5"]
+    _finite(table[statistics], "the summary")
+    _demand(bool((table["sd"] >= 0).all()), "a standard deviation is negative")
+    _demand(bool((np.diff(table[["q2.5", "q50", "q97.5"]], axis=1) >= 0).all()), "quantiles are not in order")
+    sampled = table[table["sd"] > 0]
+    errors = sampled[[f"mcse_{name}" for name in statistics]]
+    _finite(errors, "Monte Carlo errors")
+    _finite(sampled[["ess_bulk", "ess_tail", "rhat"]], "diagnostics")
+    _demand(bool((sampled[["ess_bulk", "ess_tail", "rhat"]] > 0).all(axis=None)), "a diagnostic is not positive")
+    within = (errors >= 0) & errors.le(sampled["sd"], axis=0)
+    _demand(bool(within.all(axis=None)), "a Monte Carlo error is negative, or larger than the posterior sd")
