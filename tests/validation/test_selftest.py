@@ -45,6 +45,16 @@ def test_of_a_thin_answer_silence_is_right_and_a_wrong_cause_is_not():
     assert "1 planted through thin candidates: 1 seen, 0 named rightly, 1 wrongly" in wrong.summary()
 
 
+def test_of_a_whole_answer_to_a_hard_model_silence_is_right_and_a_wrong_cause_is_not():
+    assert SelfTest((outcome(), outcome(causes=("unknown",), careful=True)), (), 1).ok
+    assert SelfTest((outcome(), outcome(causes=("y",), careful=True)), (), 1).problems == (
+        "f in b (likelihood): a wrong cause, y",
+    )
+    expected = {"expected": "boundary", "causes": ("random-terms",), "careful": True}
+    assert SelfTest((outcome(), outcome(thin="fixef", **expected)), (), 1).ok  # one model where no variance is answered
+    assert not SelfTest((outcome(), outcome(**expected)), (), 1).ok
+
+
 def test_false_alarms_beyond_the_stated_rate_fail():
     assert SelfTest((outcome(),), clean(3, 60), 1).ok  # 1.2 expected
     assert not SelfTest((outcome(),), clean(7, 60), 1).ok

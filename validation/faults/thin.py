@@ -45,8 +45,9 @@ THIN: dict[str, tuple[str, ...]] = {
 
 
 def right_causes(expected: str, thin: str) -> frozenset[str]:
-    """What may be said of a fault of which a thin candidate (a key of :data:`THIN`) answers its few quantities."""
-    alike = frozenset() if "VarCorr" in THIN[thin] else _ALIKE.get(expected, frozenset())
+    """What may be said of a fault of which a candidate answers the quantities of :data:`THIN`; all of them where ""."""
+    answers_variances = not thin or "VarCorr" in THIN[thin]
+    alike = frozenset() if answers_variances else _ALIKE.get(expected, frozenset())
     return CAREFUL | alike | {expected}
 
 
