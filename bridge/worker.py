@@ -278,11 +278,12 @@ def _front_end(r_home: str) -> dict[str, str] | None:
 
     None where the script does not tell.
     """
+    command = [f"{r_home}/bin/R", "CMD", "env", "-0"]
     try:
-        told = subprocess.run([f"{r_home}/bin/R", "CMD", "env"], capture_output=True, text=True, timeout=30, check=True)
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    variables = dict(line.split("=", 1) for line in told.stdout.splitlines() if "=" in line)
+    variables = dict(line.split("=", 1) for line in told.stdout.split("\0") if "=" in line)
     return {name: variables[name] for name in _FRONT_END} if variables.keys() >= set(_FRONT_END) else None
 
 

@@ -226,7 +226,7 @@ class _Ways:
             return np.zeros((1, 0))
         quadratics = self._quadratics()
         whole = [(curvature.sum(axis=0), slope.sum(axis=0)) for curvature, slope in quadratics]
-        total = (sum(one for one, _ in whole), sum(one for _, one in whole))
+        total = _added(whole)
         own = [np.flatnonzero(np.trace(one, axis1=1, axis2=2) > 0) for one, _ in quadratics]
         sums = [(total[0] - curvature, total[1] - slope) for curvature, slope in whole]
         for (curvature, slope), levels in zip(quadratics, own, strict=True):
@@ -235,9 +235,8 @@ class _Ways:
         if len(own) > 1 and all(levels.size for levels in own):
             rng = np.random.default_rng(0)
             chosen = [rng.choice(levels, pairs) for levels in own]
-            curvature = sum(one[levels] for (one, _), levels in zip(quadratics, chosen, strict=True))
-            slope = sum(one[levels] for (_, one), levels in zip(quadratics, chosen, strict=True))
-            sums += zip(curvature, slope, strict=True)
+            each = [(one[at], other[at]) for (one, other), at in zip(quadratics, chosen, strict=True)]
+            sums += zip(*_added(each), strict=True)
         A = np.array([total[0], *(one + _OTHERS * total[0] for one, _ in sums)])
         b = np.array([total[1], *(one + _OTHERS * total[1] for _, one in sums)])
         found = -np.einsum("sab,sb->sa", np.linalg.pinv(A, rcond=1e-9, hermitian=True), b)
@@ -263,6 +262,11 @@ class _Ways:
             left += ridge * weight.mean(axis=1)[:, None, None]
             a = -np.linalg.solve(left, (weight @ slope)[:, :, None])[:, :, 0]
         return a
+
+
+def _added(quadratics: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Curvatures of all added up, and slopes."""
+    return np.add.reduce([one for one, _ in quadratics]), np.add.reduce([one for _, one in quadratics])
 
 
 def _apart(places: np.ndarray, value: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -367,7 +367,7 @@ def test_no_second_r_is_started(tmp_path, monkeypatch, r):
         information = session.call("r_information").value
     assert information["libraries"] == libraries
     # R's start script is asked for its variables, but starts none
-    assert marker.read_text().splitlines() == ["R CMD env"]
+    assert marker.read_text().splitlines() == ["R CMD env -0"]
 
 
 def test_the_heap_begins_large_unless_the_user_says_otherwise(monkeypatch):
