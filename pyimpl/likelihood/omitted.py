@@ -34,7 +34,9 @@ _PAIRS = 128  # choices of a level of each term at whose best a the criterion is
 _OTHERS = 1e-6  # weight of all other levels at the best a of one
 _SWEEPS = 60  # majorisations of the sum: each halves the distance, or better
 _LOOKED_AT = 48  # of the places, the lowest, that may be starts
-_STARTS = 6  # starts
+_STARTS = 6  # starts at most
+_LEAST = 3  # ... and at least, where other places are no higher than the lowest and this much:
+_BESIDE = 10.0
 
 
 @dataclass(frozen=True)
@@ -272,17 +274,26 @@ def _added(quadratics: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray,
 def _apart(places: np.ndarray, value: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """The lowest of places (s, q), no two of which seem to be in one valley: shape (k, q), k <= _STARTS.
 
-    In one valley a function is convex: halfway it is below the mean of both. `value` gives those of some places.
+    In one valley a function is convex: halfway it is below the mean of both. `value` gives those of some places. As the
+    covariances about the mean change on the way, what is one valley here may divide: where few are found, places low
+    enough on its sides join them.
     """
     values = value(places)
     order = np.argsort(values, kind="stable")[:_LOOKED_AT]
+    order = order[np.isfinite(values[order])]
     out: list[int] = []
-    for i in order[np.isfinite(values[order])].tolist():
+    for i in order.tolist():
         halfway = value(0.5 * (places[out] + places[i])) if out else values[:0]
         if np.all(halfway > 0.5 * (values[out] + values[i])):
             out.append(i)
             if len(out) == _STARTS:
                 break
+    beside = order[values[order] < values[order].min(initial=np.inf) + _BESIDE]
+    while len(out) < _LEAST:
+        distances = np.linalg.norm(places[beside][:, None] - places[out], axis=2).min(axis=1, initial=np.inf)
+        if not np.any((distances > 0) & np.isfinite(distances)):
+            break
+        out.append(int(beside[distances.argmax()]))
     return places[out]
 
 

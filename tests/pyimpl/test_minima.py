@@ -96,6 +96,13 @@ def test_a_refit_finds_the_minimum_of_a_fit():
     assert reml.refitML().deviance() == pytest.approx(fit.deviance(), abs=1e-7)
 
 
+def test_a_valley_of_means_that_divides():
+    """One minimum over the means that a variance may carry, and two over all of theta, .02 apart."""
+    _, (formula, data, options) = model(702883)
+    assert formula == "y ~ 1 + (1 | h) + (1 | f) + (t | k)"
+    assert above(lmer(formula, data, **options), np.random.default_rng(1), 30) <= 0
+
+
 def test_no_other_starts_where_the_fixed_effects_take_up_the_means():
     data = common_slope(5).assign(u=np.linspace(-1, 1, 300), k=np.arange(300) % 20)
     for formula in ("y ~ t + (t | g)", "y ~ u + (1 | g)", "y ~ t * u + (t * u | k)", "y ~ poly(t, 2) + (1 + t || g)"):
