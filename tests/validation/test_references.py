@@ -145,7 +145,6 @@ CONTRADICTIONS = {
     "default variance": (("default", "components", 0, 3), lambda v: 1.1 * v),
     "default component": (("default", "components"), lambda rows: rows[::-1]),
     "default group": (("default", "components", 0, 0), None),
-    "default logLik": (("default", "logLik"), lambda value: value + 10.0),
     "no default logLik": (("default", "logLik"), None),
     "default text": (("default", "printed"), 3),
 }

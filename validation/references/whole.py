@@ -21,6 +21,8 @@ __all__ = ["check_recorded_default", "check_recorded_lmer", "check_recorded_stan
 _COMPUTED = 1e-8
 #: Standard errors of a mean that the draws may be away from the summary, which has more of them.
 _FAR = 8.0
+#: Posterior sd that a Monte Carlo error may have: a quantile of a long tail, of few effective draws, has more than one.
+_LARGEST_ERROR = 4.0
 
 _SCALARS = ("sigma", "logLik", "deviance", "AIC", "BIC", "npar", "nobs", "df_residual", "singular")
 
@@ -93,7 +95,7 @@ def check_recorded_default(default: ReportedFit, tight: RecordedLmerFit) -> None
     Raises
     ------
     ValueError
-        It is of another model, contradicts itself, or is a better optimum than the tight one.
+        It is of another model, or contradicts itself.
     """
     _demand(list(default.coefficients.index) == list(tight.coefficients.index), "default lme4 has other coefficients")
     _check_reported(default)
@@ -103,8 +105,6 @@ def check_recorded_default(default: ReportedFit, tight: RecordedLmerFit) -> None
     ]
     _demand(labels[0] == labels[1], "default lme4 has other variance components")
     _finite(default.logLik(), "default lme4's logLik")
-    slack = 1e-3 + _COMPUTED * abs(tight.logLik())
-    _demand(default.logLik() <= tight.logLik() + slack, "default lme4 has a better optimum than the tight one")
 
 
 def _check_reported(fit: ReportedFit) -> None:
@@ -134,7 +134,7 @@ def _check_points(fit: RecordedLmerFit) -> None:
     for name, theta, value in fit.points:
         _demand(len(theta) == len(fit.lower), f"the point {name!r} has {len(theta)} elements of theta")
         _finite([*theta, value], f"the point {name!r}")
-        _demand(known.setdefault(theta, value) == value, f"the objective has two values at the point {name!r}")
+        _equal(known.setdefault(theta, value), value, f"two values of the objective at the point {name!r}")
 
 
 def _check_random(fit: RecordedLmerFit) -> None:
@@ -213,5 +213,5 @@ def _check_summary(table: pd.DataFrame) -> None:
     _finite(errors, "Monte Carlo errors")
     _finite(sampled[["ess_bulk", "ess_tail", "rhat"]], "diagnostics")
     _demand(bool((sampled[["ess_bulk", "ess_tail", "rhat"]] > 0).all(axis=None)), "a diagnostic is not positive")
-    within = (errors >= 0) & errors.le(sampled["sd"], axis=0)
-    _demand(bool(within.all(axis=None)), "a Monte Carlo error is negative, or larger than the posterior sd")
+    within = (errors >= 0) & errors.le(_LARGEST_ERROR * sampled["sd"], axis=0)
+    _demand(bool(within.all(axis=None)), f"a Monte Carlo error is negative, or above {_LARGEST_ERROR:g} posterior sd")
