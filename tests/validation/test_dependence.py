@@ -56,6 +56,14 @@ def test_a_weaker_dependence_is_caught_and_not_called_lost():
     assert "torn-apart" not in [cause.name for cause in result.causes]
 
 
+def test_a_parameter_that_is_another_one_is_not_called_torn_apart():
+    """An intercept at centred predictors lies elsewhere, and hangs no longer together with the slope."""
+    wrong = shuffled(draws(2), "(Intercept)")
+    assert "torn-apart" in [cause.name for cause in compare_draws(draws(1), wrong).causes]
+    wrong["(Intercept)"] = wrong["(Intercept)"] + 1.0
+    assert "torn-apart" not in [cause.name for cause in compare_draws(draws(1), wrong).causes]
+
+
 @pytest.mark.parametrize("phi", [0.0, 0.8])
 def test_the_p_values_of_right_samplers_are_uniform_or_larger(phi):
     found = []

@@ -86,6 +86,15 @@ def test_a_fault_is_planted_and_its_smallest_size_looked_for():
     assert 1e-8 < found.smallest < 2.7e-4
 
 
+@pytest.mark.parametrize("seed", [1, 7])
+def test_a_log_likelihood_stored_in_single_precision_is_no_other_one(seed):
+    """Of some thousands it has seven digits: so has BIC, whose penalty is then not quite log N."""
+    fault = next(fault for fault in FAULTS["likelihood"] if fault.name == "single precision")
+    found = plant(fault, likelihood_base("hertz", seed))
+    assert not {"another-log-likelihood", "bic-sample-size"} & set(found.causes), found
+    assert not found.trouble
+
+
 def test_a_fault_that_cannot_be_planted_is_a_problem():
     fault = next(fault for fault in FAULTS["likelihood"] if fault.name == "correlation lost (||)")
     assert "does not change" in plant(fault, likelihood_base("intercept")).error

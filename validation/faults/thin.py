@@ -22,9 +22,9 @@ __all__ = ["CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly", 
 #: not known, that numbers are not there, that rows or names are others.
 CAREFUL = frozenset({"unknown", "missing-numbers", "other-names", "rows"})
 
-#: Cause -> those that leave the same numbers where no variance is answered: a random effect whose variance is 0 is
-#: none, and the title of the cause says both.
-_ALIKE = {"boundary": frozenset({"random-terms", "random-intercept-lost"})}
+#: Cause -> those that leave the same numbers where no variance is answered: a random effect (or a term, a factor of two
+#: that are crossed) whose variance is 0 is none, and the title of the cause says both.
+_ALIKE = {"boundary": frozenset({"random-terms", "random-intercept-lost", "crossed-vs-nested"})}
 
 _COMPONENTS = ("sigma", "VarCorr")
 

@@ -39,6 +39,14 @@ def _quantiles(evidence: PosteriorEvidence) -> pd.DataFrame | None:
     return left.add_suffix("_r").join(right.add_suffix("_c"), how="inner")
 
 
+def _shifts(both: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Differences of the posterior means, and their z: shape (parameters,) each."""
+    difference = (both["mean_c"] - both["mean_r"]).to_numpy(dtype=float)
+    error = np.hypot(both["mcse_mean_r"].to_numpy(dtype=float), both["mcse_mean_c"].to_numpy(dtype=float))
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what does not vary
+        return difference, np.abs(difference) / error
+
+
 def _within(row: pd.Series, statistic: str, value: float, error: float, limit: float) -> bool:
     return abs(row[f"{statistic}_c"] - value) <= limit * math.hypot(error, row[f"mcse_{statistic}_c"])
 
@@ -303,9 +311,7 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
     main = both[[not str(n).startswith("b[") and str(n) not in MAIN_EXCLUDED for n in both.index]]
     if len(main) < 3:
         return None
-    difference = (main["mean_c"] - main["mean_r"]).to_numpy(dtype=float)
-    error = np.hypot(main["mcse_mean_r"].to_numpy(dtype=float), main["mcse_mean_c"].to_numpy(dtype=float))
-    z = np.abs(difference) / error
+    difference, z = _shifts(main)
     place = [str(name) for name in main.index].index("(Intercept)")
     if list(np.flatnonzero(z > z_limit(len(main)))) != [place]:
         return None
@@ -347,7 +353,13 @@ def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
 
 def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
     """Row 8: every parameter's own draws are right, and they do not belong together."""
-    wrong = [found for found in evidence.dependence if not found[-1]]
+    both = _quantiles(evidence)
+    if both is None:
+        return None
+    # a parameter that is another one (the intercept at other values of the predictors) has other correlations, too
+    _, z = _shifts(both)
+    others = {str(name) for name, away in zip(both.index, z > z_limit(len(both)), strict=True) if away}
+    wrong = [found for found in evidence.dependence if not found[-1] and not {found[0], found[1]} & others]
     if not wrong:
         return None
     # Parameters that hang together in the reference and are independent in the candidate.

@@ -82,7 +82,7 @@ def _offset(evidence: Evidence) -> _Offset | None:
         expected = logLik[0] + (evidence.improvement or 0.0) / 2.0
         off = -2.0 * (logLik[1] - expected)
         where = f"the objectives are the same function, but -2 log-likelihood differs by {off:.6f}"
-        return _Offset(off, expected, where, "own") if abs(off) > Match.FOLLOWS else None
+        return _Offset(off, expected, where, "own") if abs(off) > max(Match.FOLLOWS, _last_digits(expected)) else None
     if len(points) or another_model(evidence):
         return None
     if implied_by(evidence) and evidence.at_candidate is not None:
@@ -92,9 +92,14 @@ def _offset(evidence: Evidence) -> _Offset | None:
     else:
         return None
     off = -2.0 * (logLik[1] - expected)
-    if abs(off) <= max(Match.ROUGH, Match.SUMMED * abs(expected)):
+    if abs(off) <= max(Match.ROUGH, _last_digits(expected)):
         return None
     return _Offset(off, expected, f"-2 log-likelihood differs by {off:.6f} {words}", "number")
+
+
+def _last_digits(logLik: float) -> float:
+    """What -2 log-likelihood, AIC and BIC may differ by for being stored in single precision."""
+    return 2.0 * Match.SUMMED * abs(logLik)
 
 
 def _nothing_else_differs(evidence: Evidence) -> bool:
@@ -184,6 +189,7 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
         )
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
     right = close(bic[1], bic[0], Match.COMPUTED) or close(weight, math.log(N), Match.ESTIMATED)
+    right = right or abs(weight - math.log(N)) * npar[0] <= _last_digits(logLik[1])
     if math.isfinite(weight) and math.isfinite(N) and not right:
         return bic_sample_size(weight, N)
     return None
