@@ -19,6 +19,7 @@ from pyimpl.likelihood.trust_region import TrustRegion
 __all__ = [
     "SNAP",
     "Point",
+    "at_zero",
     "better",
     "from_zero_if_lower",
     "has_pivot_below",
@@ -34,6 +35,7 @@ __all__ = [
 _EPS = float(np.finfo(float).eps)
 SNAP = 2e-3  # diagonals of T below this (in units of the effect's root mean square) are tried at 0
 _NOTHING = 1e-8  # ... and below this, whose square is lost beside 1, they are 0 whatever rounding says of the value
+_REACHED = 1e-10  # columns below this, of a search that converges to 0, add nothing to the others' θ
 _FAR = 1e3  # standard deviation, in natural units, from which coordinates are taken relative to it
 _NEXT_TO = (-3e-7, -1e-7, -3e-8, 0.0, 3e-8, 1e-7, 3e-7)  # relative distances at which the criterion is the same
 _DIP = 10.0  # spreads of the noise that a search may have found the bottom of
@@ -174,6 +176,21 @@ def put_on_boundary(
                     point, moved = trial, True
         if not moved:
             break
+    return point
+
+
+def at_zero(objective: Objective, point: Point) -> Point:
+    """The same point with columns at 0 that a search has brought there but for a last step.
+
+    It takes no evaluation: the criterion is even in a column. Where every second refit is singular, refits take five
+    sixths of the time.
+    """
+    for factor in objective.blocks.factors:
+        places = list(template_elements(factor))
+        for k in range(factor.p):
+            own = [i for _, c, i in places if c == k]
+            if max([abs(float(point.x[i])) for i in own], default=1.0) < _REACHED:
+                point.x[own] = point.gradient[own] = 0.0
     return point
 
 

@@ -18,6 +18,7 @@ from pyimpl.likelihood.cost import CHEAP, derivative_operations
 from pyimpl.likelihood.local_search import (
     SNAP,
     Point,
+    at_zero,
     better,
     from_zero_if_lower,
     has_pivot_below,
@@ -145,7 +146,7 @@ def search_from(
         return _structured_point(objective, lowest(objective, [start], units, budget), units)
     point = search(objective, start / units, units, budget, work)
     if has_pivot_below(SNAP, point, pivots):
-        point = put_on_boundary(objective, units, pivots, budget, work, point)
+        point = put_on_boundary(objective, units, pivots, budget, work, at_zero(objective, point))
         if objective.exact_hessian:
             other = search(objective, np.ones(start.size), units, budget, work)
             if other.value < point.value - 256 * _EPS * max(1.0, abs(point.value)):

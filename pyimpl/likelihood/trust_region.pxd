@@ -10,7 +10,7 @@ cdef class TrustRegion:
     cdef readonly int kind
     cdef double[:, ::1] _added, _vectors, _square, _plain
     cdef double[::1] _direction, _values, _step, _other, _change, _plain_step
-    cdef double _predicted
+    cdef double _predicted, _before
     cdef int _phase, _polished, _escapes, _candidate, _doubts, _budget
     cdef bint _started
 

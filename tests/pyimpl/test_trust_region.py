@@ -90,3 +90,22 @@ def test_the_last_step_is_taken_without_an_evaluation(kind):
     assert x[0] == pytest.approx(3.0, abs=1e-13)
     assert min(abs(point[0] - 3.0) for point in points) > 1e-13
     assert value == pytest.approx(-2.0, rel=1e-15)
+
+
+def test_a_last_step_may_be_longer_where_the_steps_shrank_fast():
+    n, counts = 6, {0.0: 0, 2e4: 0}  # by an offset with which values tell nothing of the last steps
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        basis = np.linalg.qr(rng.normal(size=(n, n)))[0]
+        matrix = 2e3 * (np.eye(n) + 0.004 * (basis * [1.0, -1.0, 0.7, -0.6, 0.5, 0.9]) @ basis.T)
+        start = 1.0 + 2e-3 * rng.normal(size=n)
+        for offset in counts:
+
+            def function(x, offset=offset, matrix=matrix):
+                counts[offset] += 1
+                return offset + 1e3 * (x - 1.0) @ (x - 1.0), 2e3 * (x - 1.0), matrix
+
+            x, _, code = minimise(function, start, 100, APPROXIMATE)
+            assert code == 0
+            assert np.abs(x - 1.0).max() < 1e-8
+    assert counts[2e4] <= counts[0.0] - 12
