@@ -7,6 +7,7 @@ they fit the rows exactly.
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
 
 
 def boundary_starts(
-    objective: Objective, theta: np.ndarray, value: float, units: np.ndarray, budget: int
+    objective: Objective, theta: np.ndarray, value: float, units: np.ndarray, budget: int, pairs: bool
 ) -> list[np.ndarray]:
     """θ at minima on the boundary that are lower than a minimum inside.
 
@@ -65,23 +66,30 @@ def boundary_starts(
         Natural unit of each θ.
     budget : int
         Evaluations for each of them.
+    pairs : bool
+        Whether two pivots may be 0 together. An effect that is in two terms is gone only without both of its variances.
 
     Returns
     -------
     list of ndarray, shape (n_theta,)
     """
+    pivots = [
+        (factor, k, at)
+        for factor in objective.blocks.factors
+        for k, column, at in template_elements(factor)
+        if k == column and theta[at] != 0.0
+    ]
     out = []
-    for factor in objective.blocks.factors:
-        for k, column, pivot in template_elements(factor):
-            if k != column or theta[pivot] == 0.0:
-                continue
-            without = drop_pivot(factor, theta, k)
-            if not objective(without) < value + _NEAR:
-                continue
-            free = np.delete(np.arange(theta.size), pivot)
-            found, lowest = _restricted_minimum(objective, without, free, units, budget)
-            if lowest < value:
-                out.append(found)
+    for chosen in (*combinations(pivots, 1), *(combinations(pivots, 2) if pairs else ())):
+        without = theta
+        for factor, k, _ in chosen:
+            without = drop_pivot(factor, without, k)
+        if not objective(without) < value + _NEAR:
+            continue
+        free = np.delete(np.arange(theta.size), [at for _, _, at in chosen])
+        found, lowest = _restricted_minimum(objective, without, free, units, budget)
+        if lowest < value:
+            out.append(found)
     return out
 
 

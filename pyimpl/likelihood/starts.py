@@ -156,7 +156,8 @@ class Starts:
         correlated = any(factor.theta.size > factor.p for factor in objective.blocks.factors)
         several = self.few or _has_few_levels(objective.blocks)
         if cost <= CHEAP and (correlated or self.grid is None or several):  # a grid has variances near 0
-            self.near += boundary_starts(objective, point.x * self.units, point.value, self.units, budget)
+            pairs = several and cost <= VERY_CHEAP
+            self.near += boundary_starts(objective, point.x * self.units, point.value, self.units, budget, pairs)
         if cost <= VERY_CHEAP and design is not None and not informed and several:
             self.near += spread_starts(design, self.units, _SIZES, _SPREAD)
         # another minimum shows, if anywhere, from far: from natural units, or from small variances; a grid has points

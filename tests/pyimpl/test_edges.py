@@ -10,6 +10,7 @@ from pyimpl import lmer
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.likelihood import starts
 from pyimpl.likelihood.optimum import optimize
+from tests.pyimpl import random_fits
 from tests.pyimpl.golden_designs import design
 
 
@@ -41,6 +42,17 @@ def test_of_a_minimum_inside_and_one_on_the_boundary_the_lower_is_found(monkeypa
     inside = lmer(formula, data, **options)
     assert not inside.isSingular()
     assert fit.model.value < inside.model.value - 0.1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_effect_in_two_terms_is_gone_only_without_both_of_its_variances(monkeypatch):
+    _, (formula, data, options) = random_fits.model(801973)  # 25 rows, x and the intercept twice
+    fit = lmer(formula, data, **options)
+    assert fit.isSingular()
+    both = starts.boundary_starts
+    monkeypatch.setattr(starts, "boundary_starts", lambda *given: both(*given[:-1], False))
+    one_by_one = lmer(formula, data, **options)
+    assert fit.model.value < one_by_one.model.value - 0.09
 
 
 def confounded(seed):
