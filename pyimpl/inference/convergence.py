@@ -134,13 +134,17 @@ def _unchecked(model: AtOptimum, control: LmerControl, dialect: Dialect) -> bool
 
 
 def _plainly_converged(gradient: list[float], information: np.ndarray, control: LmerControl) -> bool:
-    """Whether the search's own approximation of the Hessian is so far from all limits that the exact one is too."""
+    """Whether the search's own approximation of the Hessian is so far from all limits that the exact one is too.
+
+    What R compares with the limit, the gradient or L⁻¹ times it with LL' the Hessian, is no longer than the gradient
+    over the root of the Hessian's smallest eigenvalue.
+    """
     smallest, largest = _extreme_eigenvalues(information)
     return bool(
         smallest > _SAFE_CURVATURE * control.hessian_tol
         and smallest > _SAFE_CURVATURE * control.hessian_tol * largest
         and largest * control.hessian_tol < _SAFE_EIGENVALUE
-        and all(abs(x) < _SAFE_GRADIENT * control.grad_tol for x in gradient)
+        and math.hypot(*gradient) < _SAFE_GRADIENT * control.grad_tol * max(1.0, math.sqrt(smallest))
     )
 
 
