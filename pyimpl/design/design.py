@@ -5,7 +5,7 @@ Everything downstream (blocks, likelihood, posterior) sees the data only through
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -336,7 +336,7 @@ def _interaction(left: Factor, right: Factor) -> Factor:
     first, second = left.codes.astype(np.int64), right.codes.astype(np.int64)  # pandas' small integers would overflow
     size = len(left.levels) * width
     combined = first * width + second
-    gaps = len(first) > 0 and min(int(first.min()), int(second.min())) < 0
+    gaps = len(first) > 0 and int((first | second).min()) < 0
     missing = (first < 0) | (second < 0) if gaps else None
     if few_enough(size, len(first)):
         codes, used = occurring(combined if missing is None else np.where(missing, size, combined), size)
@@ -363,7 +363,14 @@ _AsFactor = Callable[[str], Factor]
 
 def _as_factors(frame: ModelFrame) -> _AsFactor:
     """Variables of the frame as factors, by name, each made once for all terms: numbers take time to label."""
-    return cache(lambda name: as_factor(frame.columns[Name(name)]))
+    made: dict[str, Factor] = {}
+
+    def lookup(name: str) -> Factor:
+        if name not in made:
+            made[name] = as_factor(frame.columns[Name(name)])
+        return made[name]
+
+    return lookup
 
 
 def _grouping_factor(bar: Bar, frame: ModelFrame, names: Sequence[str], lookup: _AsFactor) -> Factor:

@@ -18,6 +18,7 @@ from pyimpl.likelihood.trust_region import APPROXIMATE, minimise
 __all__ = ["boundary_starts", "drop_pivot", "falls_without_end", "shortened", "template_elements"]
 
 _NEAR = 10.0  # twice the log-likelihood that a minimum on the boundary may lie below the point from which it is reached
+_GAINS = 10.0  # times the gain of a quadratic model that a search may end below where it began
 _LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which a criterion without a lowest value falls
 
 
@@ -67,7 +68,8 @@ def boundary_starts(
     budget : int
         Evaluations for each of them.
     pairs : bool
-        Whether two pivots may be 0 together. An effect that is in two terms is gone only without both of its variances.
+        Whether two pivots may be 0 together (an effect that is in two terms is gone only without both of its
+        variances), and searches begin whatever they promise.
 
     Returns
     -------
@@ -87,10 +89,20 @@ def boundary_starts(
         if not objective(without) < value + _NEAR:
             continue
         free = np.delete(np.arange(theta.size), [at for _, _, at in chosen])
+        if not (pairs or _may_fall(objective, without, free, value)):
+            continue
         found, lowest = _restricted_minimum(objective, without, free, units, budget)
         if lowest < value:
             out.append(found)
     return out
+
+
+def _may_fall(objective: Objective, theta: np.ndarray, free: np.ndarray, value: float) -> bool:
+    """Whether a search over the free θ, a few times its quadratic model's gain, could end below this value."""
+    here, gradient, information = objective.value_gradient_hessian(theta)
+    slope = gradient[free]
+    step = np.linalg.lstsq(information[np.ix_(free, free)], slope)[0]
+    return bool(here - _GAINS * 0.5 * float(slope @ step) < value)
 
 
 def _restricted_minimum(

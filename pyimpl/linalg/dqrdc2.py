@@ -3,6 +3,7 @@
 It decides which columns R drops from a rank-deficient matrix, and gives ``poly`` and ``contr.poly`` their columns.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,13 +129,16 @@ def full_column_rank(x: np.ndarray) -> bool:
         return True
     if n < p:
         return False
-    with np.errstate(all="ignore"):
-        gram = products(np.ascontiguousarray(x, dtype=np.float64), np.zeros(p)) if p <= _NARROW else x.T @ x
-        scale = np.sqrt(np.diag(gram))
-    if not np.all(scale > 0) or not np.isfinite(scale).all():
+    if p <= _NARROW:
+        gram = products(np.ascontiguousarray(x, dtype=np.float64), np.zeros(p))
+    else:
+        with np.errstate(all="ignore"):
+            gram = x.T @ x
+    scale = [math.sqrt(square) for square in gram.diagonal().tolist()]
+    if not all([0.0 < one < math.inf for one in scale]):  # noqa: C419
         return False
     if p <= 2:  # the eigenvalues of two normalised columns are 1 ± their cosine: LAPACK takes longer
-        return p == 1 or 1.0 - abs(float(gram[0, 1])) / float(scale[0] * scale[1]) > 1e-8
+        return p == 1 or 1.0 - abs(float(gram[0, 1])) / (scale[0] * scale[1]) > 1e-8
     return bool(np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] > 1e-8)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.shapes import raters
 from pyimpl.design.design import Design
 from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ConvergenceWarning, PyimplError, PyimplWarning
@@ -263,3 +264,13 @@ def test_a_minimum_among_rounding_errors_gives_way_to_one_that_is_certain():
     assert better(lower, found)
     assert not better(found, lower)
     assert not better(point([2.3, 1.0], 51.3), point([2.3, 1.5], 51.226))  # as certain, and higher
+
+
+def test_a_search_that_ended_early_is_believed_without_differences_of_gradients():
+    # the last step, of which no evaluation is made, begins where the gradient is above the limit of the check
+    fit = lmer("y ~ x + (x | rater) + (1 | student) + (1 | task) + (1 | school)", raters(), REML=False)
+    optimum = fit.model.optsum
+    assert np.abs(optimum.gradient).max() > 1e-4
+    assert fit.model.objective.gradients == optimum.gradients
+    at_minimum = fit.model.objective.value_and_gradient(optimum.final)[1]
+    assert np.abs(at_minimum).max() < 1e-5
