@@ -12,6 +12,8 @@ cdef class Inner:
     cdef readonly int[::1] pair_row
     cdef readonly double pairs
     cdef readonly WideLevels wide
+    cdef readonly double[::1] counts
+    cdef bint merged
     cdef double[::1] _E, _D, _U, _work, _room
     cdef double *E
     cdef double *D

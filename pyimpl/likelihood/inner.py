@@ -38,10 +38,15 @@ class Inner:
         V_j' of those columns.
     pattern : Pattern or None
         Of the Schur complement; None where there are no outer factors.
+    counts : ndarray, shape (J,), optional
+        How many levels each one's R stands for (see :mod:`pyimpl.likelihood.alike`), where there are no outer factors.
     """
 
-    def __init__(self, R, C, indptr, columns, values, pattern) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, R, C, indptr, columns, values, pattern, counts=None) -> None:  # type: ignore[no-untyped-def]
         self.R, self.C = R, C
+        self.merged = counts is not None
+        if self.merged:
+            self.counts = counts
         self.J, self.p, self.m = C.shape
         self.indptr, self.columns, self.values = indptr, columns, values
         size: cython.Py_ssize_t = self.J * self.p * self.p + 1
@@ -138,7 +143,10 @@ class Inner:
                         x = D[a * m + c]
                         for b in range(c + 1):
                             S[c * m + b] += x * D[a * m + b]
-            product *= determinant
+            if self.merged:
+                log_det += self.counts[j] * log(determinant)
+            else:
+                product *= determinant
             if product > 1e200:
                 log_det += log(product)
                 product = 1.0
@@ -435,12 +443,13 @@ def _level_trace(
             total = inner._quadratic(j, N)
         K[0] += E[0] * E[0] * ((1.0 if own else 0.0) - total)
         return 0
+    x = inner.counts[j] if inner.merged else 1.0
     for a in range(p if own else 0):
         for c in range(a + 1):
             total = 0.0
             for b in range(p):
                 total += E[b * p + a] * E[b * p + c]
-            K[a * p + c] += total
+            K[a * p + c] += x * total
     if count == 0:
         return 0
     column: cython.pointer(cython.Py_ssize_t) = cython.address(inner.columns[begin])

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from pyimpl.errors import ModelError
+from pyimpl.likelihood.alike import merged_levels
 from pyimpl.likelihood.inner import conditional_variances
 from pyimpl.likelihood.reduce import Reduced, make_engine
 from pyimpl.likelihood.trust_region import TrustRegion
@@ -73,6 +74,8 @@ class Objective:
     ----------
     blocks : Reduced
     REML : bool
+    merging : bool
+        Whether levels with the same model matrix are merged for it; not where the response will be another.
 
     Attributes
     ----------
@@ -80,8 +83,8 @@ class Objective:
         How often the value, and the value with its gradient, have been computed.
     """
 
-    def __init__(self, blocks: Reduced, REML: bool) -> None:
-        self.blocks = blocks
+    def __init__(self, blocks: Reduced, REML: bool, merging: bool = True) -> None:
+        self.blocks, self._merging = blocks, merging
         self.REML = bool(REML)
         self.evaluations = 0
         self.gradients = 0
@@ -94,19 +97,25 @@ class Objective:
 
     def __getstate__(self) -> dict[str, Any]:
         # the engine's workspaces are as large as the problem, and of no use to another process
-        return {name: value for name, value in self.__dict__.items() if name != "engine"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("engine", "_searched")}
 
     @cached_property
     def engine(self) -> Any:
-        """What evaluates: :class:`pyimpl.likelihood.engine.Engine`."""
+        """What evaluates, with every level: :class:`pyimpl.likelihood.engine.Engine`."""
         return make_engine(self.blocks, self._df, self.REML)
+
+    @cached_property
+    def _searched(self) -> Any:
+        """What is searched: the engine, or one of few levels."""
+        levels = merged_levels(self.blocks.inner) if self._merging and self.blocks.outer is None else None
+        return self.engine if levels is None else make_engine(self.blocks, self._df, self.REML, levels)
 
     # -- one evaluation ------------------------------------------------------------------------------------------
 
     def __call__(self, theta: np.ndarray) -> float:
         """Evaluate the objective at θ (lme4's order), +inf where it cannot be computed."""
         self.evaluations += 1
-        return float(self.engine.criterion(theta)) + self._constant
+        return float(self._searched.criterion(theta)) + self._constant
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Evaluate the objective and its gradient at θ.
@@ -121,14 +130,14 @@ class Objective:
             +inf and NaN where the objective cannot be computed.
         """
         self.gradients += 1
-        engine = self.engine
+        engine = self._searched
         value = float(engine.criterion(theta, 1))
         return value + self._constant, np.array(engine.gradient)
 
     @property
     def exact_hessian(self) -> bool:
         """Whether :meth:`value_gradient_hessian` gives second derivatives, and not their approximation."""
-        return bool(self.engine.closed_form)
+        return bool(self._searched.closed_form)
 
     def value_gradient_hessian(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Evaluate the objective, its gradient, and its Hessian or the average information in its place.
@@ -142,7 +151,7 @@ class Objective:
         float, ndarray of shape (n_theta,), symmetric ndarray of shape (n_theta, n_theta)
         """
         self.gradients += 1
-        engine = self.engine
+        engine = self._searched
         value = float(engine.criterion(theta, 2))
         return value + self._constant, np.array(engine.gradient), np.array(engine.hessian)
 
@@ -181,7 +190,7 @@ class Objective:
         From a start said to be `near` the minimum no steps of EM are taken. The minimum is in the region then, its
         values without :attr:`constant`.
         """
-        initial = float(self.engine.minimise(region, start, units, budget, near))
+        initial = float(self._searched.minimise(region, start, units, budget, near))
         self.gradients += region.evaluations
         return initial + self._constant
 
@@ -198,7 +207,7 @@ class Objective:
             +inf where it cannot be computed.
         """
         self.evaluations += len(points)
-        values: np.ndarray = self.engine.scan(np.ascontiguousarray(points)) + self._constant
+        values: np.ndarray = self._searched.scan(np.ascontiguousarray(points)) + self._constant
         return values
 
     @property
@@ -214,7 +223,7 @@ class Objective:
     @property
     def prss(self) -> float:
         """r² where the objective was last evaluated."""
-        return float(self.engine.prss)
+        return float(self._searched.prss)
 
     # -- the model at one θ ----------------------------------------------------------------------------------------
 

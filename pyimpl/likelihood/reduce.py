@@ -578,17 +578,31 @@ def _outer_part(
     return OuterPart(pattern, within, dense, by_place, width, column, Z)
 
 
-def make_engine(reduced: Reduced, df: float, REML: bool) -> Any:
-    """The engine that evaluates the criterion of a reduced model."""
+def make_engine(
+    reduced: Reduced, df: float, REML: bool, levels: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+) -> Any:
+    """The engine that evaluates the criterion of a reduced model.
+
+    Parameters
+    ----------
+    reduced : Reduced
+    df : float
+    REML : bool
+    levels : tuple of ndarray, optional
+        The inner factor's in place of all: see :mod:`pyimpl.likelihood.alike`.
+    """
     from pyimpl.likelihood.structured import StructuredEngine
 
     part, fixed = reduced.inner, reduced.fixed
     outer = None
     if (o := reduced.outer) is not None:
         outer = Outer(o.pattern, o.within, o.within_dense, o.node_factor, o.width)
-    inner = Inner(
-        part.R, part.C, part.indptr, part.columns, part.values, None if reduced.outer is None else reduced.outer.pattern
-    )
+    if levels is None:
+        pattern = None if reduced.outer is None else reduced.outer.pattern
+        inner = Inner(part.R, part.C, part.indptr, part.columns, part.values, pattern)
+    else:
+        R, C, counts = levels
+        inner = Inner(R, C, part.indptr[: len(R) + 1], part.columns, part.values, None, counts)
     factors = [(f.p, f.J, len(f.theta)) for f in reduced.factors]
     engine = Engine(inner, outer, fixed, reduced.elements, factors, df, REML)
     return engine if reduced.structure is None else StructuredEngine(engine, reduced.structure)

@@ -107,7 +107,7 @@ class Refits:
         self._pivots: list[bool] = (blocks.lower == 0.0).tolist()
         self.df = objective.df
         self._own = self.responses.copies()
-        self._objective = Objective(self._own, objective.REML)
+        self._objective = Objective(self._own, objective.REML, merging=False)
         self._region = TrustRegion(blocks.n_theta)
         self._lock = Lock()
 

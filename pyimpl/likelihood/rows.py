@@ -20,6 +20,7 @@ __all__ = [
     "components",
     "constant_column",
     "gram_schmidt",
+    "level_kinds",
     "level_products",
     "mean_degree",
     "nodes_by_level",
@@ -413,6 +414,42 @@ def qr_by_level(  # type: ignore[no-untyped-def]
             for c in range(m):
                 C[j, k, c] = D[s + k, c]
                 D[s + k, c] = 0.0
+
+
+def level_kinds(R: cython.double[:, :, ::1], most: cython.Py_ssize_t):  # type: ignore[no-untyped-def]
+    """Which of the different R_j, in the order in which they turn up, each level has: ndarray of int, shape (J,).
+
+    None where there are more than `most`.
+    """
+    kinds_array = np.empty(R.shape[0], dtype=np.intp)
+    kinds: cython.Py_ssize_t[::1] = kinds_array
+    firsts: cython.Py_ssize_t[::1] = np.empty(most, dtype=np.intp)
+    size: cython.Py_ssize_t = R.shape[1] * R.shape[2]
+    count: cython.Py_ssize_t = 0
+    kind: cython.Py_ssize_t = 0
+    j: cython.Py_ssize_t
+    tries: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    for j in range(R.shape[0]):
+        mine: cython.p_double = cython.address(R[j, 0, 0])
+        tries = 0
+        while tries < count:  # neighbours are often alike: the kind before comes first
+            other: cython.p_double = cython.address(R[firsts[kind], 0, 0])
+            i = 0
+            while i < size and mine[i] == other[i]:
+                i += 1
+            if i == size:
+                break
+            kind = kind + 1 if kind + 1 < count else 0
+            tries += 1
+        if tries == count:
+            if count == most:
+                return None
+            firsts[count] = j
+            kind = count
+            count += 1
+        kinds[j] = kind
+    return kinds_array
 
 
 def touched_nodes(starts: cython.Py_ssize_t[::1], nodes: cython.Py_ssize_t[:, ::1], count: cython.Py_ssize_t):  # type: ignore[no-untyped-def]
