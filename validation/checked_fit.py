@@ -20,9 +20,11 @@ from validation.wellformed import (
     labelled,
     labelled_columns,
     labels_of,
+    most_entries,
     number,
     numbers,
     refuse_beyond_memory,
+    refuse_beyond_rows,
     variances_of,
     whole,
 )
@@ -56,7 +58,8 @@ def _method(name: str, read: Callable[[Any, str, bool], _Read]) -> Callable[["Ch
     """The contract's method of this name: what the fit gives, read once by ``read(value, what, strict)``."""
 
     def method(self: "CheckedFit") -> _Read:
-        return self._once(name, lambda: read(getattr(self._fit, name)(), f"{name}()", self._strict))
+        what = f"{name}()"
+        return self._once(name, lambda: read(self._sized(getattr(self._fit, name)(), what), what, self._strict))
 
     return method
 
@@ -103,6 +106,8 @@ class CheckedFit:
     fit : LinearMixedFit, or what meets a part of it
     strict : bool
         Whether estimates must be finite (a candidate's; of R it is known that some are not).
+    rows : int, optional
+        Rows of the data: no table of the fit has many times as many.
 
     Attributes
     ----------
@@ -110,8 +115,9 @@ class CheckedFit:
         Part (``"nobs"``, ``"getME X"``) -> what is wrong with it, as far as it has been asked for.
     """
 
-    def __init__(self, fit: LinearMixedFit, strict: bool = True) -> None:
+    def __init__(self, fit: LinearMixedFit, strict: bool = True, rows: int | None = None) -> None:
         self._fit, self._strict = fit, strict
+        self._most = None if rows is None else most_entries(rows)
         self._known: dict[str, Any] = {}
         self.malformed: dict[str, str] = {}
 
@@ -155,6 +161,12 @@ class CheckedFit:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def _sized(self, value: _Read, what: str) -> _Read:
+        """A part as it is, refused where it is far longer than the data."""
+        if self._most is not None:
+            refuse_beyond_rows(value, self._most, what)
+        return value
 
     def _length(self, found: int, what: str) -> None:
         """Refuse a part of another number of rows than the fitted values have (or than ``nobs()`` says)."""
@@ -206,7 +218,7 @@ class CheckedFit:
         """``coef(summary(m))``; its estimates are those of ``fixef()``."""
 
         def read() -> pd.DataFrame:
-            found = labelled_columns(self._fit.coef_table(), "coef_table()")
+            found = labelled_columns(self._sized(self._fit.coef_table(), "coef_table()"), "coef_table()")
             wanted = ["Estimate", "Std. Error", "t value"]
             if found.empty and self.fixef().empty:
                 return found.reindex(columns=wanted)  # without fixed effects R's table has fewer columns
@@ -225,7 +237,7 @@ class CheckedFit:
         """Response residuals."""
 
         def read() -> pd.Series:
-            given = self._fit.residuals(scaled=True) if scaled else self._fit.residuals()
+            given = self._sized(self._fit.residuals(scaled=True) if scaled else self._fit.residuals(), "residuals()")
             found = labelled(given, "residuals()", self._strict and not scaled, unique=False)
             self._length(len(found), "residuals()")
             return found
@@ -238,6 +250,7 @@ class CheckedFit:
 
     def _piece(self, name: str, value: object) -> Any:
         what = f"getME({name!r})"
+        self._sized(value, what)
         if name in ("theta", "par", "beta", "lower"):
             return labelled(value, what, finite=self._strict and name != "lower", unique=False)
         if name == "X":

@@ -581,7 +581,8 @@ def _fit_notes(side: str, fit: object) -> list[str]:
     notes = []
     for kind in ("warnings", "messages"):
         try:
-            texts = [re.sub(r"\s+", " ", str(text)).strip() for text in getattr(fit, kind, ())]
+            given = getattr(fit, kind, ())[:200]  # a stranger's may be a million, or have as many characters
+            texts = [re.sub(r"\s+", " ", str(text)[:10_000]).strip() for text in given]
         except Exception:
             continue
         notes += [f"The {side} says ({kind[:-1]}): {text}" for text in dict.fromkeys(texts) if text]
@@ -592,7 +593,7 @@ def _printed(reference: MultilevelFit, candidate: MultilevelFit) -> dict[str, st
     printed = {}
     for side, fit in (("reference", reference), ("candidate", candidate)):
         try:
-            printed[side] = str(fit.summary())
+            printed[side] = str(fit.summary())[:1_000_000]
         except Exception:  # a side that prints nothing
             continue
     return printed

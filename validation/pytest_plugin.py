@@ -55,6 +55,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Count what is judged; with xdist this process collects nothing, and hears of all tests."""
+    if _option(session.config, "candidate") and not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(_Judged(), "mlmparity-judged")
+
+
 @pytest.hookimpl(tryfirst=True)  # before -k, -m and --lf choose
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the conformance tests, where a candidate is named."""
@@ -107,6 +114,30 @@ def _load(target: str, can: Any, missing: Any) -> Any:
     from validation.conformance.isolated import isolated_candidate
 
     return isolated_candidate(target, can, missing)
+
+
+class _Judged:
+    """Whether anything was judged: where all tiers were skipped, pytest by itself ends with 0."""
+
+    _TIER = re.compile(r"^mlmparity::.*\[(?:tier|gate)-\d\]$")
+
+    def __init__(self) -> None:
+        self.outcomes: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._TIER.match(report.nodeid) and (report.when == "call" or report.outcome != "passed"):
+            self.outcomes.add(report.outcome)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.outcomes == {"skipped"} and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.outcomes == {"skipped"}:
+            terminalreporter.write_line(
+                "mlmparity: nothing of the candidate was judged (all tiers were skipped): that is no agreement",
+                red=True,
+            )
 
 
 class _Suite(pytest.Collector):
@@ -246,12 +277,12 @@ def mlm_compare(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]:
 def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]:
     """Demand agreement on a model of one's own: as ``mlm_compare``, and fails with the reasons where they differ.
 
-    What is inconclusive fails as well: it is no agreement.
+    What is inconclusive fails as well, and so does what the candidate says it does not support: neither is agreement.
     """
     candidate, settings = _prepared(request)
 
     def agreement(formula: str, data: Any, **options: Any) -> "Comparison":
-        comparison, result = _own(request, candidate, settings, formula, data, options)
+        comparison, result = _own(request, candidate, settings, formula, data, options, demanded=True)
         if not comparison.agrees:
             if comparison.verdict.failed:
                 pytest.fail(_explain(result), pytrace=False)
@@ -291,6 +322,7 @@ def _own(
     formula: str,
     data: Any,
     options: dict[str, Any],
+    demanded: bool = False,
 ) -> "tuple[Comparison, Result]":
     from dataclasses import replace
 
@@ -307,7 +339,7 @@ def _own(
     if result.status is Status.RAISED:
         pytest.fail(f"{candidate.name} raised {result.error}", pytrace=False)
     if result.status is Status.NOT_SUPPORTED:
-        pytest.skip(f"{result.status}: {result.error}")
+        (pytest.fail if demanded else pytest.skip)(f"{result.status}: {result.error}")
     if result.comparison is None:
         pytest.fail(f"{result.status}: {result.reason}", pytrace=False)
     return result.comparison, result

@@ -6,6 +6,7 @@ but what :class:`CheckedFit` gives it: every part is asked for once, is real num
 labels, or is *malformed*, which is another verdict than missing or different.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -26,9 +27,12 @@ __all__ = [
     "labelled",
     "labelled_columns",
     "labels_of",
+    "most_entries",
     "number",
     "numbers",
+    "pairs_of",
     "refuse_beyond_memory",
+    "refuse_beyond_rows",
     "variances_of",
     "whole",
 ]
@@ -36,6 +40,8 @@ __all__ = [
 
 #: So often is an array copied while it is compared.
 _COPIES = 8
+#: No table has more entries (rows, columns) than the first, and so many more for each row of the data.
+_LEAST_ENTRIES, _ENTRIES_A_ROW = 1000, 10
 #: No name or level is longer; to print one of millions of characters takes minutes.
 _LONGEST_LABEL = 100_000
 
@@ -143,6 +149,49 @@ def refuse_beyond_memory(size: int, shape: tuple[int, ...], what: str) -> None:
         raise MalformedError(f"{what} has the shape {shape}; that is more than memory could hold")
 
 
+def most_entries(rows: int) -> int:
+    """No table of a fit to so many rows has more entries (rows, columns): to name each one takes minutes."""
+    return _LEAST_ENTRIES + _ENTRIES_A_ROW * rows
+
+
+def pairs_of(value: Mapping[object, object], what: str) -> list[tuple[object, object]]:
+    """The entries of a mapping, which may be a stranger's: as many as it says that it has.
+
+    Raises
+    ------
+    MalformedError
+        More or fewer, or without an end.
+    """
+    count = len(value)
+    pairs = list(itertools.islice(value.items(), count + 1))
+    if len(pairs) != count:
+        raise MalformedError(f"{what} is {kind_of(value)} with other entries than the {count} that it says it has")
+    return pairs
+
+
+def refuse_beyond_rows(value: object, most: int, what: str) -> None:
+    """Refuse a table that is longer than any of a model of these data: to name each number in it would take minutes.
+
+    Parameters
+    ----------
+    value : object
+        What a fit gave: an array, a table, a list, or a mapping to such.
+    most : int
+        So many entries (rows, columns) it may have.
+
+    Raises
+    ------
+    MalformedError
+    """
+    blocks = [*itertools.islice(value.values(), most)] if isinstance(value, Mapping) else []
+    for block in (value, *blocks):
+        sizes = getattr(block, "shape", None)
+        if not isinstance(sizes, tuple):
+            sizes = (len(block),) if isinstance(block, list | tuple | Mapping) else ()
+        if any(isinstance(size, int) and size > most for size in sizes):
+            raise MalformedError(f"{what} has {max(sizes)} entries; a model of these data has {most} at most")
+
+
 def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False) -> np.ndarray:
     """Real numbers as a new float64 array.
 
@@ -212,7 +261,7 @@ def labelled(value: object, what: str, finite: bool = False, unique: bool = True
     if isinstance(value, pd.Series):
         index, values = list(value.index), numbers(value.array, what, finite=finite)
     elif isinstance(value, Mapping):
-        pairs = [(key, item) for key, item in value.items()]
+        pairs = pairs_of(value, what)
         index = [key for key, _ in pairs]
         values = np.array([number(item, f"{what} of {label(key)!r}", finite) for key, item in pairs], dtype=np.float64)
     else:
@@ -251,7 +300,7 @@ def by_group(value: object, what: str, read: Callable[[object, str], _Read]) -> 
     """
     if not isinstance(value, Mapping):
         raise MalformedError(f"{what} is {kind_of(value)}; expected a mapping from grouping factor")
-    pairs = [(label(group), block) for group, block in value.items()]
+    pairs = [(label(group), block) for group, block in pairs_of(value, what)]
     labels_of([group for group, _ in pairs], what, unique=True)
     return {group: read(block, f"{what} of {group!r}") for group, block in pairs}
 

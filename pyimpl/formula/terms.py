@@ -3,13 +3,14 @@
 A term is a set of variables, held as an integer with one bit a variable (R's bit patterns in ``model.c``).
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pyimpl.errors import FormulaError
 from pyimpl.formula.parse import Call, Const, Name, Node, Num, all_names, deparse, fold, variable_label, walk
 
-__all__ = ["CONTRASTS", "FULL", "Term", "Terms", "expand_terms"]
+__all__ = ["CONTRASTS", "FULL", "MOST_TERMS", "Term", "Terms", "expand_terms"]
 
 #: A factor in a term is coded by contrasts (1 of R's ``attr(terms, "factors")``) ...
 CONTRASTS = 1
@@ -99,13 +100,25 @@ def _with_plain_number(node: Node, args: tuple[Node, ...]) -> Node:
     return Call(node.fn, args, node.names) if isinstance(node, Call) else node
 
 
+#: More terms are refused before they are made: 16 variables crossed have 65 535.
+MOST_TERMS = 50_000
+
 #: Terms in order, without repeats: R's ``TrimRepeat``, done as they come.
 _Encoded = dict[int, None]
 
 
 def _distinct(terms: Iterable[int]) -> _Encoded:
-    """Drop empty and repeated terms (``TrimRepeat``)."""
-    return dict.fromkeys(term for term in terms if term)
+    """Drop empty and repeated terms (``TrimRepeat``), which are read no further than to :data:`MOST_TERMS`."""
+    left = (term for term in terms if term)
+    found = dict.fromkeys(itertools.islice(left, MOST_TERMS))
+    for term in left:
+        found[term] = None
+        if len(found) > MOST_TERMS:
+            raise FormulaError(
+                f"The formula stands for more than {MOST_TERMS} terms: k variables crossed by '*' make 2^k - 1, "
+                "(a + b + ...)^2 all pairs. Name the interactions that you mean."
+            )
+    return found
 
 
 class _Expansion:
@@ -196,8 +209,8 @@ class _Expansion:
         if fn == "%in%":
             whole = _union(right)
             return _distinct(a | whole for a in left)
-        crossed = [a | b for a in left for b in right]
-        return _distinct(crossed if fn == ":" else [*left, *right, *crossed])
+        crossed = (a | b for a in left for b in right)
+        return _distinct(crossed if fn == ":" else itertools.chain(left, right, crossed))
 
     def power(self, left: _Encoded, exponent: int) -> _Encoded:
         right = left
@@ -241,12 +254,15 @@ def _bits(term: int) -> tuple[int, ...]:
     return tuple(positions)
 
 
-def _codes(term: int, positions: tuple[int, ...], preceding: list[int]) -> tuple[int, ...]:
-    """``TermCode``: contrasts if some preceding term contains this one without the variable, else indicators."""
+def _codes(term: int, positions: tuple[int, ...], preceding: _Encoded) -> tuple[int, ...]:
+    """``TermCode``: contrasts if some preceding term contains this one without the variable, else indicators.
+
+    Where the smaller term itself is in the model, as it is in ``a*b``, none is searched for.
+    """
     codes = []
     for position in positions:
         rest = term & ~(1 << position)
-        marginal = rest == 0 or any(rest & ~other == 0 for other in preceding)
+        marginal = rest == 0 or rest in preceding or any(rest & ~other == 0 for other in preceding)
         codes.append(CONTRASTS if marginal else FULL)
     return tuple(codes)
 
@@ -291,11 +307,12 @@ def expand_terms(formula: Node, columns: Callable[[], Sequence[str]] | Sequence[
     kept = [term for term in encoded if not term & offset_bits]
     kept.sort(key=int.bit_count)
     spellings = tuple(deparse(node, simple=True) for node in variables)
-    terms = []
-    for i, term in enumerate(kept):
+    terms, preceding = [], _Encoded()
+    for term in kept:
         positions = _bits(term)
         label = ":".join(spellings[position] for position in positions)
-        terms.append(Term(label, positions, _codes(term, positions, kept[:i])))
+        terms.append(Term(label, positions, _codes(term, positions, preceding)))
+        preceding[term] = None
     return Terms(
         variables=variables,
         names=tuple(variable_label(node) for node in variables),

@@ -1,5 +1,7 @@
 """Formulas: parsed, deparsed and expanded as R does, and refused with the place and the fix."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from pyimpl.errors import FormulaError
 from pyimpl.formula.bars import split_formula
 from pyimpl.formula.parse import Call, Name, Num, all_names, deparse, deparse_lines, parse
-from pyimpl.formula.terms import expand_terms
+from pyimpl.formula.terms import FULL, expand_terms
 from pyimpl.text.values import format_number
 from tests.pyimpl.model_oracle import ask_r
 from tests.pyimpl.random_models import random_expression, random_formula, random_mixed_formula
@@ -306,3 +308,32 @@ def test_bars_are_taken_out_as_lme4_does(text, fixed, bars):
 def test_bars_that_lme4_cannot_read_are_refused(text, message):
     with pytest.raises(FormulaError, match=message):
         split_formula(parse(text))
+
+
+def crossed(count):
+    return "*".join(f"v{i}" for i in range(count))
+
+
+def test_many_terms_take_time_in_proportion():
+    began = time.process_time()
+    terms = expand_terms(parse(f"y ~ {crossed(14)}"))
+    assert len(terms.terms) == 2**14 - 1
+    assert time.process_time() - began < 5.0  # each against all took longer by far
+    assert not any(FULL in term.codes for term in terms.terms)
+    # a term whose smaller ones are not there is coded as it was
+    assert expand_terms(parse("y ~ a:b + a:b:c")).terms[1].codes == (FULL, FULL, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"y ~ {crossed(30)} + (1 | g)", "y ~ (" + "+".join(f"v{i}" for i in range(60)) + ")^9 + (1 | g)",
+        f"y ~ ({crossed(30)} || g)", f"y ~ (1 | {crossed(30)})",
+        "y ~ ({}):({}) + (1 | g)".format(*("+".join(f"{v}{i}" for i in range(400)) for v in "ab")),
+    ],
+)  # fmt: skip
+def test_more_terms_than_anyone_means_are_refused_before_they_are_made(text):
+    began = time.process_time()
+    with pytest.raises(FormulaError, match="stands for more than 50000 terms"):
+        expand_terms(split_formula(parse(text)).fixed)
+    assert time.process_time() - began < 5.0

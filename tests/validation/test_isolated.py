@@ -166,6 +166,12 @@ def test_an_import_that_leaves_is_an_error_of_ours(folder):
         isolated_candidate("strange:leavs", folders=[folder])
 
 
+class Endless(dict):
+    def items(self):
+        while True:
+            yield "x", 1.0
+
+
 def there_and_back(value):
     return decode(loads(dumps({"v": encode(value, lambda item: 7)}))["v"])
 
@@ -185,6 +191,7 @@ def test_values_arrive_as_they_are():
     np.testing.assert_array_equal(there_and_back(np.ma.array([1, 2], mask=[False, True])), [1.0, np.nan])
     assert isinstance(there_and_back(object()), Unreadable)
     assert isinstance(there_and_back(10**30), Unreadable)
+    assert isinstance(there_and_back(Endless()), Unreadable)
 
 
 @pytest.mark.parametrize(

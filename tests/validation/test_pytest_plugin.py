@@ -94,6 +94,49 @@ def test_keywords_choose_by_feature_and_claims_are_kept(run, pytester, monkeypat
     run(*options, "--mlm-can=ml", "-rs").assert_outcomes(passed=6, skipped=6)
 
 
+REFUSES = """
+def fit(formula, data, REML=True, **options):
+    raise NotImplementedError("not yet")
+"""
+
+
+@pytest.mark.parametrize("claims", [[], ["--mlm-can=ml"]], ids=["it refuses", "it claims none"])
+def test_a_run_in_which_nothing_is_judged_does_not_pass(run, pytester, monkeypatch, claims):
+    name = theirs(pytester, monkeypatch, REFUSES)
+    options = (f"--mlm-candidate={name}", "--mlm-reference=recorded", "--mlm-cases=Dyestuff-reml", *claims)
+    result = run(*options)
+    result.assert_outcomes(skipped=6)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["mlmparity: nothing of the candidate was judged*"])
+    assert run(*options, "-k", "nowhere").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.r
+def test_who_demands_agreement_of_what_is_not_supported_is_told(run, pytester):
+    pytester.makepyfile(
+        test_refused="""
+        import pytest
+        from validation.conformance.cases import choose
+
+        (case,) = choose(["Dyestuff-ml"])
+
+        def refuses(formula, data, REML=True):
+            raise NotImplementedError("not yet")
+
+        @pytest.mark.mlm(candidate=refuses, reference="live")
+        def test_demanded(mlm_agreement):
+            mlm_agreement(case.formula, case.load("recorded"), REML=False)
+
+        @pytest.mark.mlm(candidate=refuses, reference="live")
+        def test_looked_at(mlm_compare):
+            mlm_compare(case.formula, case.load("recorded"), REML=False)
+        """
+    )
+    result = run()
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*not supported: NotImplementedError: not yet*"])
+
+
 def test_known_deviations_pass_until_they_are_stale(run, pytester, monkeypatch):
     entry = '[[deviation]]\ncases = "Dyestuff-ml"\nquantity = ["se", "t"]\nat_most = 5e-4\nreason = "known"\n'
     (pytester.path / "known.toml").write_text(entry)

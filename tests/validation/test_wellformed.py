@@ -1,5 +1,7 @@
 """Nothing that is malformed agrees: every part of a right answer, spoilt in every way, is named for what it is."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,6 +71,13 @@ class Other(float):
         return 25.591795733
 
 
+class Endless(dict):
+    """A mapping without an end."""
+
+    def items(self):
+        return ((f"x{i}", 1.0) for i in itertools.count())
+
+
 def each(frames, change):
     return {group: change(frame) for group, frame in frames.items()}
 
@@ -86,6 +95,11 @@ SPOILT = {
     "fixef generator": lambda a: {"fixef": (x for x in a["fixef"])},
     "fixef object": lambda a: {"fixef": object()},
     "fixef endless label": lambda a: {"fixef": a["fixef"].set_axis(["x" * 10**7, "Days"])},
+    "fixef of thousands": lambda a: {"fixef": pd.Series(1.0, index=[f"x{i}" for i in range(100_000)])},
+    "VarCorr of thousands": lambda a: {"VarCorr": dict.fromkeys(map(str, range(20_000)), 1.0)},
+    "condsd of thousands": lambda a: {"condsd": {"Subject": pd.DataFrame({"(Intercept)": np.ones(100_000)})}},
+    "ranef endless": lambda a: {"ranef": Endless()},
+    "fixef endless": lambda a: {"fixef": Endless()},
     "fixef twice": lambda a: {"fixef": pd.concat([a["fixef"], a["fixef"]])},
     "fixef text": lambda a: {"fixef": a["fixef"].map(str)},
     "fixef NaN": lambda a: {"fixef": a["fixef"] * np.nan},
@@ -122,6 +136,13 @@ def test_what_is_malformed_is_called_malformed(right, reference, name):
     assert result.comparison.causes[0].name == "malformed-values"
     malformed = result.comparison.table[[v is Verdict.MALFORMED for v in result.comparison.table["verdict"]]]
     assert malformed["reason"].str.startswith("malformed (candidate): ").all()
+
+
+def test_notes_of_a_million_words_are_cut(right, reference):
+    result = judged(right, reference, warnings=["x" * 10**6] + [str(i) for i in range(10**5)])
+    assert result.status is Status.AGREES
+    assert 0 < len(result.comparison.notes) <= 210
+    assert max(map(len, result.comparison.notes)) < 11_000
 
 
 def test_a_variance_whose_square_is_no_number_disagrees(right, reference):

@@ -20,7 +20,19 @@ from validation.covariances import semidefinite_factor, structures_of
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
 from validation.tolerances import SINGULAR, Match
-from validation.wellformed import MalformedError, flag, label, labelled, labelled_columns, number, numbers, whole
+from validation.wellformed import (
+    MalformedError,
+    flag,
+    label,
+    labelled,
+    labelled_columns,
+    most_entries,
+    number,
+    numbers,
+    pairs_of,
+    refuse_beyond_rows,
+    whole,
+)
 
 __all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
 
@@ -182,6 +194,7 @@ class Answer:
     def _take(self, name: str) -> object:
         if name not in self._values:
             raise NotOfferedError(f"the answer has no {name!r}")
+        refuse_beyond_rows(self._values[name], most_entries(len(self._data)), name)
         return self._values[name]
 
     def _derive(self, name: str, *sources: str) -> None:
@@ -481,7 +494,7 @@ def _components(given: object) -> pd.DataFrame:
     if not isinstance(given, Mapping):
         raise AnswerError(f"VarCorr is a {type(given).__name__}; expected R's data frame or a mapping by group")
     rows: list[dict[str, object]] = []
-    for group, block in given.items():
+    for group, block in pairs_of(given, "VarCorr"):
         if isinstance(block, pd.DataFrame):
             matrix = labelled_columns(block, f"VarCorr of {label(group)!r}")
             if list(matrix.index) != list(matrix.columns):
@@ -533,7 +546,7 @@ def _by_level(given: object, name: str) -> dict[str, pd.DataFrame]:
     if not isinstance(given, Mapping):
         raise AnswerError(f"{name} is a {type(given).__name__}; expected a mapping from grouping factor to DataFrame")
     result = {}
-    for group, block in given.items():
+    for group, block in pairs_of(given, name):
         if isinstance(block, pd.DataFrame):
             frame = labelled_columns(block, f"{name} of {label(group)!r}", unique_columns=False)
         elif isinstance(block, Mapping | pd.Series):

@@ -19,7 +19,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.plain import Json
-from validation.wellformed import filled, label
+from validation.wellformed import MalformedError, filled, label, pairs_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,6 +44,8 @@ MOST_BYTES = 1 << 30
 _MARK = b"\x93mlmparity:"
 _DIGEST_BYTES = 16
 _DEEPEST = 30
+#: No mapping of more entries is sent: longer tables are series and arrays.
+_MOST_KEYS = 5_000_000
 _KINDS = "iufbc"
 
 
@@ -298,7 +300,13 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
     if isinstance(value, pd.Index):
         return {"$": "index", "items": _keys(value)}
     if isinstance(value, Mapping):
-        return {"$": "map", "items": [[_key(key), encode(item, keep, depth + 1)] for key, item in value.items()]}
+        try:
+            pairs = pairs_of(value, "a mapping") if len(value) <= _MOST_KEYS else None
+        except MalformedError:
+            pairs = None
+        if pairs is None:
+            return _unreadable(value)
+        return {"$": "map", "items": [[_key(key), encode(item, keep, depth + 1)] for key, item in pairs]}
     if isinstance(value, list | tuple):
         return {"$": "list", "items": [encode(item, keep, depth + 1) for item in value]}
     if callable(value):

@@ -102,7 +102,7 @@ class Evidence:
 
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
-        self.candidate = CheckedFit(self.candidate)
+        self.candidate = CheckedFit(self.candidate, rows=quietly(self.reference.nobs, None))
         if self.reml and quietly(lambda: len(self.reference.fixef()), 1) == 0:
             # Nothing to restrict: both criteria are one, lme4 fits by ML, and its REMLcrit adds uninitialised memory.
             self.reml = False
