@@ -15,7 +15,7 @@ from validation.covariances import Structure
 from validation.errors import DetectorWarning
 from validation.faults import FAULTS
 from validation.faults.bases import HARD_BASES, Base, fit_lmer, likelihood_base, simulate
-from validation.faults.thin import CAREFUL, THIN, compare_answers, compare_thinly, right_cause
+from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, compare_thinly, right_cause
 from validation.judge.diagnosis import diagnose
 from validation.judge.diagnosis.model import least_objective
 
@@ -43,7 +43,11 @@ def causes_of(fault: str, base_name: str, thin: str = "") -> tuple[str, list[Any
         ("random slope lost", "logLik alone", True),
         ("random slope lost", "components", True),
         ("a lost column", "fixef, se", True),
-        ("predictor centred", "plain mapping", False),
+        ("predictor centred", "plain mapping", True),
+        ("predictor centred", "fixef, se", True),  # the standard error of the intercept is that at the centre
+        ("predictor standardised", "BLUPs", True),
+        ("predictor in another unit", "components", True),
+        ("response standardised", "plain mapping", True),
         ("one value recoded", "without fits", False),
         ("a pupil in another school", "plain mapping", False),
         ("rows dropped", "BLUPs", False),
@@ -54,6 +58,36 @@ def test_the_right_cause_or_none(fault, thin, named):
     expected, causes = causes_of(fault, "slopes", thin)
     assert causes
     assert (causes[0].name == expected) if named else (causes[0].name in CAREFUL), causes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "keys", "cause"),
+    [
+        (lambda d: d.assign(ses=d["ses"] - 3.0), ("fixef", "vcov", "theta"), "coding-centred"),
+        (lambda d: d.assign(ses=60.0 * d["ses"]), ("fixef", "vcov"), "coding-scaled"),
+        (lambda d: d.assign(score=d["score"] / 10.0), ("fixef", "se"), "response-scaled"),
+        # two coefficients say what the centre is, and nothing is left to prove it
+        (lambda d: d.assign(ses=d["ses"] - 3.0), ("fixef",), "unknown"),
+        # without standard errors a centre may be the predictor's or the response's
+        (lambda d: d.assign(ses=d["ses"] - 3.0), ("fixef", "sigma", "logLik"), "unknown"),
+        (lambda d: d.assign(ses=np.exp(d["ses"] / 4.0)), ("fixef", "se", "vcov"), "unknown"),
+    ],
+)
+def test_other_units_are_proved_without_the_design_or_not_named(change, keys, cause):
+    base = likelihood_base("slopes", 1)
+    (found, *_) = compare_answers(base, answer_of(base.refit(data=change(base.data)), keys)).causes
+    assert found.name == cause
+    if cause == "unknown":
+        assert "would have to return" in found.remedy
+    else:
+        assert "digits or more" in found.evidence
+
+
+def test_of_numbers_that_other_units_do_not_move_none_may_differ():
+    base = likelihood_base("slopes", 1)
+    given = answer_of(base.refit(data=base.data.assign(ses=60.0 * base.data["ses"])), ("fixef", "se", "sigma"))
+    given["sigma"] = 1.1 * given["sigma"]
+    assert compare_answers(base, given).causes[0].name in CAREFUL
 
 
 def least_squares(base):

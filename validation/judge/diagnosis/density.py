@@ -261,6 +261,7 @@ def _mapped(
             values = density(moved) - reference
         return np.where(np.isfinite(values), values, 1e12)
 
+    steps = np.arange(-Multiple.SHIFTS, Multiple.SHIFTS + 0.5, 0.5)
     for kappa, centred in ((0.0, False), (1.0, False), (0.0, True), (-1.0, False)):
         if centred and not (gamma.size and K):
             continue
@@ -277,18 +278,22 @@ def _mapped(
         size = start.size
         if kappa:
             # τ in another unit of σ is also off by σ's own unit, which may be far from 1: begin with the best of a few.
-            shifts = (0.0, *np.arange(-Multiple.SHIFTS, Multiple.SHIFTS + 0.5, 0.5))
-            start = min((np.where(np.arange(size) > K, shift, 0.0) for shift in shifts), key=miss)
-        simplex = minimize(
-            miss, start, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
-        )
-        start = simplex.x if simplex.fun < miss(start) else start
-        try:
-            # Nelder-Mead lands near enough; the scale of the residuals is gate 1's tolerance.
-            found = least_squares(residual, start, method="lm", xtol=1e-15, ftol=1e-15, max_nfev=60 * (size + 1))
-        except (ValueError, np.linalg.LinAlgError):
-            continue
-        if np.max(np.abs(found.fun)) > Multiple.GATE:
+            start = min((np.where(np.arange(size) > K, shift, 0.0) for shift in (0.0, *steps)), key=miss)
+        # A rate taken for a scale moves σ by a multiple that no search from none finds, whatever the draws are.
+        along = (np.where(np.arange(size) == K, start + shift, start) for shift in steps)
+        for begin in (start, min(along, key=miss)):
+            simplex = minimize(
+                miss, begin, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
+            )
+            begin = simplex.x if simplex.fun < miss(begin) else begin
+            try:
+                # Nelder-Mead lands near enough; the scale of the residuals is gate 1's tolerance.
+                found = least_squares(residual, begin, method="lm", xtol=1e-15, ftol=1e-15, max_nfev=60 * (size + 1))
+            except (ValueError, np.linalg.LinAlgError):
+                continue
+            if np.max(np.abs(found.fun)) <= Multiple.GATE:
+                break
+        else:
             continue
         linear = _linear(parts, gap(found.x, kappa), Multiple.GATE * unit)
         if linear is None:
