@@ -595,7 +595,8 @@ PORTS: tuple[Port, ...] = (
          _names("rows", "missing-rows")),
     Port("response winsorised", "intercept", model(data=_winsorised), _DATA),
     Port("response times 10", "slopes", model(data=lambda d: d.assign(score=10 * d["score"])), _RESPONSE),
-    Port("response centred", "crossed", model(data=lambda d: d.assign(score=d["score"] - d["score"].mean())), _RESPONSE),
+    Port("response centred", "crossed",
+         model(data=lambda d: d.assign(score=d["score"] - d["score"].mean())), _RESPONSE),
     Port("response standardised", "intercept", model(
         data=lambda d: d.assign(score=(d["score"] - d["score"].mean()) / d["score"].std())), _RESPONSE),
     Port("log of the response", "slopes", model(

@@ -83,6 +83,16 @@ def test_other_units_are_proved_without_the_design_or_not_named(change, keys, ca
         assert "digits or more" in found.evidence
 
 
+@pytest.mark.parametrize("keys", [("fixef", "se"), ()])
+def test_an_indicator_coded_1_and_2_is_not_taken_for_contrasts(keys):
+    formula, data = "score ~ late + (1 | school)", simulate(1, "intercept")
+    base = Base("coded", formula, data, True, frozenset(), fit_lmer(formula, data, True))
+    for shift, cause in ((1.0, "coding-centred"), (-0.5, "coding-sum")):
+        other = base.refit(data=data.assign(late=data["late"] + shift))
+        made = compare_answers(base, answer_of(other, keys)) if keys else compare_fits(base.fit, other, data=data)
+        assert made.causes[0].name == cause
+
+
 def test_of_numbers_that_other_units_do_not_move_none_may_differ():
     base = likelihood_base("slopes", 1)
     given = answer_of(base.refit(data=base.data.assign(ses=60.0 * base.data["ses"])), ("fixef", "se", "sigma"))

@@ -4,7 +4,6 @@ The candidate's X is the reference's X times an invertible matrix A. What A join
 values that its columns take say which contrasts they are, or that a predictor was centred or rescaled.
 """
 
-import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -170,9 +169,9 @@ def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[i
 def _kind(left: Pieces, right: Pieces, rows: list[int], columns: list[int]) -> Kind:
     before, after = left.X[:, rows], right.X[:, columns]
     label = ", ".join(left.coef_names[i] for i in rows)
-    if len(rows) == 1 == len(columns) and np.unique(before).size > 2:
-        return _rescaled(before[:, 0], after[:, 0], label)
     was, now = _contrasts(before), _contrasts(after)
+    if len(rows) == 1 == len(columns) and (now is None or np.unique(before).size > 2):
+        return _rescaled(before[:, 0], after[:, 0], label)
     if now is None:
         return Kind("coding", f"The factor behind {label} is coded otherwise", _SAME_LEVELS)
     if now == "treatment" and was in ("treatment", None):
@@ -256,6 +255,6 @@ def _contrasts(columns: np.ndarray) -> str | None:
         rows.sum(axis=0), 0.0, atol=Match.CHAINED
     ):
         return "polynomial"
-    if m == 1 and math.isclose(abs(float(rows[0, 0] - rows[1, 0])), 1.0, abs_tol=Match.CHAINED):
-        return "sum"  # ±1/2: deviation coding
+    if same(np.array([[-0.5], [0.5]])):
+        return "sum"  # deviation coding
     return None
