@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -262,6 +262,9 @@ class LmerFit(RFit):
         if tol == 1e-4:
             return bool(self._x["isSingular"])
         return bool(self._ask("lme4_isSingular", tol=float(tol)))
+
+    #: Whether :meth:`devfun` takes several θ at once.
+    devfun_takes_rows: ClassVar[bool] = True
 
     def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> Any:
         """Lme4's deviance function (ML deviance or REML criterion) at any θ; does not disturb the fit.

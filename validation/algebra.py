@@ -22,7 +22,7 @@ from validation.covariances import FREE, Structure, parameters_of, structures_of
 from validation.quantities import numbered
 from validation.tolerances import Match
 
-__all__ = ["Pieces", "Solution", "Term", "by_row", "objective_floor", "pieces_of", "solve"]
+__all__ = ["Pieces", "Solution", "Term", "by_label", "by_row", "objective_floor", "pieces_of", "solve"]
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class Solution:
 
     def ranef(self) -> dict[tuple[str, str, str], float]:
         """Conditional modes by (group, effect, level)."""
-        return _by_label(self.pieces, self.b)
+        return by_label(self.pieces, self.b)
 
     def conditional_sds(self, largest: int = 3000) -> dict[tuple[str, str, str], float]:
         """Conditional sds by (group, effect, level), eq. (58); empty where Z has more than ``largest`` columns."""
@@ -234,7 +234,7 @@ class Solution:
         ZL = _scaled(self.pieces.Z @ Lambda, self.pieces.weights)
         A = (ZL.T @ ZL).toarray() + np.eye(q)
         half = scipy.linalg.solve_triangular(np.linalg.cholesky(A), Lambda.T.toarray(), lower=True)
-        return _by_label(self.pieces, self.sigma * np.sqrt(np.sum(half**2, axis=0)))
+        return by_label(self.pieces, self.sigma * np.sqrt(np.sum(half**2, axis=0)))
 
     def covariances(self) -> dict[tuple[str, str, str], float]:
         """Σ = σ²TT' by (term, effect, effect2), each pair in the order of VarCorr."""
@@ -247,7 +247,8 @@ class Solution:
         return result
 
 
-def _by_label(pieces: Pieces, vector: np.ndarray) -> dict[tuple[str, str, str], float]:
+def by_label(pieces: Pieces, vector: np.ndarray) -> dict[tuple[str, str, str], float]:
+    """A number for each column of Z, by (group, effect, level)."""
     result: dict[tuple[str, str, str], float] = {}
     start = 0
     for term, effects in zip(pieces.terms, numbered_effects(pieces), strict=True):

@@ -131,7 +131,9 @@ class CheckedFit:
         except RAISED as error:  # a property that raises is not there
             raise AttributeError(f"{name}: {error!r}") from error
         if name == "devfun" and callable(found):
-            return lambda theta: self._guard("devfun", lambda: number(found(theta), "devfun(θ)"))
+            return lambda theta: self._guard(
+                "devfun", lambda: (number if np.ndim(theta) == 1 else numbers)(found(theta), "devfun(θ)")
+            )
         if name == "predict" and callable(found):
             return lambda *args, **more: self._guard(
                 "predict", lambda: labelled(found(*args, **more), "predict()", unique=False)

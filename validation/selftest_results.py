@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.stats import binomtest
 
-from validation.faults.thin import right_causes
+from validation.faults.thin import CAREFUL, THIN, right_cause
 from validation.tolerances import FALSE_ALARM_RATE
 from validation.verdict import Verdict
 
@@ -76,14 +76,14 @@ class Outcome:
     @property
     def named(self) -> bool:
         """Whether the right cause came first."""
-        return self.caught and bool(self.causes) and self.causes[0] == self.expected
+        return self.caught and self.causes[:1] == (right_cause(self.expected, THIN.get(self.thin, ())),)
 
     @property
     def trouble(self) -> str:
         """What is wrong, in a word; empty where nothing is."""
         if self.careful:
-            wrong = bool(self.causes) and self.causes[0] not in right_causes(self.expected, self.thin)
-            return self.error or (f"a wrong cause, {self.causes[0]}" if self.caught and wrong else "")
+            wrong = self.caught and not self.named and bool(self.causes) and self.causes[0] not in CAREFUL
+            return self.error or (f"a wrong cause, {self.causes[0]}" if wrong else "")
         return self.error or ("" if self.named else _MISNAMED if self.caught else _MISSED)
 
 

@@ -416,6 +416,7 @@ def _names(*names: str) -> frozenset[str]:
 
 _CODED = _names("coding-centred", "coding-scaled", "data-values", "coding", "coding-other-values")
 _DATA = _names("data-values", "other-rows", "rows")
+_RESPONSE = _DATA | _names("response-scaled")
 _CROSSED = _names("crossed-vs-nested", "random-terms")
 _SCALE = _names("scale-relative", "scale-squared", "scale-square-root")
 
@@ -593,10 +594,11 @@ PORTS: tuple[Port, ...] = (
     Port("missing predictor filled by 0", "slopes", model(data=lambda d: d.assign(ses=d["ses"].fillna(0.0))),
          _names("rows", "missing-rows")),
     Port("response winsorised", "intercept", model(data=_winsorised), _DATA),
-    Port("response times 10", "slopes", model(data=lambda d: d.assign(score=10 * d["score"])), _DATA),
-    Port("response centred", "crossed", model(data=lambda d: d.assign(score=d["score"] - d["score"].mean())), _DATA),
+    Port("response times 10", "slopes", model(data=lambda d: d.assign(score=10 * d["score"])), _RESPONSE),
+    Port("response centred", "crossed",
+         model(data=lambda d: d.assign(score=d["score"] - d["score"].mean())), _RESPONSE),
     Port("response standardised", "intercept", model(
-        data=lambda d: d.assign(score=(d["score"] - d["score"].mean()) / d["score"].std())), _DATA),
+        data=lambda d: d.assign(score=(d["score"] - d["score"].mean()) / d["score"].std())), _RESPONSE),
     Port("log of the response", "slopes", model(
         data=lambda d: d.assign(score=np.log(d["score"] - d["score"].min() + 1))), _DATA),
     Port("one factor forgotten", "crossed", model(formula="score ~ ses + (1 | school)"), _CROSSED),

@@ -16,6 +16,7 @@ from validation.faults.changed_numbers import (
     unshrunken,
     variances_as_sds,
 )
+from validation.faults.planted import sample
 
 
 def first_base(fault):
@@ -41,6 +42,17 @@ def test_caught_and_named_in_a_posterior(fault):
     comparison = compare_fits(base.fit, fault.plant(base, fault.sized.planted if fault.sized else 0.0))
     assert not comparison.agrees
     assert (comparison.causes[0].fault, comparison.causes[0].name) == (fault.number, fault.expected)
+
+
+@pytest.mark.parametrize("away", [0.0, 100.0])
+def test_predictors_that_are_not_centred_are_named_however_far_their_mean_is(away):
+    """A search from no shift ended elsewhere, by the draws of some seeds (8): the density says where to begin."""
+    fault = next(fault for fault in FAULTS["posterior"] if fault.name == "predictors not centred")
+    base = posterior_base("intercept", 8, 300)
+    data = base.data.assign(ses=base.data["ses"] + away)
+    base = replace(base, data=data, fit=sample(base.formula, data, 8, 300), draws=300)
+    (cause,) = compare_fits(base.fit, fault.plant(base, 0.0)).causes
+    assert cause.name == "prior-not-centred"
 
 
 @pytest.mark.parametrize("size", [1e-5, 5e-5])

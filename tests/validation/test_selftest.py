@@ -50,9 +50,13 @@ def test_of_a_whole_answer_to_a_hard_model_silence_is_right_and_a_wrong_cause_is
     assert SelfTest((outcome(), outcome(causes=("y",), careful=True)), (), 1).problems == (
         "f in b (likelihood): a wrong cause, y",
     )
-    expected = {"expected": "boundary", "causes": ("random-terms",), "careful": True}
-    assert SelfTest((outcome(), outcome(thin="fixef", **expected)), (), 1).ok  # one model where no variance is answered
-    assert not SelfTest((outcome(), outcome(**expected)), (), 1).ok
+    # a variance of 0 and none are one model where no variance is answered, and no other name says what is known
+    known = {"expected": "boundary", "causes": ("random-effects-left-out-or-zero",), "careful": True}
+    told = SelfTest((outcome(), outcome(thin="fixef", **known)), (), 1)
+    assert told.ok
+    assert "1 planted through thin candidates: 1 seen, 1 named rightly" in told.summary()
+    for wrong in (known, {**known, "causes": ("boundary",), "thin": "fixef"}):
+        assert not SelfTest((outcome(), outcome(**wrong)), (), 1).ok
 
 
 def test_false_alarms_beyond_the_stated_rate_fail():

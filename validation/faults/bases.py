@@ -231,7 +231,7 @@ class Base(Generic[FitT]):
     ) -> RecordedLmerFit:
         """Fit again with something changed (likelihood fits)."""
         data = self.data if data is None else data
-        own = {name: series.loc[data.index] for name, series in self.options.items()}
+        own = {name: series.loc[data.index] for name, series in self.options.items() if name not in options}
         given = {name: value for name, value in {**own, **options}.items() if value is not None}
         return fit_lmer(formula or self.formula, data, self.reml if reml is None else reml, **given)
 

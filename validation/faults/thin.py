@@ -4,7 +4,7 @@ The fewer quantities a candidate gives, the more faults look alike. A cause that
 the planted fault, or none: silence is careful, a wrong name costs its reader days.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import cast
 
 import numpy as np
@@ -16,15 +16,15 @@ from validation.conformance.run import without_missing
 from validation.contract import LinearMixedFit
 from validation.faults.bases import Base
 
-__all__ = ["CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly", "right_causes"]
+__all__ = ["CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly", "right_cause"]
 
 #: What may be said of any fault whatever a candidate answers, for it names nothing but what is seen: that the cause is
 #: not known, that numbers are not there, that rows or names are others.
 CAREFUL = frozenset({"unknown", "missing-numbers", "other-names", "rows"})
 
-#: Cause -> those that leave the same numbers where no variance is answered: a random effect (or a term, a factor of two
-#: that are crossed) whose variance is 0 is none, and the title of the cause says both.
-_ALIKE = {"boundary": frozenset({"random-terms", "random-intercept-lost", "crossed-vs-nested"})}
+#: Causes that leave the same numbers where no variance is answered: a random effect (or a term, a factor of two that
+#: are crossed) whose variance is 0 is none. What is known then has a name of its own.
+_ALIKE = frozenset({"boundary", "random-terms", "random-intercept-lost", "crossed-vs-nested"})
 
 _COMPONENTS = ("sigma", "VarCorr")
 
@@ -44,11 +44,10 @@ THIN: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def right_causes(expected: str, thin: str) -> frozenset[str]:
-    """What may be said of a fault of which a candidate answers the quantities of :data:`THIN`; all of them where ""."""
-    answers_variances = not thin or "VarCorr" in THIN[thin]
-    alike = frozenset() if answers_variances else _ALIKE.get(expected, frozenset())
-    return CAREFUL | alike | {expected}
+def right_cause(expected: str, answered: Collection[str]) -> str:
+    """The right name of a fault where a candidate answers only some quantities; none given are all."""
+    known = not answered or not {"VarCorr", "theta"}.isdisjoint(answered)
+    return expected if known or expected not in _ALIKE else "random-effects-left-out-or-zero"
 
 
 def compare_thinly(base: Base, wrong: LinearMixedFit, thin: str) -> Comparison:

@@ -15,6 +15,7 @@ from validation.algebra import Pieces, Solution, objective_floor, pieces_of, sol
 from validation.checked_fit import CheckedFit
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
+from validation.judge.ahead import Objective
 from validation.judge.noise import measured_noise
 from validation.quantities import (
     Extraction,
@@ -99,6 +100,7 @@ class Evidence:
     same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)
     objective_agrees: bool | None = None
     undetermined: bool = False
+    _objectives: dict[str, Objective | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
@@ -191,15 +193,22 @@ class Evidence:
         left, right = self.structures("reference"), self.structures("candidate")
         return left is not None and right is not None and left != right
 
-    def devfun(self, side: str) -> Callable[[np.ndarray], float] | None:
+    def devfun(self, side: str) -> Objective | None:
         """A side's objective as a function of θ in the *reference's* order; None where there is none."""
+        if side not in self._objectives:
+            self._objectives[side] = self._objective(side)
+        return self._objectives[side]
+
+    def _objective(self, side: str) -> Objective | None:
         fit, names, own = self.fit(side), self.theta("reference"), self.theta(side)
         if not callable(getattr(fit, "devfun", None)) or names is None or own is None:
             return None
         if (side == "candidate" and self.other_structures) or sorted(own.index) != sorted(names.index):
             return None
         order = names.index.get_indexer(own.index) if names.index.is_unique else np.arange(len(own))
-        return lambda theta: float(fit.devfun(np.asarray(theta, dtype=float)[order]))
+        takes_rows = getattr(fit, "devfun_takes_rows", False) is True
+        at_rows = (lambda rows: np.asarray(fit.devfun(rows[:, order]))) if takes_rows else None
+        return Objective(lambda theta: float(fit.devfun(theta[order])), at_rows)
 
     @cached_property
     def reference_pieces(self) -> Pieces | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from validation import tolerances
-from validation.algebra import numbered_effects
+from validation.algebra import by_label
 from validation.checks import Check
 from validation.judge.estimates import either_on_boundary, estimate_limit
 from validation.judge.evidence import Evidence
@@ -68,17 +68,9 @@ def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str]
     pieces = evidence.reference_pieces
     if pieces is None:
         return {}
-    squares = pieces.squares
-    errors: dict[tuple[str, str, str], float] = {}
-    start = 0
-    for term, effects in zip(pieces.terms, numbered_effects(pieces), strict=True):
-        block = squares[start : start + term.J * term.p].reshape(term.J, term.p)
-        start += term.J * term.p
-        for i, level in enumerate(term.levels):
-            for j, effect in enumerate(effects):
-                # A level in which the effect's column is 0 throughout says nothing about it; σ is the measure then.
-                errors[term.group, effect, level] = sigma / math.sqrt(block[i, j]) if block[i, j] > 0 else sigma
-    return errors
+    # A level in which the effect's column is 0 throughout says nothing about it; σ is the measure then.
+    squares = by_label(pieces, pieces.squares).items()
+    return {label: sigma / math.sqrt(square) if square > 0 else sigma for label, square in squares}
 
 
 def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, str, str], float]) -> list[Row]:

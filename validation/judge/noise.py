@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from validation.judge.ahead import ask_ahead
+
 __all__ = ["measured_noise"]
 
 #: Relative step between the points, and their number: 13 fourth differences.
@@ -33,7 +35,9 @@ def measured_noise(objective: Callable[[np.ndarray], float], theta: np.ndarray, 
         In the objective's own unit; NaN where a value is not finite.
     """
     direction = np.random.default_rng(seed).uniform(0.5, 1.5, size=theta.size) * np.maximum(np.abs(theta), 1e-2)
-    values = np.array([objective(theta + i * _STEP * direction) for i in range(_POINTS)], dtype=float)
+    points = [theta + i * _STEP * direction for i in range(_POINTS)]
+    ask_ahead(objective, points)
+    values = np.array([objective(point) for point in points], dtype=float)
     if not np.isfinite(values).all():
         return float("nan")
     return float(np.sqrt(np.mean(np.square(np.diff(values, 4))) / 70.0))

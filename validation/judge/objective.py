@@ -84,6 +84,8 @@ def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Ro
         bounds = pieces.bounds if pieces is not None else _bounds(evidence.reference, len(theta))
         scale = pieces.theta_scale if pieces is not None else None
         points = theta_points(theta, evidence.candidate_theta, bounds, seed, scale=scale)
+    for function in (left, right):
+        function.ask(point for _, point in points)
     nobs = evidence.value("reference", "nobs")
     rows_used = nobs if math.isfinite(nobs) else 1.0
     values = []

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from validation.algebra import Pieces
+from validation.judge.ahead import ask_ahead
 from validation.quantities import Key
 
 __all__ = ["ComponentErrors", "component_errors", "components", "theta_covariance"]
@@ -82,6 +83,9 @@ def theta_covariance(
                 break
             step = min(step * (math.sqrt(0.1 / rise) if rise > 1e-9 else 8.0), 1e6 * unit)
         steps[i, i] = step
+    beside = [(i, theta + sign * step) for i, step in enumerate(steps) for sign in (1.0, -1.0)]
+    corners = [side + sign * step for i, side in beside for step in steps[:i] for sign in (1.0, -1.0)]
+    ask_ahead(devfun, [*(side for _, side in beside), *corners])
     hessian = np.empty((k, k))
     for i in range(k):
         up, down = theta + steps[i], theta - steps[i]

@@ -4,7 +4,6 @@ The candidate's X is the reference's X times an invertible matrix A. What A join
 values that its columns take say which contrasts they are, or that a predictor was centred or rescaled.
 """
 
-import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,10 +16,10 @@ from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
-__all__ = ["basis", "coding"]
+__all__ = ["basis", "coding", "kinds_of"]
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """What one group of changed columns turned out to be."""
 
     name: str
@@ -77,7 +76,7 @@ def coding(evidence: Evidence) -> Cause | None:
     distance, right, A = found
     if given is None and not distance < _SAME_MODEL:
         return None  # names alone are no evidence: the numbers must bear them out
-    kinds = _kinds(left, right, A)
+    kinds = kinds_of(left, right, A)
     first = kinds[0]
     only_right = [name for name in right.coef_names if name not in left.coef_names]
     only_left = [name for name in left.coef_names if name not in right.coef_names]
@@ -131,16 +130,17 @@ def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:
     return readings
 
 
-def _kinds(left: Pieces, right: Pieces, A: np.ndarray) -> list[_Kind]:
+def kinds_of(left: Pieces, right: Pieces, A: np.ndarray) -> list[Kind]:
+    """What one X is of another, where right.X = left.X A: one finding for each factor or predictor that A changes."""
     if np.allclose(A, np.eye(len(A)), atol=Match.MAPPED_ENTRY):
         remedy = "Label coefficients as R does: the variable's name, and the level's after it."
-        return [_Kind("coding-names", "The same columns under other names", remedy)]
+        return [Kind("coding-names", "The same columns under other names", remedy)]
     order = [right.coef_names.index(name) if name in right.coef_names else -1 for name in left.coef_names]
     if sorted(order) == list(range(len(A))) and np.allclose(A[:, order], np.eye(len(A)), atol=Match.MAPPED_ENTRY):
         remedy = "Keep R's order of coefficients: the intercept, then the formula's terms, main effects first."
-        return [_Kind("coding-order", "The columns of X stand in another order", remedy)]
+        return [Kind("coding-order", "The columns of X stand in another order", remedy)]
     kinds = [_kind(left, right, rows, columns) for rows, columns in _components(left, right, A)]
-    return kinds or [_Kind("coding", "The fixed effects stand in another basis", _SAME_LEVELS)]
+    return kinds or [Kind("coding", "The fixed effects stand in another basis", _SAME_LEVELS)]
 
 
 def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[int], list[int]]]:
@@ -166,16 +166,16 @@ def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[i
     return [(sorted(rows), sorted(columns)) for rows, columns in found]
 
 
-def _kind(left: Pieces, right: Pieces, rows: list[int], columns: list[int]) -> _Kind:
+def _kind(left: Pieces, right: Pieces, rows: list[int], columns: list[int]) -> Kind:
     before, after = left.X[:, rows], right.X[:, columns]
     label = ", ".join(left.coef_names[i] for i in rows)
-    if len(rows) == 1 == len(columns) and np.unique(before).size > 2:
-        return _rescaled(before[:, 0], after[:, 0], label)
     was, now = _contrasts(before), _contrasts(after)
+    if len(rows) == 1 == len(columns) and (now is None or np.unique(before).size > 2):
+        return _rescaled(before[:, 0], after[:, 0], label)
     if now is None:
-        return _Kind("coding", f"The factor behind {label} is coded otherwise", _SAME_LEVELS)
+        return Kind("coding", f"The factor behind {label} is coded otherwise", _SAME_LEVELS)
     if now == "treatment" and was in ("treatment", None):
-        return _Kind(
+        return Kind(
             "coding-reference-level",
             f"The factor behind {label} has another reference level",
             "Make the same level the first one on both sides (in R: relevel(); in pandas: cat.reorder_categories): "
@@ -196,17 +196,17 @@ def _kind(left: Pieces, right: Pieces, rows: list[int], columns: list[int]) -> _
             "The candidate takes the factor as ordered, the reference does not: make it unordered (or ordered) on both."
         )
     before_words = f"; the reference by {words[was]}" if was is not None else ""
-    return _Kind(f"coding-{now}", f"The candidate codes {label} by {words[now]}{before_words}", remedy)
+    return Kind(f"coding-{now}", f"The candidate codes {label} by {words[now]}{before_words}", remedy)
 
 
-def _rescaled(before: np.ndarray, after: np.ndarray, label: str) -> _Kind:
+def _rescaled(before: np.ndarray, after: np.ndarray, label: str) -> Kind:
     slope, constant = np.polyfit(before, after, 1)
     centre, mean = -constant / slope, float(before.mean())
     sds = [float(before.std(ddof=ddof)) for ddof in (1, 0)]
     shifted = abs(constant) > Match.COMPUTED * float(np.abs(after).max())
     where = f"at its mean {mean:.6g}" if abs(centre - mean) <= Match.RULE * sds[0] else f"at {centre:.6g}"
     if shifted and abs(slope - 1) <= Match.COMPUTED:
-        return _Kind(
+        return Kind(
             "coding-centred",
             f"The candidate centres the predictor {label} {where}",
             "Centre the predictor on both sides or on neither: the slope is the same, the intercept is the value at "
@@ -214,15 +214,16 @@ def _rescaled(before: np.ndarray, after: np.ndarray, label: str) -> _Kind:
         )
     for sd, ddof in zip(sds, (1, 0), strict=True):
         if abs(slope * sd - 1) <= Match.COMPUTED:
-            return _Kind(
+            return Kind(
                 "coding-scaled",
                 f"The candidate standardises the predictor {label} (divides by its sd, ddof = {ddof})",
                 "Standardise on both sides or on neither, with the same sd: R's scale() and sd() divide by N − 1, "
                 "numpy's std() by N.",
             )
-    return _Kind(
+    centres = f"centres the predictor {label} {where} and multiplies it" if shifted else f"multiplies {label}"
+    return Kind(
         "coding-scaled",
-        f"The candidate multiplies the predictor {label} by {slope:.6g}",
+        f"The candidate {centres} by {slope:.6g}",
         "Use the same unit on both sides: the coefficient and its standard error are divided by the factor.",
     )
 
@@ -254,6 +255,6 @@ def _contrasts(columns: np.ndarray) -> str | None:
         rows.sum(axis=0), 0.0, atol=Match.CHAINED
     ):
         return "polynomial"
-    if m == 1 and math.isclose(abs(float(rows[0, 0] - rows[1, 0])), 1.0, abs_tol=Match.CHAINED):
-        return "sum"  # ±1/2: deviation coding
+    if same(np.array([[-0.5], [0.5]])):
+        return "sum"  # deviation coding
     return None

@@ -261,6 +261,7 @@ def _mapped(
             values = density(moved) - reference
         return np.where(np.isfinite(values), values, 1e12)
 
+    steps = np.arange(-Multiple.SHIFTS, Multiple.SHIFTS + 0.5, 0.5)
     for kappa, centred in ((0.0, False), (1.0, False), (0.0, True), (-1.0, False)):
         if centred and not (gamma.size and K):
             continue
@@ -272,22 +273,27 @@ def _mapped(
         def residual(phi: np.ndarray, kappa: float = kappa) -> np.ndarray:
             return np.asarray(_project(design, gap(phi, kappa) / unit)[1])
 
-        start = np.zeros(K + 1 + t + (K if centred else 0))
+        centre = _shift_of_centre(density, points[typical[0]], int(gamma[0]), z) if centred else np.empty(0)
+        start = np.concatenate([np.zeros(K + 1 + t), centre])
         size = start.size
         if kappa:
             # τ in another unit of σ is also off by σ's own unit, which may be far from 1: begin with the best of a few.
-            shifts = (0.0, *np.arange(-Multiple.SHIFTS, Multiple.SHIFTS + 0.5, 0.5))
-            start = min((np.where(np.arange(size) > K, shift, 0.0) for shift in shifts), key=miss)
-        simplex = minimize(
-            miss, start, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
-        )
-        start = simplex.x if simplex.fun < miss(start) else start
-        try:
-            # Nelder-Mead lands near enough; the scale of the residuals is gate 1's tolerance.
-            found = least_squares(residual, start, method="lm", xtol=1e-15, ftol=1e-15, max_nfev=60 * (size + 1))
-        except (ValueError, np.linalg.LinAlgError):
-            continue
-        if np.max(np.abs(found.fun)) > Multiple.GATE:
+            start = min((np.where(np.arange(size) > K, shift, 0.0) for shift in (0.0, *steps)), key=miss)
+        # A rate taken for a scale moves σ by a multiple that no search from none finds, whatever the draws are.
+        along = (np.where(np.arange(size) == K, start + shift, start) for shift in steps)
+        for begin in (start, min(along, key=miss)):
+            simplex = minimize(
+                miss, begin, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
+            )
+            begin = simplex.x if simplex.fun < miss(begin) else begin
+            try:
+                # Nelder-Mead lands near enough; the scale of the residuals is gate 1's tolerance.
+                found = least_squares(residual, begin, method="lm", xtol=1e-15, ftol=1e-15, max_nfev=60 * (size + 1))
+            except (ValueError, np.linalg.LinAlgError):
+                continue
+            if np.max(np.abs(found.fun)) <= Multiple.GATE:
+                break
+        else:
             continue
         linear = _linear(parts, gap(found.x, kappa), Multiple.GATE * unit)
         if linear is None:
@@ -300,6 +306,29 @@ def _mapped(
         maps |= {f"centre {k + 1}": float(value) for k, value in centres if needed[K + 1 + t + k]}
         return Explanation(linear[0], maps, linear[1])
     return None
+
+
+def _shift_of_centre(
+    density: Callable[[np.ndarray], np.ndarray], at: np.ndarray, gamma: int, coefficients: np.ndarray
+) -> np.ndarray:
+    """Shift of the intercept for a unit of each coefficient that makes a normal likelihood's cross-derivatives 0.
+
+    They are 0 at centred predictors. A shift of many posterior sds is no start that a search from 0 finds.
+    """
+
+    def cross(k: int) -> float:
+        """Second difference of the log density; it has no error of its own where the density is quadratic."""
+        corners = np.tile(at, (4, 1))
+        corners[:, gamma] += (1.0, 1.0, -1.0, -1.0)
+        corners[:, k] += (1.0, -1.0, 1.0, -1.0)
+        return float(density(corners) @ (1.0, -1.0, -1.0, 1.0))
+
+    ends = np.tile(at, (3, 1))
+    ends[:, gamma] += (2.0, 0.0, -2.0)
+    curvature = float(density(ends) @ (1.0, -2.0, 1.0))
+    with np.errstate(all="ignore"):
+        shifts = -np.array([cross(int(k)) for k in coefficients]) / curvature
+    return np.where(np.isfinite(shifts), shifts, 0.0)
 
 
 def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | None:

@@ -16,6 +16,7 @@ from validation.judge.diagnosis import (
     rows,
     scale,
     structure,
+    transformed,
 )
 from validation.judge.evidence import Evidence
 from validation.verdict import Cause
@@ -30,6 +31,7 @@ DETECTORS: tuple[Callable[[Evidence], Cause | None], ...] = (
     scale.scale_of_modes,
     scale.correlations,
     coding.coding,
+    transformed.other_units,
     rows.rows_used,
     rows.data_values,
     optimum.boundary,

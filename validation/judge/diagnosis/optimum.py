@@ -130,6 +130,7 @@ def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float
         devfun = evidence.devfun(side)
         if devfun is None or (side == "candidate" and evidence.objective_agrees is not True):
             continue
+        devfun.ask(points)
         # A recorded objective knows its recorded points only.
         values = [quietly(partial(devfun, point), math.nan) for point in points]
         if not np.isnan(values).any():

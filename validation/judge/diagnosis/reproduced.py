@@ -77,7 +77,10 @@ def reproduced(evidence: Evidence, expected: Mapping[Key, float], quantities: It
 
 
 def proof_by(
-    evidence: Evidence, solution: Solution | None, quantities: Iterable[str] = _ESTIMATES
+    evidence: Evidence,
+    solution: Solution | None,
+    quantities: Iterable[str] = _ESTIMATES,
+    but: Iterable[Key] = (),
 ) -> Reproduction | None:
     """What a model that was computed anew gives of the candidate's numbers; None where that proves nothing.
 
@@ -87,9 +90,13 @@ def proof_by(
     solution : Solution or None
         The model at its optimum.
     quantities : iterable of str
+    but : iterable of Key
+        Numbers that prove nothing: the model was chosen by them.
     """
     if solution is None:
         return None
     expected = {**implied_numbers(solution), ("logLik", None, None, None, None): -solution.objective / 2}
+    for key in but:
+        expected.pop(key, None)
     found = reproduced(evidence, expected, quantities)
     return found if found.proves else None

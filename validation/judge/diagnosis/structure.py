@@ -144,19 +144,20 @@ def lost_effects(evidence: Evidence) -> Cause | None:
     if pieces is None or given or not evidence.referee_holds or not small_enough(pieces) or another_model(evidence):
         return None
     found: list[Cause] = []
-    for name, what, model in _submodels(pieces):
+    for what, model in _submodels(pieces):
         solution = evidence.solve(np.zeros(pieces.n_theta)) if model is None else optimum_of(model, evidence.reml)
         if (proof := proof_by(evidence, solution, _OF_SUBMODELS)) is not None:
             # the same model, and no variance of the candidate's that would tell
             title = f"The candidate left out {what}, or put the variance to 0"
             text = proof.words(f"the model without {what}")
+            name = "random-effects-left-out-or-zero"
             found.append(Cause(7, name, title, text, _RANDOM_PART, strength=Strength.RECOMPUTED))
     return found[0] if len(found) == 1 else None  # of several that give the same numbers none is named
 
 
-def _submodels(pieces: Pieces) -> Iterator[tuple[str, str, Pieces | None]]:
-    """Name of the cause, what is left out, and the model without it: None where no random effects are left."""
-    yield "random-terms", "the random effects: its numbers are those of least squares", None
+def _submodels(pieces: Pieces) -> Iterator[tuple[str, Pieces | None]]:
+    """What is left out, and the model without it: None where no random effects are left."""
+    yield "the random effects: its numbers are those of least squares", None
     start = 0
     for place, term in enumerate(pieces.terms):
         columns = np.arange(start, start + term.J * term.p)
@@ -164,16 +165,10 @@ def _submodels(pieces: Pieces) -> Iterator[tuple[str, str, Pieces | None]]:
         others = pieces.terms[:place], pieces.terms[place + 1 :]
         if len(pieces.terms) > 1:
             left = tuple(np.delete(np.arange(pieces.Z.shape[1]), columns))
-            yield (
-                "crossed-vs-nested",
-                f"the random effects of {term.name}",
-                replace(pieces, Z=pieces.Z[:, left], terms=(*others[0], *others[1])),
-            )
+            fewer_terms = replace(pieces, Z=pieces.Z[:, left], terms=(*others[0], *others[1]))
+            yield f"the random effects of {term.name}", fewer_terms
         for j, effect in enumerate(term.effects if term.p > 1 else ()):
             left = tuple(np.delete(np.arange(pieces.Z.shape[1]), columns[j :: term.p]))
             fewer = replace(term, effects=(*term.effects[:j], *term.effects[j + 1 :]))
-            yield (
-                "random-intercept-lost" if effect == "(Intercept)" else "random-terms",
-                f"the random effect {effect} of {term.name}",
-                replace(pieces, Z=pieces.Z[:, left], terms=(*others[0], fewer, *others[1])),
-            )
+            model = replace(pieces, Z=pieces.Z[:, left], terms=(*others[0], fewer, *others[1]))
+            yield f"the random effect {effect} of {term.name}", model

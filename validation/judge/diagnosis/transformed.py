@@ -1,0 +1,198 @@
+"""Rows 3 and 4 of a candidate that gives no design: a predictor, or the response, in another unit or centred.
+
+Such a fit is the reference's in other coordinates. x = c + s x' makes of the columns of X, and of those of Z of every
+level, the same columns times an invertible matrix M, of β the vector M⁻¹β, and of Σ the matrix M⁻¹ΣM⁻ᵀ; y' = a + b y
+moves the intercept and the scale. So every number follows from the reference's own optimum. What the coordinates are
+the coefficients say (and σ); all other numbers are the proof.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from validation.algebra import Pieces, Solution, solve
+from validation.judge.diagnosis import all_close, close
+from validation.judge.diagnosis.coding import kinds_of
+from validation.judge.diagnosis.model import another_model, small_enough
+from validation.judge.diagnosis.reproduced import proof_by
+from validation.judge.evidence import Evidence
+from validation.judge.implied import implied_numbers
+from validation.quantities import Key, key_of, quietly, records
+from validation.tolerances import Match, Strength
+from validation.verdict import Cause
+
+__all__ = ["other_units"]
+
+#: What is looked at: all that a fit reports of its parameters.
+_NUMBERS = ("fixef", "se", "vcov", "sigma", "variance", "covariance", "sd", "cor", "ranef", "logLik")
+_INTERCEPT = "(Intercept)"
+_SAME_UNIT = (
+    "Give both sides the response in the same unit, centred on both or on neither: coefficients, standard errors and "
+    "standard deviations are in that unit."
+)
+
+
+class _Units(NamedTuple):
+    """Scale and shift of a variable, and whether they are numbers that people use: those need not be estimated."""
+
+    scale: float
+    shift: float
+    plain_scale: bool = True
+    plain_shift: bool = True
+
+
+def other_units(evidence: Evidence) -> Cause | None:
+    """Rows 3 and 4: predictors or the response in another unit, or centred, where that gives the numbers."""
+    pieces, theta = evidence.reference_pieces, evidence.reference_theta
+    if pieces is None or theta is None or evidence.candidate_pieces is not None or not evidence.referee_holds:
+        return None
+    ours, theirs = (evidence.by_term(side, "fixef") for side in ("reference", "candidate"))
+    if another_model(evidence) or not small_enough(pieces) or ours.keys() != {*pieces.coef_names}:
+        return None
+    beta, given = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
+    found: dict[str, Cause] = {}
+    for response in _responses(evidence, pieces, beta, given):
+        a, b = response.shift, response.scale
+        moved = b * beta + a * _constant(pieces)
+        for change in _predictors(pieces, moved, given):
+            model = None if _compensate(response, change) else _in_units(pieces, theta, change)
+            if model is None or not all_close(given, np.linalg.solve(model[2], moved), Match.FOLLOWS):
+                continue
+            right, point, M = model
+            solution = quietly(lambda: solve(replace(right, y=a + b * right.y), point, evidence.reml), None)  # noqa: B023
+            proof = proof_by(evidence, solution, _NUMBERS, _fitted(pieces, response, change))
+            if proof is not None and proof.matched == proof.total and _others_kept(evidence, solution):
+                cause = _cause(pieces, right, M, response, proof.words("the same model of these data"))
+                found.setdefault(cause.title, cause)
+    return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
+
+
+def _compensate(response: _Units, change: Mapping[str, _Units]) -> bool:
+    """Whether shifts of the response and of predictors, one of them estimated, make up for each other."""
+    shifted = [units for units in change.values() if units.shift != 0.0]
+    return response.shift != 0.0 and bool(shifted) and not all(u.plain_shift for u in (response, *shifted))
+
+
+def _fitted(pieces: Pieces, response: _Units, change: Mapping[str, _Units]) -> list[Key]:
+    """The numbers that said what the coordinates are, and so prove nothing."""
+    names = [name for name, units in change.items() if not units.plain_scale]
+    if not all(units.plain_shift for units in (response, *change.values())):
+        names.append(_INTERCEPT)
+    if not response.plain_scale:
+        names.append(pieces.coef_names[-1])
+    keys: list[Key] = [("fixef", None, name, None, None) for name in names]
+    return keys if response.plain_scale else [*keys, ("sigma", None, None, None, None)]
+
+
+def _cause(left: Pieces, right: Pieces, M: np.ndarray, response: _Units, text: str) -> Cause:
+    a, b = response.shift, response.scale
+    scaled = f"The candidate's response is {b:.6g} times the reference's" + (f" {a:+.6g}" if a else "")
+    if (np.eye(len(M)) == M).all():
+        return Cause(4, "response-scaled", scaled, text, _SAME_UNIT, strength=Strength.RECOMPUTED)
+    kinds = kinds_of(left, right, M)
+    titles = [*dict.fromkeys(kind.words for kind in kinds), *([scaled] if b != 1.0 or a else [])]
+    return Cause(3, kinds[0].name, "; ".join(titles), text, kinds[0].remedy, strength=Strength.RECOMPUTED)
+
+
+def _others_kept(evidence: Evidence, solution: Solution | None) -> bool:
+    """Whether what the other coordinates do not move is what it was: otherwise there is another fault."""
+    expected = {} if solution is None else implied_numbers(solution)
+    rows = records(evidence.compared("fixef", "se", "sigma", "sd"))
+    return all(close(r["candidate"], expected.get(key_of(r), r["reference"]), Match.FOLLOWS) for r in rows)
+
+
+def _constant(pieces: Pieces) -> np.ndarray:
+    return np.array([name == _INTERCEPT for name in pieces.coef_names], dtype=float)
+
+
+def _sds(x: np.ndarray) -> tuple[float, float]:
+    return float(x.std(ddof=1)), float(x.std())
+
+
+def _near(value: float, plain: tuple[float, ...], unit: float = 0.0) -> tuple[float, bool]:
+    """A number that people use, where the value is one but for an optimizer's digits; or the value, and False."""
+    found = [one for one in plain if abs(value - one) <= Match.FOLLOWS * (unit or abs(one))]
+    return (min(found, key=lambda one: abs(value - one)), True) if found else (value, False)
+
+
+def _responses(evidence: Evidence, pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[_Units]:
+    """The coordinates that the response may have: its own first; by σ, or by the last coefficient without σ."""
+    yield _Units(1.0, 0.0)
+    ours, theirs = evidence.pair("sigma")
+    factor = theirs / ours if np.isfinite(theirs) else float(given[-1] / beta[-1])
+    if pieces.offset is not None or not np.isfinite(factor) or factor == 0.0:
+        return
+    sds, constant = _sds(pieces.y), _constant(pieces)
+    b, plain = _near(factor, (1.0, *(1.0 / sd for sd in sds)))
+    usual = (0.0, -b * float(pieces.y.mean()))
+    estimated = _near(float((given - b * beta) @ constant), usual, abs(b) * sds[0])
+    for a, plain_shift in dict.fromkeys(((usual[0], True), (usual[1], True), estimated)):
+        if (a, abs(b)) != (0.0, 1.0) and (a == 0.0 or constant.any()):
+            yield _Units(b, a, plain, plain_shift)
+
+
+def _predictors(pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[dict[str, _Units]]:
+    """The coordinates that predictors may have: none, one, or all that are numbers, centred at their means or not."""
+    yield {}
+    columns = {
+        name: (x, b, g)
+        for name, x, b, g in zip(pieces.coef_names, pieces.X.T, beta, given, strict=True)
+        if ":" not in name and np.ptp(x) > 0 and b != 0.0 and g != 0.0
+    }
+    unit = {name: _near(g / b, (1.0, *_sds(x))) for name, (x, b, g) in columns.items()}
+    mean = {name: float(x.mean()) for name, (x, _, _) in columns.items()}
+    shift = float((given - beta) @ _constant(pieces))
+    for name, (x, b, _) in columns.items():
+        centre = _near(shift / b, (0.0, mean[name]), _sds(x)[0])
+        yield {name: _Units(unit[name][0], centre[0], unit[name][1], centre[1])}
+    numeric = [name for name, (x, _, _) in columns.items() if np.unique(x).size > 2]
+    if len(numeric) > 1:
+        for centred in (0.0, 1.0):
+            yield {name: _Units(unit[name][0], mean[name] * centred, unit[name][1]) for name in numeric}
+
+
+def _in_units(
+    pieces: Pieces, theta: np.ndarray, change: Mapping[str, _Units]
+) -> tuple[Pieces, np.ndarray, np.ndarray] | None:
+    """The model with x' = (x − shift)/scale of these predictors, its θ, and M; None where it is another model."""
+    M = _mapping(pieces.coef_names, change)
+    if M is None or (change and (np.abs(M) == np.eye(len(M))).all()):  # the other sign alone is another detector's
+        return None
+    blocks: list[np.ndarray] = []
+    parts: list[np.ndarray] = []
+    for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
+        own = _mapping(term.effects, change)
+        if own is None:
+            return None
+        kept, diagonal = ((own == other).all() for other in (np.eye(term.p), np.diag(np.diag(own))))
+        if not (kept or term.structure.free or (diagonal and term.structure.name == "diag")):
+            return None
+        back = np.linalg.solve(own, T)
+        part = term.structure.parameters(back @ back.T)
+        if part is None:
+            return None
+        parts.append(part)
+        blocks += [own] * term.J
+    Z = sp.csc_array(pieces.Z @ sp.block_diag(blocks)) if blocks else pieces.Z
+    return replace(pieces, X=pieces.X @ M, Z=Z), np.concatenate([np.empty(0), *parts]), M
+
+
+def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray | None:
+    """M of columns with these names; None where what a centre needs is not among them."""
+    M = np.eye(len(names))
+    for x, (s, c, *_) in change.items():
+        step = np.eye(len(names))
+        for j, name in enumerate(names):
+            parts = name.split(":")
+            if x in parts:
+                rest = ":".join(part for part in parts if part != x) or _INTERCEPT
+                step[j, j] = 1.0 / s
+                if c != 0.0 and rest not in names:
+                    return None
+                if c != 0.0:
+                    step[names.index(rest), j] = -c / s
+        M = M @ step
+    return M
