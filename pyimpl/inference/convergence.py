@@ -104,8 +104,9 @@ def _check_convergence(model: AtOptimum, control: LmerControl, dialect: Dialect)
     values = np.linalg.eigvalsh(hessian)
     tol = control.hessian_tol
     negative, small = int((values < -tol).sum()), bool((np.abs(values) < tol).any())
-    if values[0] > 0:
-        scaled = np.linalg.solve(np.linalg.cholesky(hessian), gradient)
+    root = _cholesky_factor(hessian) if values[0] > 0 else None
+    if root is not None:
+        scaled = np.linalg.solve(root, gradient)
         worst = float(np.max(np.minimum(np.abs(scaled), np.abs(gradient))))
         if worst > control.grad_tol:
             texts.append(
@@ -123,6 +124,14 @@ def _check_convergence(model: AtOptimum, control: LmerControl, dialect: Dialect)
         if values[0] / values[-1] < tol:
             texts.append("Model is nearly unidentifiable: large eigenvalue ratio\n - Rescale variables?")
     return tuple(texts)
+
+
+def _cholesky_factor(matrix: np.ndarray) -> np.ndarray | None:
+    """L; None where rounding leaves none, though the smallest eigenvalue is above 0."""
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _unchecked(model: AtOptimum, control: LmerControl, dialect: Dialect) -> bool:

@@ -86,7 +86,7 @@ def boundary_starts(
         without = theta
         for factor, k, _ in chosen:
             without = drop_pivot(factor, without, k)
-        if not objective(without) < value + _NEAR:
+        if not (pairs and len(chosen) == 1) and not objective(without) < value + _NEAR:
             continue
         free = np.delete(np.arange(theta.size), [at for _, _, at in chosen])
         if not (pairs or _may_fall(objective, without, free, value)):

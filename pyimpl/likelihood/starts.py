@@ -26,6 +26,7 @@ _LARGE = (10.0, 100.0)  # standard deviations, in natural units, of all effects 
 _FEW_LEVELS = 5  # levels for each parameter of a covariance matrix, below which the criterion may have several minima
 _FEW_DEGREES = 10  # residual degrees of freedom for each variance, below which the criterion may have several minima
 _COSTLY_STARTS = 2  # starts at most, the lowest, where variances may carry means and an evaluation is not cheap
+_UNLIKE = 30.0  # standard deviations, in natural units, from which the criterion may have several minima
 _OVERHEAD = 1500.0  # operations that take as long as what an evaluation takes whatever its size; of few rows more of
 # them are worth it
 _EDGE = 0.05  # pivots below this, in natural units, are near enough to the boundary for it to matter
@@ -154,7 +155,7 @@ class Starts:
         self._extended = True
         cost, informed = derivative_operations(objective.blocks), bool(self.near)
         correlated = any(factor.theta.size > factor.p for factor in objective.blocks.factors)
-        several = self.few or _has_few_levels(objective.blocks)
+        several = self.few or _has_few_levels(objective.blocks) or float(np.abs(point.x).max()) > _UNLIKE
         if cost <= CHEAP and (correlated or self.grid is None or several):  # a grid has variances near 0
             pairs = several and cost <= VERY_CHEAP
             self.near += boundary_starts(objective, point.x * self.units, point.value, self.units, budget, pairs)

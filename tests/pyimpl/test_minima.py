@@ -83,6 +83,23 @@ def test_a_ridge_whose_slope_is_lost_in_rounding_errors():
     assert above(fit, np.random.default_rng(11337), 12) <= 0
 
 
+@pytest.mark.parametrize("seed", [22479, 22535])
+def test_variances_of_unlike_sizes_may_be_gone_or_exchanged(seed, monkeypatch):
+    """Standard deviations of hundreds of σ: a variance is 0 in the lowest minimum, and large in another."""
+    fit = drawn(unlike_sizes, seed)
+    assert fit.isSingular()
+    assert above(fit, np.random.default_rng(seed), 12) <= 0
+    monkeypatch.setattr("pyimpl.likelihood.starts.boundary_starts", lambda *_: [])
+    monkeypatch.setattr("pyimpl.likelihood.starts._SPREAD", 0)
+    assert drawn(unlike_sizes, seed).model.optsum.final_objective > fit.model.optsum.final_objective + 1.0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_hessian_without_a_factor_is_said_as_r_does():
+    formula, data, options = model(801326)[1]  # its smallest eigenvalue is above 0 by rounding
+    assert "unable to evaluate scaled gradient" in str(lmer(formula, data, **options).optinfo)
+
+
 def test_a_refit_finds_the_minimum_of_a_fit():
     rng = np.random.default_rng(2)
     data = common_slope(3)
