@@ -17,7 +17,6 @@ from pyimpl.likelihood.trust_region import APPROXIMATE, minimise
 
 __all__ = ["boundary_starts", "drop_pivot", "falls_without_end", "shortened", "template_elements"]
 
-_NEAR = 10.0  # twice the log-likelihood that a minimum on the boundary may lie below the point from which it is reached
 _GAINS = 10.0  # times the gain of a quadratic model that a search may end below where it began
 _LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which a criterion without a lowest value falls
 
@@ -52,7 +51,13 @@ def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
 
 
 def boundary_starts(
-    objective: Objective, theta: np.ndarray, value: float, units: np.ndarray, budget: int, pairs: bool
+    objective: Objective,
+    theta: np.ndarray,
+    value: float,
+    units: np.ndarray,
+    budget: int,
+    within: float,
+    pairs: bool,
 ) -> list[np.ndarray]:
     """θ at minima on the boundary that are lower than a minimum inside.
 
@@ -67,6 +72,8 @@ def boundary_starts(
         Natural unit of each θ.
     budget : int
         Evaluations for each of them.
+    within : float
+        How much higher the criterion may be where a search over the others begins.
     pairs : bool
         Whether two pivots may be 0 together (an effect that is in two terms is gone only without both of its
         variances), and searches begin whatever they promise.
@@ -86,7 +93,7 @@ def boundary_starts(
         without = theta
         for factor, k, _ in chosen:
             without = drop_pivot(factor, without, k)
-        if not (pairs and len(chosen) == 1) and not objective(without) < value + _NEAR:
+        if not (pairs and len(chosen) == 1) and not objective(without) < value + within:
             continue
         free = np.delete(np.arange(theta.size), [at for _, _, at in chosen])
         if not (pairs or _may_fall(objective, without, free, value)):

@@ -27,6 +27,7 @@ _FEW_LEVELS = 5  # levels for each parameter of a covariance matrix, below which
 _FEW_DEGREES = 10  # residual degrees of freedom for each variance, below which the criterion may have several minima
 _COSTLY_STARTS = 2  # starts at most, the lowest, where variances may carry means and an evaluation is not cheap
 _UNLIKE = 30.0  # standard deviations, in natural units, from which the criterion may have several minima
+_NEAR = 10.0  # twice the log-likelihood that a minimum on the boundary may lie below the point from which it is reached
 _OVERHEAD = 1500.0  # operations that take as long as what an evaluation takes whatever its size; of few rows more of
 # them are worth it
 _EDGE = 0.05  # pivots below this, in natural units, are near enough to the boundary for it to matter
@@ -156,9 +157,12 @@ class Starts:
         cost, informed = derivative_operations(objective.blocks), bool(self.near)
         correlated = any(factor.theta.size > factor.p for factor in objective.blocks.factors)
         several = self.few or _has_few_levels(objective.blocks) or float(np.abs(point.x).max()) > _UNLIKE
-        if cost <= CHEAP and (correlated or self.grid is None or several):  # a grid has variances near 0
+        if cost <= CHEAP:
             pairs = several and cost <= VERY_CHEAP
-            self.near += boundary_starts(objective, point.x * self.units, point.value, self.units, budget, pairs)
+            within = _NEAR if correlated or self.grid is None or several else 0.0  # a grid has variances near 0
+            self.near += boundary_starts(
+                objective, point.x * self.units, point.value, self.units, budget, within, pairs
+            )
         if cost <= VERY_CHEAP and design is not None and not informed and several:
             self.near += spread_starts(design, self.units, _SIZES, _SPREAD)
         # another minimum shows, if anywhere, from far: from natural units, or from small variances; a grid has points

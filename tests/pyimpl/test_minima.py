@@ -94,6 +94,13 @@ def test_variances_of_unlike_sizes_may_be_gone_or_exchanged(seed, monkeypatch):
     assert drawn(unlike_sizes, seed).model.optsum.final_objective > fit.model.optsum.final_objective + 1.0
 
 
+def test_of_two_variances_one_may_be_gone():
+    """A coarse grid sees one minimum of two, which are .2 apart."""
+    fit = drawn(unlike_sizes, 34287)
+    assert fit.isSingular()
+    assert above(fit, np.random.default_rng(34287), 12) <= 0
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_hessian_without_a_factor_is_said_as_r_does():
     formula, data, options = model(801326)[1]  # its smallest eigenvalue is above 0 by rounding
