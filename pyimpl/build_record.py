@@ -3,9 +3,11 @@
 No imports of the package: ``setup.py`` reads this file where nothing is installed.
 """
 
+import errno
 import hashlib
 import importlib.machinery
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ __all__ = [
     "MEMORYVIEWS",
     "VARIANT_FLAGS",
     "compiled_modules",
+    "content",
     "declarations",
     "digest",
     "record_name",
@@ -39,6 +42,19 @@ _SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
 def digest(content: bytes) -> str:
     """Digest of a file's content."""
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+def content(path: Path) -> bytes:
+    """Content of a file: opening a pipe waits for its writer, and a device may have no end.
+
+    Raises
+    ------
+    OSError
+        It is not there, cannot be read, or is no regular file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
 
 
 def record_name() -> str:
@@ -87,5 +103,5 @@ def source_digest(package: Path, module: str, declared: Sequence[str]) -> str:
         A source is not there.
     """
     paths = [] if module == MEMORYVIEWS else [_path(package, module, ".py")]
-    contents = [path.read_bytes() for path in (*paths, *(_path(package, other, ".pxd") for other in declared))]
+    contents = [content(path) for path in (*paths, *(_path(package, other, ".pxd") for other in declared))]
     return digest(b"\0".join(contents).replace(b"\r\n", b"\n"))  # line ends do not count

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypedDict
 
-from pyimpl.build_record import compiled_modules, digest, record_name, source_digest
+from pyimpl.build_record import compiled_modules, content, digest, record_name, source_digest
 
 __all__ = ["CompiledModulesError", "install", "problems"]
 
@@ -53,22 +53,28 @@ def _error(package: Path, problem: str) -> CompiledModulesError:
     return CompiledModulesError(f"pyimpl's compiled modules: {problem}. To mend it, {_mending(package)}")
 
 
+def _whole(entry: _Entry) -> bool:
+    """Whether an entry has what is asked of it below: texts, at least one file, sizes that are whole numbers."""
+    files, names = entry["files"], [entry["sources"], *entry["declarations"], *entry["files"]]
+    return (
+        isinstance(entry["declarations"], list)
+        and bool(files)
+        and all(isinstance(name, str) and name.isprintable() for name in names)
+        and all(type(file["size"]) is int and isinstance(file["digest"], str) for file in files.values())
+    )
+
+
 @functools.cache
 def _record(package: Path) -> dict[str, _Entry]:
     path = package / record_name()
     try:
-        record: dict[str, _Entry] = json.loads(path.read_text(encoding="utf-8"))
-        # what is read below is there
-        for entry in record.values():
-            _ = (
-                entry["sources"],
-                [*entry["declarations"]],
-                [(file["size"], file["digest"]) for file in entry["files"].values()],
-            )
+        record: dict[str, _Entry] = json.loads(content(path).decode("utf-8"))
+        if not all(map(_whole, record.values())):
+            raise ValueError("an entry lacks a part")
     except FileNotFoundError:
         python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
         raise _error(package, f"they were not built for this {python} ({path} is not there)") from None
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise _error(package, f"{path} cannot be read ({type(error).__name__})") from None
     return record
 
@@ -84,7 +90,7 @@ def _checked(package: Path, module: str, entry: _Entry, file: str) -> Path:
     path = package.parent / file
     facts = entry["files"][file]
     try:
-        if path.stat().st_size == facts["size"] and digest(path.read_bytes()) == facts["digest"]:
+        if path.stat().st_size == facts["size"] and digest(content(path)) == facts["digest"]:
             return path
     except FileNotFoundError:
         raise _error(package, f"{path} is not there") from None

@@ -133,7 +133,37 @@ def test_a_missing_file_is_named(package):
     assert "is not there" in _imported(package).stderr
 
 
-@pytest.mark.parametrize("record", [None, "", "{", "[]", '{"pyimpl.linalg.cholesky": 1}', '{"a": {"sources": ""}}'])
+def _entry(**changes):
+    entry = {"sources": "", "declarations": [], "files": {"pyimpl/a.so": {"size": 1, "digest": ""}}}
+    return json.dumps({"pyimpl.a": {**entry, **changes}})
+
+
+@pytest.mark.parametrize("place", ["linalg/cholesky.py", "linalg/cholesky.pxd", record_name()])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(package, place):
+    (package / place).unlink()
+    os.mkfifo(package / place)
+    done = _imported(package)  # has a time limit
+    assert done.returncode == 1
+    assert "CompiledModulesError: pyimpl's compiled modules" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"pyimpl.linalg.cholesky": 1}',
+        '{"a": {"sources": ""}}',
+        _entry(files={}),
+        _entry(files={"pyimpl/a.so\0": {"size": 1, "digest": ""}}),
+        _entry(files={"pyimpl/a.so": {"size": True, "digest": ""}}),
+        _entry(declarations=[None]),
+        _entry(declarations="pyimpl.a"),
+    ],
+)
 def test_without_a_record_that_can_be_read_nothing_is_loaded(package, record):
     path = package / record_name()
     path.unlink() if record is None else path.write_text(record)

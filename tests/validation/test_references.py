@@ -23,7 +23,7 @@ from validation.references.recorded import NotRecordedError, RecordedLmerFit, Re
 
 @pytest.fixture
 def recorded(ml_fit, data):
-    points = [("optimum", ml_fit.theta.to_numpy()), ("start", np.array([1.0, 0.0, 1.0]))]
+    points = [("default optimum", ml_fit.theta.to_numpy()), ("start", np.array([1.0, 0.0, 1.0]))]
     fit = replace(RecordedLmerFit.of(ml_fit, points), printed="printed", provenance={"R": "4.2.2", "lme4": "1.1.31"})
     default = replace(ReportedFit.of(ml_fit), printed="default")
     hashed = store.model_hash(ml_fit.formula, data)
@@ -119,6 +119,7 @@ CONTRADICTIONS = {
     "levels .6": (("fit", "groups", "values", 0), 6.6),
     "a bound": (("fit", "lower", "values", 0), "-inf"),
     "no bound": (("fit", "lower", "values", 0), None),
+    "bounds of others": (("fit", "lower", "index"), lambda labels: labels[::-1]),
     "a truth value": (("fit", "X", "values", 0, 3), True),
     "row labels of two kinds": (("fit", "X", "index", 3), "3"),
     "t": (("fit", "coefficients", "values", 2, 0), lambda t: 1.1 * t),
@@ -146,6 +147,7 @@ CONTRADICTIONS = {
     "default component": (("default", "components"), lambda rows: rows[::-1]),
     "default group": (("default", "components", 0, 0), None),
     "no default logLik": (("default", "logLik"), None),
+    "default logLik": (("default", "logLik"), lambda value: 1.1 * value),
     "default text": (("default", "printed"), 3),
 }
 
@@ -235,6 +237,13 @@ def test_a_number_changed_by_hand_is_refused(recorded, tmp_path):
 def test_a_record_without_its_formula_is_refused(recorded, tmp_path):
     sealed(store.save(recorded, tmp_path), lambda content: content.update(formula=None))
     with pytest.raises(store.DamagedReferenceError, match="'formula': None"):
+        store.load("own-ml", tmp_path)
+
+
+@pytest.mark.parametrize("provenance", [None, [], "R", 3])
+def test_a_record_that_does_not_say_where_it_comes_from_is_refused(recorded, tmp_path, provenance):
+    sealed(store.save(recorded, tmp_path), lambda content: content.update(provenance=provenance))
+    with pytest.raises(store.DamagedReferenceError, match="where it comes from"):
         store.load("own-ml", tmp_path)
 
 

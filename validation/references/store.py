@@ -243,6 +243,8 @@ def load(name: str, directory: Path | None = None) -> Record:
             raise ValueError(f"{words} are no texts")
         if header["kind"] not in ("likelihood", "bayes") or not isinstance(header["reml"], bool):
             raise ValueError("neither a likelihood nor a posterior, or it does not say by which criterion")
+        if not isinstance(header["provenance"], dict):
+            raise ValueError("it does not say where it comes from")
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
             check_recorded_lmer(fit)

@@ -15,7 +15,10 @@ import pandas as pd
 from validation.covariances import FREE
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
-__all__ = ["check_recorded_default", "check_recorded_lmer", "check_recorded_stan"]
+__all__ = ["DEFAULT_OPTIMUM", "check_recorded_default", "check_recorded_lmer", "check_recorded_stan"]
+
+#: Name of the point at which default lme4 ended.
+DEFAULT_OPTIMUM = "default optimum"
 
 #: Relative difference of two ways of computing one number; R's squares and quotients differ in the last digits.
 _COMPUTED = 1e-8
@@ -105,6 +108,9 @@ def check_recorded_default(default: ReportedFit, tight: RecordedLmerFit) -> None
     ]
     _demand(labels[0] == labels[1], "default lme4 has other variance components")
     _finite(default.logLik(), "default lme4's logLik")
+    for name, _, value in tight.points:
+        if name == DEFAULT_OPTIMUM:
+            _equal(default.logLik(), -value / 2.0, "default lme4's logLik and the objective at its optimum")
 
 
 def _check_reported(fit: ReportedFit) -> None:
@@ -144,11 +150,11 @@ def _check_random(fit: RecordedLmerFit) -> None:
         _demand(sum(p * (p + 1) // 2 for p in effects) == len(fit.theta), "theta does not have the terms' length")
         least = [low for p in effects for low, _ in FREE.bounds(p)]
         _demand(fit.lower.to_list() == least, "the bounds of theta are not those of its terms")
-        _same(fit.theta.index, fit.lower.index, "theta and its bounds")
+        _demand(list(fit.theta.index) == list(fit.lower.index), "theta and its bounds have other labels")
     else:
         _demand(list(fit.structures["nc"]) == effects, "covariance structures do not fit the terms")
         _finite(fit.par, "par")
-        _same(fit.par.index, fit.lower.index, "par and its bounds")
+        _demand(list(fit.par.index) == list(fit.lower.index), "par and its bounds have other labels")
     _demand(fit.Z.shape[1] > 0, "Z is empty")
     parts = {"groups": fit.groups.index, "modes": fit.modes, "mode_variances": fit.mode_variances}
     for what, groups in parts.items():
