@@ -183,6 +183,8 @@ def refuse_beyond_rows(value: object, most: int, what: str) -> None:
     ------
     MalformedError
     """
+    if isinstance(value, ConditionalVariances):  # as xarray's only when asked for
+        value = {group: block.variances for group, block in value.blocks.items()}
     blocks = [*itertools.islice(value.values(), most)] if isinstance(value, Mapping) else []
     for block in (value, *blocks):
         sizes = getattr(block, "shape", None)
