@@ -87,7 +87,7 @@ def write_atomically(path: Path, text: str) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
         if isinstance(error, OSError | ValueError) and not isinstance(error, FileError):
-            raise FileError(f"{str(path)!r} cannot be written: {_why(error)}; nothing was changed") from error
+            raise FileError(f"{str(path)!r} cannot be written: {_why(error)}; the file is as it was") from error
         raise
 
 
