@@ -100,6 +100,14 @@ def test_of_numbers_that_other_units_do_not_move_none_may_differ():
     assert compare_answers(base, given).causes[0].name in CAREFUL
 
 
+@pytest.mark.filterwarnings("error::validation.errors.DetectorWarning")
+@pytest.mark.parametrize("keys", [("VarCorr",), ("VarCorr", "sigma"), ("VarCorr", "logLik")])
+def test_without_coefficients_other_units_are_looked_for_by_nobody(keys):
+    base = likelihood_base("no fixed effects", 1)
+    other = base.refit(data=base.data.assign(score=base.data["score"] / 10.0))
+    assert compare_answers(base, answer_of(other, keys)).causes[0].name in CAREFUL | {"response-scaled"}
+
+
 def least_squares(base):
     X, y = base.fit.X.to_numpy(), base.fit.y.to_numpy()
     return {"fixef": dict(zip(base.fit.X.columns, np.linalg.lstsq(X, y, rcond=None)[0], strict=True))}

@@ -52,6 +52,8 @@ def other_units(evidence: Evidence) -> Cause | None:
     ours, theirs = (evidence.by_term(side, "fixef") for side in ("reference", "candidate"))
     if another_model(evidence) or not small_enough(pieces) or ours.keys() != {*pieces.coef_names}:
         return None
+    if not pieces.coef_names:  # it is they that say what the coordinates are
+        return None
     beta, given = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
     found: dict[str, Cause] = {}
     for response in _responses(evidence, pieces, beta, given):
@@ -176,7 +178,7 @@ def _in_units(
             return None
         parts.append(part)
         blocks += [own] * term.J
-    Z = sp.csc_array(pieces.Z @ sp.block_diag(blocks)) if blocks else pieces.Z
+    Z = sp.csc_array(pieces.Z @ sp.block_diag([sp.coo_array(block) for block in blocks])) if blocks else pieces.Z
     return replace(pieces, X=pieces.X @ M, Z=Z), np.concatenate([np.empty(0), *parts]), M
 
 
