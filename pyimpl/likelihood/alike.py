@@ -2,8 +2,8 @@
 
 Of n levels of one factor with the same R the criterion has n log|L|² and sums over the levels that are quadratic in
 vec C_j: any rows with the same cross-products do in place of the n, and p (P + 1) of them are enough, the triangular
-factor of the n. It is computed by orthogonal transformations, so nothing cancels. A quadratic growth curve of 5000
-persons at the same times takes a third of the time.
+factor of the n, whose digits are those of an orthogonal transformation. A quadratic growth curve of 5000 persons at the
+same times takes a third of the time.
 """
 
 import numpy as np
@@ -26,7 +26,12 @@ def merged_levels(inner: InnerPart) -> MergedLevels | None:
     Parameters
     ----------
     inner : InnerPart
-        Of a model of one factor.
+        Of a model of one factor, J levels with p effects.
+
+    Returns
+    -------
+    MergedLevels or None
+        R (K, p, p), C (K, p, P + 1) and counts (K,), whose sum is J.
     """
     J, p, m = inner.C.shape
     most = min(J // (_FEWER * p * m), _MOST)

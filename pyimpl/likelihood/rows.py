@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _ROWS = cython.declare(cython.Py_ssize_t, ROWS)
+_HEARS = cython.declare(cython.Py_ssize_t, 100_000)  # levels between two looks for Ctrl-C: each is held against many
 #: Share of a column's square that those before it leave, at least. It is the square of a condition number of 1e6, with
 #: which the first Q is 2e-4 from orthogonal: the second one is orthogonal to rounding.
 _DEPENDENT = cython.declare(cython.double, 1e-12)
@@ -431,6 +432,8 @@ def level_kinds(R: cython.double[:, :, ::1], most: cython.Py_ssize_t):  # type: 
     tries: cython.Py_ssize_t
     i: cython.Py_ssize_t
     for j in range(R.shape[0]):
+        if j % _HEARS == 0:
+            PyErr_CheckSignals()
         mine: cython.p_double = cython.address(R[j, 0, 0])
         tries = 0
         while tries < count:  # neighbours are often alike: the kind before comes first
