@@ -17,7 +17,6 @@ import pandas as pd
 from pyimpl.arguments import SIGNATURES
 from pyimpl.errors import DataError
 from pyimpl.formula.parse import deparse_lines, parse
-from pyimpl.records import record
 from pyimpl.text.numbers import (
     CoefmatColumns,
     format_num,
@@ -259,7 +258,7 @@ def _aic_table(aictab: pd.Series, places: int) -> str:
     return print_vector(cells, names=[str(name) for name in aictab.index]) + "\n"
 
 
-@record
+@dataclass(frozen=True)
 class CallText:
     """What lme4's ``.prt.call`` shows: the arguments of the call, as text, None for those not given; and whose words.
 

@@ -46,7 +46,6 @@ from pyimpl.frame.functions import Evaluator
 from pyimpl.frame.model_frame import NEW_DATA, FrameArguments, ModelFrame, Subset, model_frame
 from pyimpl.linalg.dqrdc2 import independent_columns
 from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
-from pyimpl.records import record
 from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 
@@ -68,7 +67,7 @@ __all__ = [
 _NEWEST = Dialect.of(None)
 
 
-@record
+@dataclass(frozen=True)
 class _Recipe:
     """What new data need: variables, remembered bases, plans of the model matrices.
 
@@ -85,7 +84,7 @@ class _Recipe:
     group_kinds: Mapping[Node, Kind]
 
 
-@record
+@dataclass(frozen=True)
 class Design:
     """y, X, the random terms, and all labels, for the rows used.
 

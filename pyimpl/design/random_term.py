@@ -1,15 +1,16 @@
 """A random-effects term, ready for the algebra."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pyimpl.covariance.base import Covariance
 from pyimpl.covariance.unstructured import Unstructured
-from pyimpl.records import record
 
 __all__ = ["RandomTerm"]
 
 
-@record
+@dataclass(frozen=True)
 class RandomTerm:
     """One random-effects term ``(lhs | group)``, ready for the algebra.
 

@@ -14,7 +14,6 @@ from pyimpl.frame.column_types import Basis
 from pyimpl.frame.columns import Column, Data, Factor, Logical, Numeric, column_values
 from pyimpl.frame.functions import Evaluator
 from pyimpl.linalg.columns import square_sum
-from pyimpl.records import record
 from r_scripts.caller import warn
 from r_scripts.dialect import Dialect
 from r_scripts.grammar import NA_ACTIONS
@@ -58,7 +57,7 @@ _COMPLETE = FrameArguments()
 NEW_DATA = FrameArguments(na_action="na.pass")
 
 
-@record
+@dataclass(frozen=True)
 class ModelFrame:
     """The variables of a model for the rows used.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -22,7 +23,6 @@ from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.stopped import last_computable
 from pyimpl.likelihood.threads import threads_for
 from pyimpl.linalg.columns import square_sum
-from pyimpl.records import changed
 
 __all__ = [
     "AtOptimum",
@@ -469,7 +469,7 @@ def criterion_at(model: AtOptimum, theta: Theta) -> float:
 
 def with_response(design: Design, y: np.ndarray) -> Design:
     """The design with another response, shape (N,); also in its model frame."""
-    return changed(design, y=y, frame_source=partial(_frame_with_response, design, y))
+    return replace(design, y=y, frame_source=partial(_frame_with_response, design, y))
 
 
 def _frame_with_response(design: Design, y: np.ndarray) -> pd.DataFrame:

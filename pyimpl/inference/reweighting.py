@@ -13,7 +13,6 @@ from pyimpl.inference.at_optimum import AtOptimum, find_optimum
 from pyimpl.inference.control import LmerControl
 from pyimpl.inference.source import Source, of_used_rows
 from pyimpl.likelihood.reduce import reduce_design
-from pyimpl.records import changed
 
 __all__ = ["reweighted"]
 
@@ -54,7 +53,7 @@ def reweighted(
         )
     if not (numbers > 0).all() or not np.isfinite(numbers).all():
         raise DataError("newweights must be positive and finite")
-    other = changed(design, weights=numbers)
+    other = replace(design, weights=numbers)
     fitted = find_optimum(other, reduce_design(other), model.REML, control, start)
     if source is None:
         return fitted, None

@@ -9,6 +9,7 @@ rows are enough, however many there were.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,11 @@ from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.reduce import Reduced, reduce_design
 from pyimpl.likelihood.rows import qr_by_level, sort_by_level
-from pyimpl.records import changed, record
 
 __all__ = ["Compressed", "compress", "merge"]
 
 
-@record
+@dataclass(frozen=True)
 class Compressed:
     """Rows that stand for all rows of a design, or of several.
 
@@ -51,8 +51,8 @@ class Compressed:
         """
         reduced = reduce_design(self.design)
         share = math.sqrt(self.design.N / self.N)  # of a root mean square: squares are as they were, rows are fewer
-        factors = tuple(changed(factor, scale=factor.scale * share) for factor in reduced.factors)
-        return changed(reduced, N=self.N, log_weights=self.log_weights, factors=factors)
+        factors = tuple(replace(factor, scale=factor.scale * share) for factor in reduced.factors)
+        return replace(reduced, N=self.N, log_weights=self.log_weights, factors=factors)
 
 
 def compress(design: Design) -> Compressed:
@@ -106,7 +106,7 @@ def merge(parts: Sequence[Compressed]) -> Compressed:
             np.array([place[level] for level in part.design.terms[k].levels], dtype=np.intp)[part.design.terms[k].codes]
             for part in parts
         ]
-        terms.append(changed(term, levels=levels))
+        terms.append(replace(term, levels=levels))
         codes.append(np.concatenate(joined))
     columns = np.vstack(
         [
@@ -114,7 +114,7 @@ def merge(parts: Sequence[Compressed]) -> Compressed:
             for part in parts
         ]
     )
-    design = _fewest(changed(first, terms=tuple(terms)), codes, columns)
+    design = _fewest(replace(first, terms=tuple(terms)), codes, columns)
     return Compressed(design, sum(part.N for part in parts), sum(part.log_weights for part in parts))
 
 
@@ -170,9 +170,9 @@ def _fewest(design: Design, codes: Sequence[np.ndarray], columns: np.ndarray) ->
     stacked, source = np.vstack(parts), np.concatenate(rows)
     terms, at = [], 0
     for term, one in zip(design.terms, codes, strict=True):
-        terms.append(changed(term, codes=one[source], columns=np.ascontiguousarray(stacked[:, at : at + term.p])))
+        terms.append(replace(term, codes=one[source], columns=np.ascontiguousarray(stacked[:, at : at + term.p])))
         at += term.p
-    return changed(
+    return replace(
         design,
         index=pd.RangeIndex(len(stacked)),
         y=stacked[:, -1].copy(),

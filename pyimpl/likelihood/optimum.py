@@ -9,12 +9,14 @@ descending direction there (the KKT conditions for TT' positive semidefinite).
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from pyimpl.design.design import Design
 from pyimpl.errors import ModelError, PyimplWarning
 from pyimpl.likelihood.cost import CHEAP, derivative_operations
+from pyimpl.likelihood.exact_fit import fits_exactly
 from pyimpl.likelihood.local_search import (
     SNAP,
     Point,
@@ -30,12 +32,11 @@ from pyimpl.likelihood.local_search import (
     search,
 )
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.optsummary import OptSummary, outcome
+from pyimpl.likelihood.optsummary import STOPPED, OptSummary, outcome
 from pyimpl.likelihood.starts import Starts, natural_units
 from pyimpl.likelihood.structured import StructuredMinimum, lowest, starting_points
 from pyimpl.likelihood.trust_region import STUCK, TrustRegion
 from pyimpl.linalg.memory import in_words, memory
-from pyimpl.records import changed
 from r_scripts.caller import warn
 
 __all__ = ["optimize", "search_from"]
@@ -76,8 +77,10 @@ def optimize(
     OptSummary
     """
     _warn_if_long(objective)
+    whole = design
     if objective.blocks.structure is not None:
-        return _optimize_structured(objective, starts, natural_units(objective.blocks), max_evaluations, on_step)
+        units = natural_units(objective.blocks)
+        return _optimize_structured(objective, starts, units, max_evaluations, on_step, whole)
     if design is not None and design.structure is not None:
         design = None  # what carries a mean there is an unstructured covariance matrix
     plan = (
@@ -88,6 +91,7 @@ def optimize(
     work = TrustRegion(objective.blocks.n_theta)
     best: tuple[Point, np.ndarray] | None = None
     inside: tuple[Point, np.ndarray] | None = None  # the best that is not far
+    exact: bool | None = None  # whether the effects fit the rows exactly, which is asked where a search has gone far
     while plan.to_try or plan.near:
         near_one = not plan.to_try
         start = plan.near.pop(0) if near_one else plan.to_try.pop(0)
@@ -96,6 +100,11 @@ def optimize(
         point = pull_back(objective, plan.units, max_evaluations, work, point)
         if plan.chosen and plan.single and plan.grid is None:
             point = from_zero_if_lower(objective, plan.units, plan.pivots, max_evaluations, work, point)
+        if exact is None and is_far(point) and math.isfinite(point.value) and not plan.endless:
+            exact = whole is not None and fits_exactly(whole)
+            if exact:
+                best = (point, start)
+                break
         if best is None or better(point, best[0]):
             best = (point, start)
         if not is_far(point) and (inside is None or better(point, inside[0])):
@@ -110,12 +119,19 @@ def optimize(
         raise FloatingPointError("it is infinite or not a number at every start")
     count, gradients = objective.evaluations + objective.gradients, objective.gradients
     local = None
-    if inside is not None and (plan.endless or is_far(best[0])):
-        local = changed(outcome(objective, *inside, plan.units, max_evaluations, count, gradients), unbounded=True)
+    if inside is not None and (plan.endless or is_far(best[0])) and not exact:
+        local = replace(outcome(objective, *inside, plan.units, max_evaluations, count, gradients), unbounded=True)
     if local is not None and plan.endless:
         return local
     summary = outcome(objective, *best, plan.units, max_evaluations, count, gradients)
-    return summary if local is None else changed(summary, local=local)
+    if plan.endless or exact:
+        return _without_end(summary)
+    return summary if local is None else replace(summary, local=local)
+
+
+def _without_end(summary: OptSummary) -> OptSummary:
+    """The summary of a search that has gone on and on, since the criterion has no lowest value."""
+    return replace(summary, unbounded=True, return_code=STUCK, message=STOPPED)
 
 
 def search_from(
@@ -184,6 +200,7 @@ def _optimize_structured(
     units: np.ndarray,
     budget: int,
     on_step: Callable[[int, float], None] | None,
+    design: Design | None,
 ) -> OptSummary:
     """:func:`optimize` for a model with covariance structures."""
     structure = objective.blocks.structure
@@ -195,7 +212,9 @@ def _optimize_structured(
     found = lowest(objective, places, units, budget, on_step)
     point = _structured_point(objective, found, units)
     evaluations = objective.evaluations + objective.gradients
-    return outcome(objective, point, found.start, units, budget, evaluations, objective.gradients)
+    summary = outcome(objective, point, found.start, units, budget, evaluations, objective.gradients)
+    endless = design is not None and is_far(point) and fits_exactly(design)
+    return _without_end(summary) if endless else summary
 
 
 def _structured_point(objective: Objective, found: StructuredMinimum, units: np.ndarray) -> Point:

@@ -1,21 +1,23 @@
 """How an optimisation went (lme4's ``optinfo``)."""
 
 import math
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from pyimpl.likelihood.local_search import Point, with_positive_diagonals
 from pyimpl.likelihood.objective import Objective
-from pyimpl.records import record
 
-__all__ = ["OptSummary", "outcome"]
+__all__ = ["STOPPED", "OptSummary", "outcome"]
+
+#: Of a search where the criterion has no lowest value.
+STOPPED = "stopped before rounding errors took all digits"
 
 _MESSAGES = ("converged", "stopped after {budget} evaluations", "no further progress along the gradient")
 
 
-@record
+@dataclass(frozen=True)
 class OptSummary:
     """How the optimisation went.
 
@@ -47,8 +49,8 @@ class OptSummary:
     trace : ndarray, shape (steps, 3), optional
         See :attr:`log`.
     unbounded : bool
-        Whether the criterion falls on as variances grow, since the random effects fit all of few rows exactly: then
-        this is a local minimum.
+        Whether the criterion falls on as variances grow, since the effects fit all rows exactly: then this is a local
+        minimum, or where a search was stopped on the way.
     local : OptSummary, optional
         The best minimum at usual variances, where the lowest is at ones that leave the criterion few digits.
     """

@@ -15,6 +15,7 @@ variables, after which a huge mean of y or of a covariate costs no digits.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -46,7 +47,6 @@ from pyimpl.likelihood.structure import choose_pattern
 from pyimpl.likelihood.threads import sized_threads
 from pyimpl.linalg.heard import heard_if_long
 from pyimpl.linalg.memory import zeros
-from pyimpl.records import record
 
 __all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced", "reduce_design", "reduce_rows"]
 
@@ -56,7 +56,7 @@ NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longe
 _NOT_FULL_RANK = "the fixed-effects model matrix does not have full column rank; drop the redundant columns"
 
 
-@record
+@dataclass(frozen=True)
 class Factor:
     """All random effects of one grouping factor: one block of p effects a level, Λ's template T block-diagonal.
 
@@ -99,7 +99,7 @@ class Factor:
         return T
 
 
-@record
+@dataclass(frozen=True)
 class InnerPart:
     """The inner factor's levels.
 
@@ -132,7 +132,7 @@ class InnerPart:
     pairs: float = 0.0
 
 
-@record
+@dataclass(frozen=True)
 class OuterPart:
     """The cross-products of the other factors, together q random effects; see :class:`pyimpl.likelihood.outer.Outer`.
 
@@ -163,7 +163,7 @@ class OuterPart:
     Z: np.ndarray
 
 
-@record
+@dataclass(frozen=True)
 class FixedPart:
     """The fixed effects and the response.
 
@@ -194,7 +194,7 @@ class FixedPart:
     log_det_X: float
 
 
-@record
+@dataclass(frozen=True)
 class Reduced:
     """What the likelihood needs of the data.
 

@@ -5,12 +5,13 @@ All that has a row for each observation is held in the order of the inner factor
 other, so that a pass reads memory from front to end.
 """
 
+from dataclasses import replace
+
 import cython
 import numpy as np
 from cython.cimports.libc.math import sqrt
 
 from pyimpl.likelihood.rows import constant_column, qr_by_level
-from pyimpl.records import changed
 
 __all__ = ["Projections", "Responses"]
 
@@ -245,11 +246,11 @@ class Responses:
         if old.P:
             root[: old.P, : old.P] = np.asarray(self.projections.triangle)
         outer = old.outer
-        return changed(
+        return replace(
             old,
-            inner=changed(old.inner, C=old.inner.C.copy()),
-            outer=None if outer is None else changed(outer, within_dense=outer.within_dense.copy()),
-            fixed=changed(old.fixed, within=old.fixed.within.copy(), within_root=root),
+            inner=replace(old.inner, C=old.inner.C.copy()),
+            outer=None if outer is None else replace(outer, within_dense=outer.within_dense.copy()),
+            fixed=replace(old.fixed, within=old.fixed.within.copy(), within_root=root),
         )
 
     def put(self, y, blocks):  # type: ignore[no-untyped-def]
@@ -272,4 +273,4 @@ class Responses:
         beta = blocks.fixed.coef_from_basis @ np.asarray(projections.coefficients)
         if self._intercept >= 0:
             beta[self._intercept] += projections.mean / self._constant
-        return changed(blocks, fixed=changed(blocks.fixed, beta_ols=beta, residual=residual))
+        return replace(blocks, fixed=replace(blocks.fixed, beta_ols=beta, residual=residual))

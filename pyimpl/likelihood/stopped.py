@@ -1,14 +1,15 @@
 """Where the criterion falls on until rounding takes all of its digits: the last point at which it can be computed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optimum import optimize
-from pyimpl.likelihood.optsummary import OptSummary
+from pyimpl.likelihood.optsummary import STOPPED, OptSummary
 from pyimpl.likelihood.starts import default_start
-from pyimpl.records import changed
+from pyimpl.likelihood.trust_region import STUCK
 
 __all__ = ["last_computable"]
 
@@ -52,7 +53,7 @@ def last_computable(objective: Objective, computable: Callable[[OptSummary], boo
         return None
     if beyond is not None:
         found = _farthest(objective, found, beyond, computable)
-    return changed(found, unbounded=True, return_code=2, message="stopped before rounding errors took all digits")
+    return replace(found, unbounded=True, return_code=STUCK, message=STOPPED)
 
 
 def _farthest(
@@ -73,6 +74,6 @@ def _farthest(
 def _moved(objective: Objective, summary: OptSummary, theta: np.ndarray) -> OptSummary:
     """The summary of a search as if it had ended at θ."""
     value, gradient, information = objective.value_gradient_hessian(theta)
-    return changed(
+    return replace(
         summary, final=theta, final_objective=value, gradient=gradient, information=information, prss=objective.prss
     )

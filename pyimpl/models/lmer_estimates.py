@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, overload
 
@@ -34,7 +35,6 @@ from pyimpl.inference.simulation import ClusterRand, NewParameters
 from pyimpl.inference.source import Source, of_used_rows, row_series
 from pyimpl.models.lm import LmFit
 from pyimpl.printing import CallText, VarCorrTable
-from pyimpl.records import changed
 from r_scripts.caller import warn
 from r_scripts.dialect import CHANGES, Dialect
 from r_scripts.variances import ConditionalVariances
@@ -515,7 +515,7 @@ class LmerEstimates(ModelAccessors):
     def _reweighted(self, newweights: Sequence[float] | np.ndarray | pd.Series) -> Self:
         """Fit with other prior weights, without warnings."""
         model, source = reweighted(self.model, newweights, self.source, self._warm_start, self.control)
-        call = changed(self.call, weights=str(getattr(newweights, "name", None) or "newweights"))
+        call = replace(self.call, weights=str(getattr(newweights, "name", None) or "newweights"))
         return type(self)(model, call, source, self.control)
 
     @SIGNATURES.own

@@ -1,0 +1,42 @@
+"""Whether a model's effects fit all of its rows exactly: then its criterion has no lowest value.
+
+As the standard deviations grow by a factor c, n log r² falls by 2n log c, and log|V| grows by 2 log c for each effect
+that can be told apart, of which there are fewer than rows. So it is where a response is the same in all rows of a
+level: where it is a school's, and not a student's.
+"""
+
+import numpy as np
+
+from pyimpl.design.design import Design
+
+__all__ = ["fits_exactly"]
+
+_EPS = float(np.finfo(float).eps)
+_ROUNDING = 64.0  # units of rounding, of the response's largest value, that an exact fit may leave in a row
+_STEPS = 2000  # of one solution by least squares
+_AGAIN = 3  # solutions: each takes from the residuals what the one before it has left
+
+
+def fits_exactly(design: Design) -> bool:
+    """Whether fixed and random effects, without any penalty, leave no more of the response than rounding errors.
+
+    It takes some hundred products of the model matrices, by Paige & Saunders' method (LSMR): a fit asks where standard
+    deviations have become so large that it may be so.
+
+    Parameters
+    ----------
+    design : Design
+    """
+    from scipy import sparse
+    from scipy.sparse.linalg import lsmr
+
+    y = np.asarray(design.y if design.offset is None else design.y - design.offset, dtype=float)
+    columns = sparse.hstack([sparse.csr_array(np.asarray(design.X, dtype=float)), design.Z], format="csr")
+    length = np.sqrt(np.asarray(columns.multiply(columns).sum(axis=0)).ravel())
+    columns = columns @ sparse.diags_array(1.0 / np.where(length > 0.0, length, 1.0))
+    limit = _ROUNDING * _EPS * float(np.abs(design.y).max(initial=0.0))
+    for _ in range(_AGAIN):
+        y = y - columns @ lsmr(columns, y, atol=_EPS, btol=_EPS, conlim=0.0, maxiter=_STEPS)[0]
+        if float(np.abs(y).max(initial=0.0)) <= limit:
+            return True
+    return False
