@@ -84,6 +84,10 @@ def test_a_point_outside_the_range_leaves_those_beside_it_alone() -> None:
     assert np.isfinite(value[[0, 2, 3][: LANES - 1]]).all()
     # the density with its gradient and the density alone are summed in another order: equal to rounding
     np.testing.assert_allclose(value[0], density.log_density(u[:1])[0], rtol=1e-14)
+    draws = density.conditional_draws(density.values(u), np.random.default_rng(3))
+    for part in (draws.coef, draws.b_matrix, draws.rss[:, None], draws.z_square[:, None]):
+        assert np.isfinite(part[[0, 2, 3][: LANES - 1]]).all()
+    assert np.isnan(draws.rss[1])
 
 
 def test_draws_have_the_moments_that_are_computed_without_them(large: CollapsedDensity) -> None:
