@@ -35,7 +35,7 @@ from scipy.special import gammaln
 
 from pyimpl.errors import ModelError
 from pyimpl.posterior.conditional import draw
-from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, row_slices
+from pyimpl.posterior.covariance import ball_exponents, ball_log_constant, build_T, log_sum_exp, row_slices
 from pyimpl.posterior.cross_products import CrossProducts, cross_products, refuse_too_large
 from pyimpl.posterior.elimination import Statistics, log_likelihood, reduce
 from pyimpl.posterior.full import cornish_fisher_t, log_student_t
@@ -310,7 +310,7 @@ class CollapsedDensity:
             else:
                 ratio = np.concatenate([u[:, at : at + p - 1], np.zeros((n, 1))], axis=1)
                 at += p - 1
-                log_pi = ratio - np.logaddexp.reduce(ratio, axis=1)[:, None]
+                log_pi = ratio - log_sum_exp(ratio)[:, None]
                 delta = spec.concentration[i]
                 log_p += log_pi @ delta + gammaln(delta.sum()) - gammaln(delta).sum()
                 exponents = ball_exponents(p, spec.regularization[i])

@@ -8,6 +8,7 @@ to normal. The map is one to one, and its Jacobian is a constant: no term has to
 import numpy as np
 
 from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.covariance import log_sum_exp
 
 __all__ = ["SamplerCoordinates"]
 
@@ -41,7 +42,7 @@ class SamplerCoordinates:
         u = v.copy()
         for at, p in self._several:
             log_s = v[:, at : at + p]
-            u[:, at] = 0.5 * (np.logaddexp.reduce(2 * log_s, axis=1) - np.log(p))
+            u[:, at] = 0.5 * (log_sum_exp(2 * log_s) - np.log(p))
             u[:, at + 1 : at + p] = 2 * (log_s[:, :-1] - log_s[:, -1:])
         return u
 
@@ -50,7 +51,7 @@ class SamplerCoordinates:
         v = u.copy()
         for at, p in self._several:
             ratio = np.concatenate([u[:, at + 1 : at + p], np.zeros((len(u), 1))], axis=1)
-            log_pi = ratio - np.logaddexp.reduce(ratio, axis=1)[:, None]
+            log_pi = ratio - log_sum_exp(ratio)[:, None]
             v[:, at : at + p] = u[:, at : at + 1] + 0.5 * (log_pi + np.log(p))
         return v
 
@@ -66,7 +67,7 @@ class SamplerCoordinates:
         out = slope.copy()
         for at, p in self._several:
             log_s = 2 * v[:, at : at + p]
-            pi = np.exp(log_s - np.logaddexp.reduce(log_s, axis=1)[:, None])
+            pi = np.exp(log_s - log_sum_exp(log_s)[:, None])
             ratios = slope[:, at + 1 : at + p]
             out[:, at : at + p] = pi * slope[:, at : at + 1]
             out[:, at : at + p - 1] += 2 * ratios

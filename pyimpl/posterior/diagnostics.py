@@ -17,7 +17,7 @@ __all__ = ["assess", "ess_bulk", "ess_tail", "mcse_mean", "pareto_k", "rhat_rank
 
 
 _AUTOCOVARIANCES = 4_000_000  # numbers in a batch of them: memory
-_DIRECT = 48  # lags up to which autocovariances are summed directly: a good sampler's chains need a few only
+_DIRECT = 16  # lags up to which autocovariances are summed directly: a good sampler's chains need a few only
 
 
 def _autocovariance(x: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ cdef class Statistics:
 cdef class Work:
     cdef object buffer                   # keeps the memory of all that follows; each counts numbers, not doubles
     cdef double *Lambda                  # (terms, pmax, pmax)
-    cdef double *M                       # (p, p): a level's Cholesky factor
-    cdef double *H                       # (p, p): L⁻¹Λ'
+    cdef double *M                       # (p, p), or (U, p, p) where they are kept: a level's Cholesky factor
+    cdef double *H                       # likewise: L⁻¹Λ'
     cdef double *P                       # (U, p, p): Λ(I + Λ'SΛ)⁻¹Λ'
     cdef double *M_inverse               # (U, p, p): (I + Λ'SΛ)⁻¹, for derivatives
     cdef double *F                       # (U, p, p): see the gradient
@@ -42,9 +42,8 @@ cdef class Work:
     cdef double *d_sigma
     cdef double *full                    # (3, m, m): symmetric matrices of W's columns
     cdef Py_ssize_t width                # numbers side by side: 1, or LANES
-    cdef bint derivatives
+    cdef bint derivatives, factors
 
-cdef number factor_level(number *Lambda, Py_ssize_t stride, const double *S, Py_ssize_t p, number *M, number *H, number *P) noexcept nogil
 cdef number eliminate(Statistics data, Work work, number *Lambda) noexcept nogil
 cdef number solve_coefficients(Statistics data, Work work, number *Lambda, Py_ssize_t g) noexcept nogil
 cdef void inverse_of_small(number *L, Py_ssize_t p, number *out) noexcept nogil

@@ -70,19 +70,22 @@ class Work:
         Numbers side by side.
     derivatives : bool
         Whether derivatives are wanted, too.
+    factors : bool
+        Whether each different level's M and H are kept: for draws.
     """
 
-    def __init__(self, data: Statistics, width: int, derivatives: bool) -> None:
+    def __init__(self, data: Statistics, width: int, derivatives: bool = False, factors: bool = False) -> None:
         square: cython.Py_ssize_t = data.pmax * data.pmax * data.terms
         level: cython.Py_ssize_t = data.p * data.p
         m: cython.Py_ssize_t = data.m
         G: cython.Py_ssize_t = data.G.shape[0]
         q: cython.Py_ssize_t = data.columns * m
         slopes: cython.Py_ssize_t = 1 if derivatives else 0
+        kept: cython.Py_ssize_t = data.different if factors else 1
         of_level: cython.Py_ssize_t = data.p * (2 * data.largest + 3 * m + 2 * data.p) + m + 8
         sizes = np.array(
             [
-                square, level, level, data.different * level, slopes * data.different * level,
+                square, kept * level, kept * level, data.different * level, slopes * data.different * level,
                 slopes * data.different * level, data.packed, G, slopes * G, q, slopes * q, slopes * q,
                 max(slopes * data.largest * data.largest, 0) + of_level + data.largest, m * m, m, 1, m, m,
                 square, m, m, 1, 3 * m * m,
@@ -93,7 +96,7 @@ class Work:
         memory: cython.double[::1] = self.buffer
         at: cython.longlong[::1] = starts.astype(np.int64)
         base: cython.p_double = cython.address(memory[0])
-        self.width, self.derivatives = width, derivatives
+        self.width, self.derivatives, self.factors = width, derivatives, factors
         self.Lambda, self.M, self.H, self.P = base + at[0], base + at[1], base + at[2], base + at[3]
         self.M_inverse, self.F, self.Q = base + at[4], base + at[5], base + at[6]
         self.A, self.A_inverse, self.Y = base + at[7], base + at[8], base + at[9]
@@ -266,7 +269,9 @@ def _first_term(data: Statistics, work: Work, Lambda: cython.pointer[number]) ->
     logdet = zero(Lambda)
     for u in range(data.different):
         P = P_all + u * p * p
-        if p == 2 and not work.derivatives:
+        if work.factors:
+            factor_level(own, data.pmax, cython.address(data.S[u, 0, 0]), p, M + u * p * p, H + u * p * p, P)
+        elif p == 2 and not work.derivatives:
             logdet += data.count[u] * _two_effects(own, data.pmax, cython.address(data.S[u, 0, 0]), P)
         else:
             logdet += data.count[u] * factor_level(own, data.pmax, cython.address(data.S[u, 0, 0]), p, M, H, P)

@@ -22,7 +22,7 @@ differences.
 import numpy as np
 
 from pyimpl.posterior.collapsed import CollapsedDensity, CoordinateValues
-from pyimpl.posterior.covariance import ball_exponents, row_slices
+from pyimpl.posterior.covariance import ball_exponents, log_sum_exp, row_slices
 from pyimpl.posterior.elimination_gradient import log_likelihood_gradient
 from pyimpl.posterior.full import cornish_fisher_t
 from pyimpl.posterior.specification import EXPONENTIAL, FLAT, NORMAL, STUDENT_T
@@ -111,7 +111,7 @@ def _of_term(
     if p == 1:
         return out
     ratio = np.concatenate([u[:, 1:p], np.zeros((n, 1))], axis=1)
-    pi = np.exp(ratio - np.logaddexp.reduce(ratio, axis=1)[:, None])
+    pi = np.exp(ratio - log_sum_exp(ratio)[:, None])
     delta = spec.concentration[term]
     of_log_pi = 0.5 * of_log_s + delta
     out[:, 1:p] = (of_log_pi - pi * (0.5 * total + delta.sum())[:, None])[:, :-1]

@@ -76,7 +76,7 @@ class Proposal:
         constant = gammaln(0.5 * (_DF + d)) - gammaln(0.5 * _DF) - 0.5 * d * np.log(_DF * np.pi)
         distance = np.empty((self.shares.size, len(u)))
         for k in range(self.shares.size):
-            z = solve_triangular(self.factors[k], (u - self.means[k]).T, lower=True)
+            z = solve_triangular(self.factors[k], np.eye(d), lower=True) @ (u - self.means[k]).T
             distance[k] = np.einsum("ij,ij->j", z, z)
         log_scale = np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1)
         offset = np.log(self.shares) + constant - log_scale

@@ -7,6 +7,7 @@ import pytest
 from pyimpl import stan_lmer
 from pyimpl.linalg.lanes import LANES
 from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.elimination import log_likelihood, reduce
 from pyimpl.posterior.gradient import log_density_gradient
 from pyimpl.posterior.specification import Specification
 from tests.pyimpl.posterior_cases import specification_of
@@ -74,6 +75,17 @@ def test_a_point_s_value_does_not_depend_on_those_beside_it(name: str) -> None:
         np.testing.assert_allclose(slope, gradient[:n], rtol=1e-12)
 
 
+def test_lanes_have_the_logarithms_that_a_number_alone_has() -> None:
+    """Determinants from 1 to e^500, side by side and each alone."""
+    density = CollapsedDensity(specification_of("M1"))
+    Lambda = np.exp(np.linspace(-50.0, 250.0, 301)).reshape(-1, 1, 1, 1)
+    logdet, _ = reduce(density.statistics, Lambda)
+    n, columns = len(Lambda), density.spec.X1.shape[1]
+    # σ so large that the data say nothing, and coefficients whose prior precision is 1: log|V| is all that is left
+    got = log_likelihood(density.statistics, Lambda, np.full(n, 1e150), np.ones((n, columns)), np.zeros((n, columns)))
+    np.testing.assert_allclose(-2.0 * got, logdet, rtol=1e-14, atol=1e-200)
+
+
 def test_a_point_outside_the_range_leaves_those_beside_it_alone() -> None:
     density = CollapsedDensity(specification_of("crossed"))
     u = np.repeat(density.start()[None], LANES, axis=0)
@@ -84,6 +96,10 @@ def test_a_point_outside_the_range_leaves_those_beside_it_alone() -> None:
     assert np.isfinite(value[[0, 2, 3][: LANES - 1]]).all()
     # the density with its gradient and the density alone are summed in another order: equal to rounding
     np.testing.assert_allclose(value[0], density.log_density(u[:1])[0], rtol=1e-14)
+    draws = density.conditional_draws(density.values(u), np.random.default_rng(3))
+    for part in (draws.coef, draws.b_matrix, draws.rss[:, None], draws.z_square[:, None]):
+        assert np.isfinite(part[[0, 2, 3][: LANES - 1]]).all()
+    assert np.isnan(draws.rss[1])
 
 
 def test_draws_have_the_moments_that_are_computed_without_them(large: CollapsedDensity) -> None:
