@@ -22,8 +22,8 @@ from validation.judge.diagnosis.model import least_objective
 LIKELIHOOD = {fault.name: fault for fault in FAULTS["likelihood"]}
 
 
-def causes_of(fault: str, base_name: str, thin: str = "") -> tuple[str, list[Any]]:
-    base, planted = likelihood_base(base_name, 1), LIKELIHOOD[fault]
+def causes_of(fault: str, base_name: str, thin: str = "", seed: int = 1) -> tuple[str, list[Any]]:
+    base, planted = likelihood_base(base_name, seed), LIKELIHOOD[fault]
     wrong = planted.plant(base, planted.sized.planted if planted.sized else 0.0)
     made = compare_thinly(base, wrong, thin) if thin else compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
     return right_cause(planted.expected, THIN.get(thin, ())), list(made.causes) if made.verdict.failed else []
@@ -58,6 +58,22 @@ def test_the_right_cause_or_none(fault, thin, named):
     expected, causes = causes_of(fault, "slopes", thin)
     assert causes
     assert (causes[0].name == expected) if named else (causes[0].name in CAREFUL), causes[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "base", "thin", "named"),
+    [
+        # five coefficients of a model with one θ are one number: by chance within a twentieth of REML's
+        ("optimizer stopped early", "categorical", "fixef", False),
+        ("other criterion", "categorical", "fixef", True),
+        # at that seed the centred predictor's slopes have no variance: the model without them, in other coordinates
+        ("predictor centred", "independent terms", "logLik alone", False),
+        ("random slope lost", "slopes", "logLik alone", True),
+    ],
+)
+def test_few_numbers_that_meet_those_of_another_cause_are_no_proof_of_it(fault, base, thin, named):
+    expected, causes = causes_of(fault, base, thin, seed=9)
+    assert causes[0].name == (expected if named else "unknown")
 
 
 @pytest.mark.parametrize(
@@ -101,11 +117,26 @@ def test_of_numbers_that_other_units_do_not_move_none_may_differ():
 
 
 @pytest.mark.filterwarnings("error::validation.errors.DetectorWarning")
-@pytest.mark.parametrize("keys", [("VarCorr",), ("VarCorr", "sigma"), ("VarCorr", "logLik")])
-def test_without_coefficients_other_units_are_looked_for_by_nobody(keys):
-    base = likelihood_base("no fixed effects", 1)
-    other = base.refit(data=base.data.assign(score=base.data["score"] / 10.0))
-    assert compare_answers(base, answer_of(other, keys)).causes[0].name in CAREFUL | {"response-scaled"}
+@pytest.mark.parametrize("name", ["no fixed effects", "no fixed effects, slopes"])
+@pytest.mark.parametrize(
+    ("change", "keys", "cause"),
+    [
+        (lambda y: y / 10.0, ("sigma", "logLik", "nobs"), "response-scaled"),
+        (lambda y: y / 10.0, ("VarCorr", "sigma"), "response-scaled"),
+        (lambda y: y / 10.0, ("VarCorr",), "unknown"),  # sigma, which says what the scale is, is missing
+        (lambda y: y / 10.0, ("sigma",), "unknown"),  # and is no proof of itself
+        # without an intercept the mean is no coordinate: the shifted response has an optimum of its own
+        (lambda y: (y - y.mean()) / y.std(), ("VarCorr",), "response-scaled"),
+        (lambda y: (y - y.mean()) / y.std(), ("theta", "sigma", "logLik", "nobs"), "response-scaled"),
+        (lambda y: np.cbrt(y), ("sigma", "logLik", "nobs"), "unknown"),
+        (lambda y: y / 10.0 + 3.0, ("VarCorr", "sigma", "logLik", "nobs"), "unknown"),
+    ],
+)
+def test_without_coefficients_the_response_alone_may_be_in_other_units(name, change, keys, cause):
+    base = likelihood_base(name, 1)
+    used = base.data.loc[base.fit.y.index]
+    made = compare_answers(base, answer_of(base.refit(data=used.assign(score=change(used["score"]))), keys))
+    assert made.causes[0].name == cause
 
 
 def least_squares(base):

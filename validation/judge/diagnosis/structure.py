@@ -134,6 +134,8 @@ def _unused_levels(evidence: Evidence) -> str:
     return ", ".join(found[:5])
 
 
+#: What is the same in all coordinates of the fixed effects, and so tells nothing of these.
+_OF_ANY_COORDINATES = frozenset({"logLik", "sigma"})
 _OF_SUBMODELS = ("fixef", "se", "vcov", "sigma", "ranef", "logLik")
 
 
@@ -143,10 +145,16 @@ def lost_effects(evidence: Evidence) -> Cause | None:
     given = evidence.rows("variance", "theta")["has_candidate"].any()
     if pieces is None or given or not evidence.referee_holds or not small_enough(pieces) or another_model(evidence):
         return None
+    # (0 + x | g) of a centred x is another model, which may have no variance there
+    origin_is_no_matter = all(
+        set(term.effects) <= {"(Intercept)"} or (term.structure.free and "(Intercept)" in term.effects)
+        for term in pieces.terms
+    )
     found: list[Cause] = []
     for what, model in _submodels(pieces):
         solution = evidence.solve(np.zeros(pieces.n_theta)) if model is None else optimum_of(model, evidence.reml)
-        if (proof := proof_by(evidence, solution, _OF_SUBMODELS)) is not None:
+        proof = proof_by(evidence, solution, _OF_SUBMODELS)
+        if proof is not None and (origin_is_no_matter or not _OF_ANY_COORDINATES.issuperset(proof.quantities)):
             # the same model, and no variance of the candidate's that would tell
             title = f"The candidate left out {what}, or put the variance to 0"
             text = proof.words(f"the model without {what}")
