@@ -431,9 +431,9 @@ class Reproduced:
         meets another to six digits by chance happens once in a million.
     nearer : float
         Digits by which the numbers together must be nearer to the supposed ones than the reference's are, shared among
-        those that are independent. Fits of one model at other θ lie on a surface with as many dimensions as θ (and one
-        for σ): five coefficients of a model with one θ are one number, and an optimizer that stopped somewhere leaves
-        it within a thousandth of the way to another optimum by chance in one of some hundred fits.
+        those that are independent. Coefficients and BLUPs are one number, however many they are: they follow from θ,
+        and a prior, a penalty or an optimizer that stops moves θ much as the other criterion does. That such a fit is
+        by chance within a thousandth of the way to it happens in one of some hundred. All that σ is in is another.
     """
 
     telling: float = 5.0

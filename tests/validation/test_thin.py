@@ -15,6 +15,7 @@ from validation.covariances import Structure
 from validation.errors import DetectorWarning
 from validation.faults import FAULTS
 from validation.faults.bases import HARD_BASES, Base, fit_lmer, likelihood_base, simulate
+from validation.faults.changed_numbers import at_theta
 from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, compare_thinly, right_cause
 from validation.judge.diagnosis import diagnose
 from validation.judge.diagnosis.model import least_objective
@@ -74,6 +75,16 @@ def test_the_right_cause_or_none(fault, thin, named):
 def test_few_numbers_that_meet_those_of_another_cause_are_no_proof_of_it(fault, base, thin, named):
     expected, causes = causes_of(fault, base, thin, seed=9)
     assert causes[0].name == (expected if named else "unknown")
+
+
+@pytest.mark.parametrize("name", ["slopes", "crossed"])
+def test_coefficients_that_are_nearly_those_of_the_other_criterion_are_no_proof_of_it(name):
+    base = likelihood_base(name, 1)
+    other = base.refit(reml=not base.reml)
+    near = at_theta(base.fit, 0.02 * base.fit.theta.to_numpy() + 0.98 * other.theta.to_numpy())
+    for keys in (("fixef",), ("fixef", "ranef"), ("fixef", "se")):
+        assert compare_answers(base, answer_of(near, keys)).causes[0].name == "unknown"
+        assert compare_answers(base, answer_of(other, keys)).causes[0].name == "reml-vs-ml"
 
 
 @pytest.mark.parametrize(

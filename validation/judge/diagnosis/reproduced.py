@@ -82,11 +82,11 @@ def proof_by(
         got, had = digits(record["candidate"], value), digits(record["reference"], value)
         if got >= max(limits.least, digits(record["candidate"], record["reference"]) + limits.gained):
             found.append((record["quantity"], got, had))
-    if not found or evidence.reference_pieces is None:
+    if not found:
         return None
     names, got_each, had_each = zip(*found, strict=True)
     # what moves most tells best: of the others an optimizer's last digits are a larger share
-    independent = min(len(found), evidence.reference_pieces.n_theta + (not _OF_THETA.issuperset(names)))
+    independent = 1 if _OF_THETA.issuperset(names) else min(len(found), 2)
     nearer = independent * (min(got_each) - min(had_each))
     if not limits.holds(total, len(found), min(got_each), nearer):
         return None

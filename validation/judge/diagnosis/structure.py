@@ -74,18 +74,19 @@ def model_structure(evidence: Evidence) -> Cause | None:
             return None  # other rows have other levels: row 4 explains it
     else:
         name, title = "random-terms", "The two sides do not have the same random-effects terms"
-    counts = (
-        f"{thetas[0]} θ and {columns[0]} columns of Z in the reference, {thetas[1]} and {columns[1]} in the candidate"
-    )
+    # of a factor that only a table of variances names, the levels are not known
+    known = [all(count for _, count, _ in found) for found in (ours, theirs)]
+    counts = [f"{theta} θ" + f" and {n} columns of Z" * k for theta, n, k in zip(thetas, columns, known, strict=True)]
     shown = "; ".join(
-        f"{side}: " + ", ".join(f"({' + '.join(es)} | {group}, {count} levels)" for group, count, es in terms[side])
+        f"{side}: "
+        + ", ".join(f"({' + '.join(es)} | {group}{f', {J} levels' if J else ''})" for group, J, es in terms[side])
         for side in sides
     )
     return Cause(
         7,
         name,
         title,
-        f"{counts}. {shown}",
+        f"{counts[0]} in the reference, {counts[1]} in the candidate. {shown}",
         _RANDOM_PART,
         strength=Strength.ANOTHER_MODEL,
     )
