@@ -98,6 +98,9 @@ def test_coefficients_that_are_nearly_those_of_the_other_criterion_are_no_proof_
         # without standard errors a centre may be the predictor's or the response's
         (lambda d: d.assign(ses=d["ses"] - 3.0), ("fixef", "sigma", "logLik"), "unknown"),
         (lambda d: d.assign(ses=np.exp(d["ses"] / 4.0)), ("fixef", "se", "vcov"), "unknown"),
+        # a root of numbers near a million is a line, to five digits
+        (lambda d: d.assign(score=np.sqrt(1e6 + d["score"])), ("fixef", "vcov", "sigma", "VarCorr", "nobs"), "unknown"),
+        (lambda d: d.assign(score=0.07 * d["score"] + 3.1), ("fixef", "vcov", "sigma", "VarCorr"), "response-scaled"),
     ],
 )
 def test_other_units_are_proved_without_the_design_or_not_named(change, keys, cause):

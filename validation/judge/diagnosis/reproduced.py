@@ -11,10 +11,11 @@ from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import Key, key_of, records
 
-__all__ = ["Reproduction", "proof_by"]
+__all__ = ["NUMBERS", "Reproduction", "proof_by"]
 
-#: What is looked at of a model that was computed anew.
+#: The estimates of a fit, and all that it reports of its parameters.
 _ESTIMATES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik")
+NUMBERS = (*_ESTIMATES, "vcov", "cor", "ranef")
 
 
 #: Numbers of a fit that follow from θ alone, whatever σ is.

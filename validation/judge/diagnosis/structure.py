@@ -13,11 +13,11 @@ from validation.judge.diagnosis.model import (
     count_of_theta,
     levels_of,
     optimum_of,
-    small_enough,
+    searchable,
     terms_of,
 )
 from validation.judge.diagnosis.names import other_names
-from validation.judge.diagnosis.reproduced import proof_by
+from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
 from validation.judge.diagnosis.rows import rows_used
 from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
@@ -137,14 +137,12 @@ def _unused_levels(evidence: Evidence) -> str:
 
 #: What is the same in all coordinates of the fixed effects, and so tells nothing of these.
 _OF_ANY_COORDINATES = frozenset({"logLik", "sigma"})
-_OF_SUBMODELS = ("fixef", "se", "vcov", "sigma", "ranef", "logLik")
 
 
 def lost_effects(evidence: Evidence) -> Cause | None:
     """Row 7: a random effect, a term or all of them left out, where that model alone gives the candidate's numbers."""
-    pieces = evidence.reference_pieces
-    given = evidence.rows("variance", "theta")["has_candidate"].any()
-    if pieces is None or given or not evidence.referee_holds or not small_enough(pieces) or another_model(evidence):
+    pieces = searchable(evidence)
+    if pieces is None or evidence.rows("variance", "theta")["has_candidate"].any() or another_model(evidence):
         return None
     # (0 + x | g) of a centred x is another model, which may have no variance there
     origin_is_no_matter = all(
@@ -154,7 +152,7 @@ def lost_effects(evidence: Evidence) -> Cause | None:
     found: list[Cause] = []
     for what, model in _submodels(pieces):
         solution = evidence.solve(np.zeros(pieces.n_theta)) if model is None else optimum_of(model, evidence.reml)
-        proof = proof_by(evidence, solution, _OF_SUBMODELS)
+        proof = proof_by(evidence, solution, NUMBERS)
         if proof is not None and (origin_is_no_matter or not _OF_ANY_COORDINATES.issuperset(proof.quantities)):
             # the same model, and no variance of the candidate's that would tell
             title = f"The candidate left out {what}, or put the variance to 0"

@@ -16,18 +16,16 @@ import scipy.sparse as sp
 from validation.algebra import Pieces, Solution, solve
 from validation.judge.diagnosis import all_close, close
 from validation.judge.diagnosis.coding import kinds_of
-from validation.judge.diagnosis.model import another_model, optimum_of, small_enough
-from validation.judge.diagnosis.reproduced import proof_by
+from validation.judge.diagnosis.model import another_model, optimum_of, searchable
+from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import Key, key_of, quietly, records
-from validation.tolerances import Match, Strength
+from validation.tolerances import REPRODUCED, Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["other_units"]
 
-#: What is looked at: all that a fit reports of its parameters.
-_NUMBERS = ("fixef", "se", "vcov", "sigma", "variance", "covariance", "sd", "cor", "ranef", "logLik")
 _INTERCEPT = "(Intercept)"
 _SAME_UNIT = (
     "Give both sides the response in the same unit, centred on both or on neither: coefficients, standard errors and "
@@ -58,17 +56,21 @@ class _Model(NamedTuple):
 
 def other_units(evidence: Evidence) -> Cause | None:
     """Rows 3 and 4: predictors or the response in another unit, or centred, where that gives the numbers."""
-    pieces, theta = evidence.reference_pieces, evidence.reference_theta
-    if pieces is None or theta is None or evidence.candidate_pieces is not None or not evidence.referee_holds:
+    pieces, theta = searchable(evidence), evidence.reference_theta
+    if pieces is None or theta is None or evidence.candidate_pieces is not None:
         return None
     ours, theirs = (evidence.by_term(side, "fixef") for side in ("reference", "candidate"))
-    if another_model(evidence) or not small_enough(pieces) or ours.keys() != {*pieces.coef_names}:
+    if another_model(evidence) or ours.keys() != {*pieces.coef_names}:
         return None
     models = _models(evidence, pieces, theta, ours, theirs) if ours else _without_coefficients(evidence, pieces)
     found: dict[str, Cause] = {}
     for model in models:
-        proof = proof_by(evidence, model.solution, _NUMBERS, model.fitted)
-        if proof is not None and proof.matched == proof.total and _others_kept(evidence, model.solution):
+        proof = proof_by(evidence, model.solution, NUMBERS, model.fitted)
+        if proof is None or proof.matched < proof.total or not _others_kept(evidence, model.solution):
+            continue
+        # of numbers far from 0 any function is one of its lines, to some digits
+        a_line = not (model.response.plain_scale or model.response.plain_shift)
+        if not a_line or proof.digits >= REPRODUCED.alone:
             cause = _cause(pieces, model, proof.words("the same model of these data"))
             found.setdefault(cause.title, cause)
     return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
