@@ -32,6 +32,7 @@ from validation.faults.bases import (
     results_base,
     traits_of,
 )
+from validation.faults.difference import changes
 from validation.faults.thin import THIN, compare_thinly
 from validation.options import DEFAULT_SEED
 from validation.references.recorded import RecordedLmerFit
@@ -92,19 +93,20 @@ def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Out
         careful=bool(thin) or base.name in HARD_BASES,
     )
 
-    def judged(amount: float) -> Comparison:
+    def judged(amount: float) -> tuple[Comparison, bool]:
         planted: Any = fault.plant(base, amount)
-        return compare_thinly(base, planted, thin) if thin else _compared(fault.kind, base, planted)
+        comparison = compare_thinly(base, planted, thin) if thin else _compared(fault.kind, base, planted)
+        return comparison, comparison.verdict.failed or changes(base, planted)
 
     try:
-        comparison = judged(size)
+        comparison, changed = judged(size)
         smallest = None
         if search and fault.sized and comparison.verdict.failed:
-            smallest = _smallest(lambda amount: judged(amount).verdict.failed, size, fault.sized.least)
+            smallest = _smallest(lambda amount: judged(amount)[0].verdict.failed, size, fault.sized.least)
     except Exception as error:  # a fault that cannot be planted is a defect of the self-test, and is shown as one
         return replace(outcome, error=f"{type(error).__name__}: {error}")
     causes = tuple(cause.name for cause in comparison.causes)
-    return replace(outcome, caught=comparison.verdict.failed, causes=causes, smallest=smallest)
+    return replace(outcome, caught=comparison.verdict.failed, causes=causes, smallest=smallest, changed=changed)
 
 
 def _smallest(caught: Callable[[float], bool], largest: float, least: float, steps: int = 7) -> float:

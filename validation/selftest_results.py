@@ -57,6 +57,8 @@ class Outcome:
         What alone the candidate answered; all where it is empty.
     careful : bool
         Whether silence about the cause is right, too: the candidate answers little, or the model is hard.
+    changed : bool
+        Whether the planted fit has other numbers than the right one; otherwise there is nothing to catch.
     """
 
     row: int
@@ -72,6 +74,7 @@ class Outcome:
     error: str = ""
     thin: str = ""
     careful: bool = False
+    changed: bool = True
 
     @property
     def named(self) -> bool:
@@ -81,6 +84,8 @@ class Outcome:
     @property
     def trouble(self) -> str:
         """What is wrong, in a word; empty where nothing is."""
+        if not self.changed:
+            return ""
         if self.careful:
             wrong = self.caught and not self.named and bool(self.causes) and self.causes[0] not in CAREFUL
             return self.error or (f"a wrong cause, {self.causes[0]}" if wrong else "")
@@ -130,6 +135,11 @@ class SelfTest:
             for o in self.outcomes
             if o.trouble
         ]
+        found += [
+            f"{fault} ({_KINDS[kind]}): changes nothing in any base model"
+            for kind, fault in dict.fromkeys((o.kind, o.fault) for o in self.outcomes)
+            if not any(o.changed for o in self.outcomes if (o.kind, o.fault) == (kind, fault))
+        ]
         if not self.outcomes:
             found.append("no fault was planted")
         for kind, rate in STATED_RATES.items():
@@ -142,6 +152,11 @@ class SelfTest:
     def ok(self) -> bool:
         """Whether every fault was caught and named, and clean runs raised no more alarms than stated."""
         return not self.problems
+
+    @property
+    def _planted(self) -> list[Outcome]:
+        """The outcomes of faults that change something."""
+        return [o for o in self.outcomes if o.changed]
 
     def alarms(self, kind: str) -> tuple[int, int]:
         """False alarms and clean comparisons of a kind."""
@@ -190,7 +205,7 @@ class SelfTest:
         table.add_column("row", justify="right")
         for heading in ("fault", "planted into", "caught", "named", "smallest size caught"):
             table.add_column(heading, overflow="fold")
-        for fault, outcomes in _by_fault([o for o in self.outcomes if not o.careful]):
+        for fault, outcomes in _by_fault([o for o in self._planted if not o.careful]):
             caught, named = sum(o.caught for o in outcomes), sum(o.named for o in outcomes)
             smallest = [o.smallest for o in outcomes if o.smallest is not None]
             size = f"{min(smallest):.2g} {outcomes[0].unit}" if smallest else ""
@@ -212,7 +227,7 @@ class SelfTest:
 
     def summary(self) -> str:
         """The verdict in a few lines."""
-        plain = [o for o in self.outcomes if not o.careful]
+        plain = [o for o in self._planted if not o.careful]
         planted, caught = len(plain), sum(o.caught for o in plain)
         named = sum(o.named for o in plain)
         faults = len({(o.kind, o.fault) for o in plain})
@@ -221,8 +236,8 @@ class SelfTest:
             f"rows of the table: {', '.join(map(str, sorted({o.row for o in plain})))}."
         ]
         for words, careful in (
-            ("through thin candidates", [o for o in self.outcomes if o.thin]),
-            ("into hard models", [o for o in self.outcomes if o.careful and not o.thin]),
+            ("through thin candidates", [o for o in self._planted if o.thin]),
+            ("into hard models", [o for o in self._planted if o.careful and not o.thin]),
         ):
             if careful:
                 lines.append(
@@ -230,6 +245,9 @@ class SelfTest:
                     f"{sum(o.named for o in careful)} named rightly, {sum(bool(o.trouble) for o in careful)} wrongly; "
                     "of the others it is said what differs."
                 )
+        places = dict.fromkeys(f"{o.fault} in {o.base}" for o in self.outcomes if not o.changed)
+        if places:
+            lines.append(f"Not planted, for it changes nothing there: {'; '.join(places)}.")
         for kind, rate in STATED_RATES.items():
             one = self._false_alarms(kind, rate)
             if one["comparisons"]:

@@ -429,6 +429,11 @@ class Reproduced:
     alone : float
         Digits to which a single telling number must be reproduced, where there are not two of them: that one number
         meets another to six digits by chance happens once in a million.
+    nearer : float
+        Digits by which the numbers together must be nearer to the supposed ones than the reference's are, shared among
+        those that are independent. Coefficients and BLUPs are one number, however many they are: they follow from θ,
+        and a prior, a penalty or an optimizer that stops moves θ much as the other criterion does. That such a fit is
+        by chance within a thousandth of the way to it happens in one of some hundred. All that σ is in is another.
     """
 
     telling: float = 5.0
@@ -436,9 +441,12 @@ class Reproduced:
     gained: float = 1.0
     share: float = 0.8
     alone: float = 6.0
+    nearer: float = 3.0
 
-    def holds(self, total: int, matched: int, digits: float) -> bool:
+    def holds(self, total: int, matched: int, digits: float, nearer: float) -> bool:
         """Whether this many reproduced numbers are a proof."""
+        if nearer < self.nearer:
+            return False
         if total >= 2:
             return matched >= self.share * total
         return total == 1 == matched and digits >= self.alone

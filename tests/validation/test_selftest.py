@@ -6,7 +6,8 @@ import pytest
 
 from validation import selftest
 from validation.faults import FAULTS
-from validation.faults.bases import likelihood_base
+from validation.faults.bases import likelihood_base, traits_of
+from validation.faults.difference import _right, changes
 from validation.selftest import CleanRun, Outcome, SelfTest, _smallest, clean_run, plant
 
 
@@ -102,6 +103,38 @@ def test_a_log_likelihood_stored_in_single_precision_is_no_other_one(seed):
 def test_a_fault_that_cannot_be_planted_is_a_problem():
     fault = next(fault for fault in FAULTS["likelihood"] if fault.name == "correlation lost (||)")
     assert "does not change" in plant(fault, likelihood_base("intercept")).error
+
+
+def test_a_fault_that_changes_nothing_in_a_base_is_not_planted_there():
+    fault = next(fault for fault in FAULTS["likelihood"] if fault.name == "a variance put to 0")
+    found = plant(fault, likelihood_base("slopes", 9))  # where it was estimated as 0
+    assert not found.changed
+    told = SelfTest((outcome(fault=fault.name, kind="likelihood"), found), (), 1)
+    assert told.ok
+    assert "planted 1 times" in told.summary()
+    assert "changes nothing there: a variance put to 0 in slopes." in told.summary()
+    assert plant(fault, likelihood_base("slopes", 1)).changed
+    assert SelfTest((outcome(), found), (), 1).problems == (
+        "a variance put to 0 (likelihood fits): changes nothing in any base model",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("likelihood", "an effect in two terms"),
+        ("likelihood", "weighted"),
+        ("results", "trends"),
+        ("posterior", "slopes"),
+    ],
+)
+def test_a_right_fit_is_told_from_every_fault_by_its_own_numbers(kind, name):
+    base = selftest._base(kind, name, 2, 100)
+    assert not changes(base, _right(base))
+    traits = traits_of(kind).get(name, base.traits)
+    for fault in FAULTS[kind][:: 5 if kind == "posterior" else 1]:
+        if fault.applies(traits):
+            assert changes(base, fault.plant(base, fault.sized.planted if fault.sized else 0.0)), fault.name
 
 
 @pytest.mark.parametrize("change", selftest._LIKELIHOOD_CHANGES)

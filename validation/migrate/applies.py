@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from validation.migrate.code import Code, Scope, element_of, nested, python_name, quoted, unmarked
-from validation.migrate.functions import maker
+from validation.migrate.makers import maker
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator, call_of, is_several, unwrapped
 

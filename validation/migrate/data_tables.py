@@ -1,7 +1,7 @@
 """data.table's ``x[i, j, by]``, by dplyr's verbs: which rows, what is computed, in which groups."""
 
 from validation.migrate.code import Code, Scope, quoted
-from validation.migrate.functions import maker
+from validation.migrate.makers import maker
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator
 

@@ -4,7 +4,7 @@ import keyword
 import re
 
 from validation.migrate.code import Code, Scope, quoted
-from validation.migrate.functions import maker, only, values_of
+from validation.migrate.makers import maker, only, values_of
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator, call_of, is_several
 

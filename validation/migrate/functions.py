@@ -1,105 +1,14 @@
-"""R's functions, other than those of fits, one by one: what stands for each in Python."""
+"""R's functions of vectors, tables, names and the session, one by one: what stands for each in Python."""
 
 import keyword
 import re
-from collections.abc import Callable
 
-from validation.migrate.code import (
-    LABELLED,
-    Code,
-    Scope,
-    matched,
-    nested,
-    quoted,
-    unmarked,
-)
+from validation.migrate.code import LABELLED, Code, Scope, matched, nested, quoted, unmarked
+from validation.migrate.makers import maker, numbers, only, values_of
 from validation.migrate.rcode import Argument, Node
-from validation.migrate.translate import Maker, Translator
+from validation.migrate.translate import Translator
 
-__all__ = ["FUNCTIONS", "maker", "only", "values_of"]
-
-FUNCTIONS: dict[str, Maker] = {}
-
-
-def maker(*names: str, takes: str | None = "", unneeded: str = "") -> Callable[[Maker], Maker]:
-    """Let a function make the Python of R's functions of these names.
-
-    Parameters
-    ----------
-    *names : str
-    takes : str or None
-        The arguments, by R's names, that it reads; a call with another is refused, by the argument's name. None where
-        any name is allowed (``c(a = 1)``).
-    unneeded : str
-        Arguments that change nothing in Python, or only how a value is printed: they are noted.
-    """
-
-    def keep(function: Maker) -> Maker:
-        def checked(t: Translator, node: Node, scope: Scope) -> Code:
-            if takes is not None:
-                _check_arguments(t, node, takes.split(), unneeded.split())
-            return function(t, node, scope)
-
-        FUNCTIONS.update(dict.fromkeys(names, checked))
-        return function
-
-    return keep
-
-
-def _check_arguments(t: Translator, node: Node, takes: list[str], unneeded: list[str]) -> None:
-    for argument in node.args:
-        name = argument.name
-        if name is None or argument.value is None or any(one.startswith(name) for one in takes):
-            continue
-        if not any(one.startswith(name) for one in unneeded):
-            raise t.refuse(node, f"the argument {name} of {node.text}() is not carried over")
-        t.noted.append(f"{name} = {t.source(argument.value)} (of {node.text}(): how it is printed)")
-
-
-def values_of(node: Node) -> list[Node]:
-    """The arguments without names."""
-    return [argument.value for argument in node.args if argument.value is not None and argument.name is None]
-
-
-def only(t: Translator, node: Node, scope: Scope) -> Code:
-    """The one argument that a function is of, by place or by name."""
-    values = values_of(node) or [a.value for a in node.args if a.value is not None]
-    if not values:
-        raise t.refuse(node, "a call without arguments")
-    if len(values) > 1 and node.text != "print":
-        raise t.refuse(node, f"{node.text}() with more arguments than one")
-    made = t.expression(values[0], scope)
-    return numbers(t, made) if node.text in _OF_NUMBERS else made
-
-
-#: Functions of R's that take a vector with names, which a loop can have filled by names.
-_OF_NUMBERS = {
-    "sqrt",
-    "exp",
-    "log",
-    "abs",
-    "log10",
-    "log2",
-    "floor",
-    "ceiling",
-    "cumsum",
-    "which.min",
-    "which.max",
-    "range",
-    "diff",
-    "rev",
-    "sort",
-    "any",
-    "all",
-    "unlist",
-}
-
-
-def numbers(t: Translator, made: Code) -> Code:
-    """Numbers under names, one by one, as a vector with names."""
-    if made.kind != "dict" or made.element not in ("number", "any"):
-        return made
-    return Code(f"pd.Series({made.text})", "series")
+__all__: list[str] = []
 
 
 def _common(parts: list[Code]) -> str:
@@ -287,87 +196,6 @@ def _columns(t: Translator, node: Node, scope: Scope) -> Code:
     return Code(f"pd.concat([{', '.join(parts)}], axis=1)", "frame")
 
 
-def _reduction(python: str) -> Maker:
-    def make(t: Translator, node: Node, scope: Scope) -> Code:
-        skips = any(a.name == "na.rm" and a.value is not None and a.value.text in ("TRUE", "T") for a in node.args)
-        values = [a.value for a in node.args if a.value is not None and a.name in (None, "x")]
-        parts = [numbers(t, t.expression(value, scope)) for value in values]
-        if len(parts) > 1 and all(part.kind == "number" for part in parts) and python in ("min", "max", "sum"):
-            listed = ", ".join(part.text for part in parts)
-            return Code(f"sum([{listed}])" if python == "sum" else f"{python}({listed})", "number")
-        if len(parts) != 1:
-            raise t.refuse(node, f"{node.text}() of several things")
-        made = parts[0]
-        if t.groups and made.kind == "series":
-            return _of_its_group(t, node, made, python)
-        if made.kind == "series":
-            kept = "skipna=False" if t.has_missing(made) and not skips else ""
-            return Code(f"{made.inside()}.{python}({kept})", "number")
-        if made.kind == "variances" and python in ("mean", "min", "max", "sum"):
-            return Code(f"{made.inside()}.to_numpy().{python}()", "number")
-        if made.kind in ("vector", "range", "any", "frame", "number"):
-            extra = ", ddof=1" if python in ("std", "var") else ""
-            return Code(f"np.{'nan' if skips else ''}{python}({made.text}{extra})", "number")
-        raise t.refuse(node, f"{node.text}() of something that is no vector")
-
-    return make
-
-
-def _of_its_group(t: Translator, node: Node, made: Code, python: str) -> Code:
-    """``mean(x)`` within groups: of each row that of its group."""
-    found = re.fullmatch(r'd\["([^"\\]*)"\]', made.text)
-    if found is None:
-        raise t.refuse(node, f"{node.text}() of something computed, within groups")
-    text = f'd.groupby({t.groups}, observed=True)["{found[1]}"].transform("{python}")'
-    return Code(text, "series", True, "column")
-
-
-for _r, _python in (
-    ("sum", "sum"),
-    ("mean", "mean"),
-    ("sd", "std"),
-    ("var", "var"),
-    ("median", "median"),
-    ("min", "min"),
-    ("max", "max"),
-):
-    maker(_r, takes="x na.rm")(_reduction(_python))
-
-
-def _elementwise(python: str) -> Maker:
-    def make(t: Translator, node: Node, scope: Scope) -> Code:
-        if len(node.args) != 1:
-            raise t.refuse(node, f"{node.text}() with more than its numbers")
-        made = only(t, node, scope)
-        if made.kind == "string":
-            raise t.refuse(node, "numbers expected")
-        kind = "vector" if made.kind == "range" else made.kind
-        return Code(f"np.{python}({made.text})", kind, True, made.element if kind == "series" else "any")
-
-    return make
-
-
-for _r in ("sqrt", "exp", "log", "abs", "log10", "log2", "log1p", "floor", "ceil", "cumsum"):
-    maker({"ceil": "ceiling"}.get(_r, _r), takes="x")(_elementwise(_r))
-
-
-@maker("round", "signif", takes="x digits")
-def _round(t: Translator, node: Node, scope: Scope) -> Code:
-    values = [argument.value for argument in node.args if argument.value is not None]
-    made = numbers(t, t.expression(values[0], scope))
-    digits = t.expression(values[1], scope).text if len(values) > 1 else "0"
-    if node.text == "signif" and made.kind in ("number", "any"):
-        given = digits if len(values) > 1 else "6"
-        return Code(f'float(f"{{{made.text}:.{given}g}}")', "number") if given.isdigit() else made
-    if made.kind == "list" and made.element == "number":
-        made = Code(made.text, "vector", made.atom, "number")
-    if node.text == "signif" or made.kind not in ("number", "series", "frame", "vector", "any"):
-        raise t.refuse(node, f"{node.text}() is not carried over")
-    if made.kind in ("series", "frame"):
-        return Code(f"{made.inside()}.round({digits})", made.kind, True, made.element)
-    return Code(f"np.round({made.text}, {digits})", made.kind)
-
-
 @maker("length", "nrow", "ncol", "NROW", takes="x")
 def _length(t: Translator, node: Node, scope: Scope) -> Code:
     made = only(t, node, scope)
@@ -460,34 +288,6 @@ def _without_levels(t: Translator, node: Node, scope: Scope) -> Code:
     return made  # lmer leaves out levels that no row has, as R's does
 
 
-@maker("pchisq", "pnorm", "pt", "qnorm", "qt", "pf", takes=None)
-def _distribution(t: Translator, node: Node, scope: Scope) -> Code:
-    formals = {
-        "pchisq": ("q", "df"),
-        "pnorm": ("q",),
-        "pt": ("q", "df"),
-        "qnorm": ("p",),
-        "qt": ("p", "df"),
-        "pf": ("q", "df1", "df2"),
-    }[node.text]
-    named = matched(node.args, (*formals, "lower.tail"))
-    upper = named.pop("lower.tail", None)
-    values = [t.expression(value, scope).text for key in formals if (value := named.get(key)) is not None]
-    if set(named) - set(formals):
-        raise t.refuse(node, "arguments that are not carried over")
-    family = {"chisq": "chi2", "norm": "norm", "t": "t", "f": "f"}[node.text[1:]]
-    tail = upper is not None and upper.text in ("FALSE", "F")
-    verb = ("sf" if tail else "cdf") if node.text[0] == "p" else ("isf" if tail else "ppf")
-    return Code(f"stats.{family}.{verb}({', '.join(values)})", "number")
-
-
-@maker("cov2cor", takes="V")
-def _correlation(t: Translator, node: Node, scope: Scope) -> Code:
-    made = only(t, node, scope)
-    again = unmarked(made.text)
-    return Code(f"{made.inside()} / np.sqrt(np.outer(np.diag({again}), np.diag({again})))", "frame", False)
-
-
 @maker("cat", "message", takes="sep")
 def _cat(t: Translator, node: Node, scope: Scope) -> Code:
     """``cat(...)``: what it writes ends a line only where it says so, as ``print`` does by itself."""
@@ -574,28 +374,6 @@ def _structure(t: Translator, node: Node, scope: Scope) -> Code:
     if made.kind != "data":
         raise t.refuse(node, "str() of something that is no data frame")
     return Code(f"{made.inside()}.info()", "none")
-
-
-@maker("quantile", takes="x probs na.rm", unneeded="names")
-def _quantile(t: Translator, node: Node, scope: Scope) -> Code:
-    named = matched([a for a in node.args if a.name != "names"], ("x", "probs", "na.rm"))
-    if named.get("x") is None:
-        raise t.refuse(node, "quantile() without values")
-    made = numbers(t, t.expression(named["x"], scope))  # type: ignore[arg-type]
-    probs = named.get("probs")
-    text = t.expression(probs, scope).text if probs is not None else "[0, 0.25, 0.5, 0.75, 1]"
-    if made.kind in ("vector", "frame", "draws") or (made.kind == "series" and made.element == "column"):
-        return Code(f"np.quantile({made.text}, {text})", "vector", True, "number")
-    if made.kind != "series":
-        raise t.refuse(node, "quantile() of something that is no column")
-    return Code(f"{made.inside()}.quantile({text})", "series")
-
-
-@maker("which.min", "which.max", takes="x")
-def _which(t: Translator, node: Node, scope: Scope) -> Code:
-    """The place of the least or largest; ``names(which.min(x))`` is its name."""
-    made = only(t, node, scope)
-    return Code(f"int(np.arg{node.text[6:]}({made.text})) + 1", "number", False)
 
 
 @maker("deparse", takes="expr", unneeded="width.cutoff")

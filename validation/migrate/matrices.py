@@ -1,7 +1,7 @@
 """R's words for matrices: products, inverses, parts."""
 
 from validation.migrate.code import Code, Scope, unmarked
-from validation.migrate.functions import maker, only, values_of
+from validation.migrate.makers import maker, only, values_of
 from validation.migrate.rcode import Node
 from validation.migrate.translate import Translator
 

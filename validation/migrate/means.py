@@ -1,7 +1,7 @@
 """R's emmeans and loo: means, contrasts, trends and comparisons of fits, whose Python is ours of the same names."""
 
 from validation.migrate.code import Code, Scope, in_order, matched, quoted
-from validation.migrate.functions import FUNCTIONS
+from validation.migrate.makers import FUNCTIONS
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Maker, Translator
 

@@ -2,7 +2,7 @@
 
 from validation.migrate.code import Code, Scope, matched, quoted
 from validation.migrate.dplyr import chosen, plain_table
-from validation.migrate.functions import maker
+from validation.migrate.makers import maker
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator
 

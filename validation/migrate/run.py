@@ -20,7 +20,8 @@ from validation.migrate.rcode import Node, RSyntaxError, parse
 from validation.migrate.repeats import Limits
 from validation.migrate.replay import Replayed, read_repeated, read_replayed
 from validation.migrate.report import html_report, text_report
-from validation.migrate.script import Script, write_script
+from validation.migrate.script import Script
+from validation.migrate.script_writer import write_script
 from validation.migrate.sources import Source, read_source, with_sourced
 from validation.migrate.statements import SHOWN
 from validation.migrate.tests_file import write_tests

@@ -3,7 +3,7 @@
 import re
 
 from validation.migrate.code import Code, Scope, matched, quoted, unmarked
-from validation.migrate.functions import maker, numbers, only, values_of
+from validation.migrate.makers import maker, numbers, only, values_of
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator
 from validation.migrate.watched import FITS

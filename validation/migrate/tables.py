@@ -1,7 +1,7 @@
 """R's words for tables that a script makes of its results: rows, columns, names, merges, tables of two factors."""
 
 from validation.migrate.code import Code, Scope, matched, quoted, unmarked
-from validation.migrate.functions import maker, only, values_of
+from validation.migrate.makers import maker, only, values_of
 from validation.migrate.rcode import Node
 from validation.migrate.translate import Translator
 

@@ -3,7 +3,7 @@
 import re
 
 from validation.migrate.code import Code, Scope, matched, quoted
-from validation.migrate.functions import maker, values_of
+from validation.migrate.makers import maker, values_of
 from validation.migrate.rcode import Node
 from validation.migrate.translate import Translator
 

@@ -1,7 +1,7 @@
 """R's words for vectors: summaries, conversions, sequences, sets, cuts."""
 
 from validation.migrate.code import Code, Scope, element_of, matched, plus_one, quoted, unmarked
-from validation.migrate.functions import maker, numbers, only, values_of
+from validation.migrate.makers import maker, numbers, only, values_of
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator, unwrapped
 

@@ -4,7 +4,9 @@ from validation.migrate import (  # noqa: F401 - each adds its words to FUNCTION
     applies,
     data_tables,
     dplyr,
+    functions,
     matrices,
+    numeric,
     reshaped,
     summaries,
     tables,
@@ -12,7 +14,7 @@ from validation.migrate import (  # noqa: F401 - each adds its words to FUNCTION
     vectors,
     writing,
 )
-from validation.migrate.functions import FUNCTIONS
+from validation.migrate.makers import FUNCTIONS
 from validation.migrate.means import MEANS
 
 __all__ = ["WORDS"]

@@ -1,7 +1,7 @@
 """R's words for files: tables and objects that a script writes, folders that it makes, what it reads back."""
 
 from validation.migrate.code import Code, Scope, matched, quoted
-from validation.migrate.functions import maker, values_of
+from validation.migrate.makers import maker, values_of
 from validation.migrate.rcode import Argument, Node
 from validation.migrate.translate import Translator
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from validation.algebra import Pieces, Term
 from validation.covariances import STRUCTURES, Structure
-from validation.judge.diagnosis.model import another_model, implied_by, optimum_of, small_enough
-from validation.judge.diagnosis.reproduced import proof_by
+from validation.judge.diagnosis.model import another_model, implied_by, optimum_of, searchable
+from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.structure import structure_words
 from validation.tolerances import Strength
@@ -16,20 +16,16 @@ from validation.verdict import Cause
 
 __all__ = ["covariance_structure"]
 
-_QUANTITIES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "cor", "ranef", "logLik")
-
 
 def covariance_structure(evidence: Evidence) -> Cause | None:
     """Row 7: the sides say that they have other covariance structures, or another gives the candidate's numbers."""
-    pieces = evidence.reference_pieces
     if evidence.other_structures:
         shown = [", ".join(structure_words(evidence.fit(side))) for side in ("reference", "candidate")]
         return _cause(f"the reference has {shown[0]}; the candidate {shown[1]}", Strength.ANOTHER_MODEL)
-    known = evidence.known_theta
-    if pieces is None or not evidence.referee_holds or not small_enough(pieces):
+    pieces, known = searchable(evidence), evidence.known_theta
+    if pieces is None or another_model(evidence) or _effects_lost(evidence):
         return None
-    said = evidence.structures("candidate") is not None and pieces.structured
-    if another_model(evidence) or said or _effects_lost(evidence):
+    if evidence.structures("candidate") is not None and pieces.structured:
         return None  # of one that says it has the reference's structures no other is looked for
     implied = implied_by(evidence)
     for place, term, structure in _others(pieces):
@@ -39,7 +35,7 @@ def covariance_structure(evidence: Evidence) -> Cause | None:
             continue  # what people lose is the correlation; nothing else is looked for without a sign of it
         terms = tuple(replace(one, structure=structure) if one is term else one for one in pieces.terms)
         solution = optimum_of(replace(pieces, terms=terms), evidence.reml)
-        proof = proof_by(evidence, solution, _QUANTITIES)
+        proof = proof_by(evidence, solution, NUMBERS)
         if proof is None or solution is None:
             continue
         lost = term.structure.free and structure == Structure("diag")

@@ -6,7 +6,7 @@ import numpy as np
 
 from validation.algebra import Solution
 from validation.judge.diagnosis import all_close, close
-from validation.judge.diagnosis.model import another_model, least_objective, small_enough
+from validation.judge.diagnosis.model import another_model, least_objective, searchable
 from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
@@ -49,8 +49,8 @@ def other_criterion(evidence: Evidence) -> Cause | None:
 
 def other_optimum(evidence: Evidence) -> Solution | None:
     """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large."""
-    pieces, theta = evidence.reference_pieces, evidence.reference_theta
-    if pieces is None or theta is None or another_model(evidence) or not small_enough(pieces):
+    pieces, theta = searchable(evidence), evidence.reference_theta
+    if pieces is None or theta is None or another_model(evidence):
         return None
 
     def at(point: np.ndarray) -> Solution | None:
@@ -59,10 +59,7 @@ def other_optimum(evidence: Evidence) -> Solution | None:
     starts = [theta] if evidence.known_theta is None else [theta, evidence.known_theta]
     # if the candidate was fitted by the other criterion, its θ̂ is that one's optimum
     found = [(solution.objective, start) for start in starts if (solution := at(start)) is not None]
-    if at(theta) is None:
-        return None
-    start = min(found, key=lambda pair: pair[0])[1]
-    return least_objective(at, start, pieces)
+    return least_objective(at, min(found, key=lambda pair: pair[0])[1], pieces) if found else None
 
 
 def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from validation.algebra import solve
 from validation.judge.diagnosis import close
-from validation.judge.diagnosis.model import least_objective, small_enough
+from validation.judge.diagnosis.model import optimum_of, searchable
 from validation.judge.diagnosis.reproduced import proof_by
 from validation.judge.evidence import Evidence
 from validation.tolerances import Match, Strength
@@ -94,17 +94,13 @@ def _extra_coefficients(evidence: Evidence) -> Cause | None:
 
 def _dropped_columns(evidence: Evidence) -> Cause | None:
     """Columns whose coefficients are not given, where the model without them gives the candidate's numbers."""
-    pieces, theta = evidence.reference_pieces, evidence.theta("reference")
-    names = evidence.rows("fixef")
+    pieces, names = searchable(evidence), evidence.rows("fixef")
     lost = [str(name) for name in names.loc[~names["has_candidate"], "term"]]
-    if pieces is None or theta is None or not lost or not names["has_candidate"].any() or not evidence.referee_holds:
-        return None
-    if not names["has_reference"].all() or not small_enough(pieces):
+    if pieces is None or not lost or not names["has_candidate"].any() or not names["has_reference"].all():
         return None
     kept = [j for j, name in enumerate(pieces.coef_names) if name not in lost]
     without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
-    solution = least_objective(lambda point: solve(without, point, evidence.reml), theta.to_numpy(), without)
-    if (proof := proof_by(evidence, solution)) is None:
+    if (proof := proof_by(evidence, optimum_of(without, evidence.reml))) is None:
         return None
     name, title = "lost-column", f"The candidate lost the column{'s' if len(lost) > 1 else ''} {', '.join(lost)} of X"
     if lost == ["(Intercept)"]:

@@ -25,7 +25,7 @@ __all__ = [
     "levels_of",
     "optimum_of",
     "same_model",
-    "small_enough",
+    "searchable",
     "terms_of",
 ]
 
@@ -71,9 +71,13 @@ def columns_differ(evidence: Evidence) -> bool:
     return left.coef_names != right.coef_names
 
 
-def small_enough(pieces: Pieces) -> bool:
-    """Whether another optimum is computed by the judge's algebra."""
-    return pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
+def searchable(evidence: Evidence) -> Pieces | None:
+    """The reference's y, X and Z, where the judge's algebra holds of them and they are few enough for a search."""
+    pieces = evidence.reference_pieces
+    if pieces is None or not evidence.referee_holds:
+        return None
+    fits = pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
+    return pieces if fits else None
 
 
 def least_objective(at: Callable[[np.ndarray], Solution | None], start: np.ndarray, pieces: Pieces) -> Solution | None:

@@ -13,11 +13,11 @@ from validation.judge.diagnosis.model import (
     count_of_theta,
     levels_of,
     optimum_of,
-    small_enough,
+    searchable,
     terms_of,
 )
 from validation.judge.diagnosis.names import other_names
-from validation.judge.diagnosis.reproduced import proof_by
+from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
 from validation.judge.diagnosis.rows import rows_used
 from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
@@ -74,18 +74,19 @@ def model_structure(evidence: Evidence) -> Cause | None:
             return None  # other rows have other levels: row 4 explains it
     else:
         name, title = "random-terms", "The two sides do not have the same random-effects terms"
-    counts = (
-        f"{thetas[0]} θ and {columns[0]} columns of Z in the reference, {thetas[1]} and {columns[1]} in the candidate"
-    )
+    # of a factor that only a table of variances names, the levels are not known
+    known = [all(count for _, count, _ in found) for found in (ours, theirs)]
+    counts = [f"{theta} θ" + f" and {n} columns of Z" * k for theta, n, k in zip(thetas, columns, known, strict=True)]
     shown = "; ".join(
-        f"{side}: " + ", ".join(f"({' + '.join(es)} | {group}, {count} levels)" for group, count, es in terms[side])
+        f"{side}: "
+        + ", ".join(f"({' + '.join(es)} | {group}{f', {J} levels' if J else ''})" for group, J, es in terms[side])
         for side in sides
     )
     return Cause(
         7,
         name,
         title,
-        f"{counts}. {shown}",
+        f"{counts[0]} in the reference, {counts[1]} in the candidate. {shown}",
         _RANDOM_PART,
         strength=Strength.ANOTHER_MODEL,
     )
@@ -134,19 +135,25 @@ def _unused_levels(evidence: Evidence) -> str:
     return ", ".join(found[:5])
 
 
-_OF_SUBMODELS = ("fixef", "se", "vcov", "sigma", "ranef", "logLik")
+#: What is the same in all coordinates of the fixed effects, and so tells nothing of these.
+_OF_ANY_COORDINATES = frozenset({"logLik", "sigma"})
 
 
 def lost_effects(evidence: Evidence) -> Cause | None:
     """Row 7: a random effect, a term or all of them left out, where that model alone gives the candidate's numbers."""
-    pieces = evidence.reference_pieces
-    given = evidence.rows("variance", "theta")["has_candidate"].any()
-    if pieces is None or given or not evidence.referee_holds or not small_enough(pieces) or another_model(evidence):
+    pieces = searchable(evidence)
+    if pieces is None or evidence.rows("variance", "theta")["has_candidate"].any() or another_model(evidence):
         return None
+    # (0 + x | g) of a centred x is another model, which may have no variance there
+    origin_is_no_matter = all(
+        set(term.effects) <= {"(Intercept)"} or (term.structure.free and "(Intercept)" in term.effects)
+        for term in pieces.terms
+    )
     found: list[Cause] = []
     for what, model in _submodels(pieces):
         solution = evidence.solve(np.zeros(pieces.n_theta)) if model is None else optimum_of(model, evidence.reml)
-        if (proof := proof_by(evidence, solution, _OF_SUBMODELS)) is not None:
+        proof = proof_by(evidence, solution, NUMBERS)
+        if proof is not None and (origin_is_no_matter or not _OF_ANY_COORDINATES.issuperset(proof.quantities)):
             # the same model, and no variance of the candidate's that would tell
             title = f"The candidate left out {what}, or put the variance to 0"
             text = proof.words(f"the model without {what}")

@@ -16,18 +16,16 @@ import scipy.sparse as sp
 from validation.algebra import Pieces, Solution, solve
 from validation.judge.diagnosis import all_close, close
 from validation.judge.diagnosis.coding import kinds_of
-from validation.judge.diagnosis.model import another_model, small_enough
-from validation.judge.diagnosis.reproduced import proof_by
+from validation.judge.diagnosis.model import another_model, optimum_of, searchable
+from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import Key, key_of, quietly, records
-from validation.tolerances import Match, Strength
+from validation.tolerances import REPRODUCED, Match, Strength
 from validation.verdict import Cause
 
 __all__ = ["other_units"]
 
-#: What is looked at: all that a fit reports of its parameters.
-_NUMBERS = ("fixef", "se", "vcov", "sigma", "variance", "covariance", "sd", "cor", "ranef", "logLik")
 _INTERCEPT = "(Intercept)"
 _SAME_UNIT = (
     "Give both sides the response in the same unit, centred on both or on neither: coefficients, standard errors and "
@@ -44,32 +42,66 @@ class _Units(NamedTuple):
     plain_shift: bool = True
 
 
+class _Model(NamedTuple):
+    """The reference's model in other coordinates.
+
+    ``mapping`` is M with X' = XM, and ``fitted`` are the numbers that said what the coordinates are.
+    """
+
+    response: _Units
+    mapping: np.ndarray
+    solution: Solution | None
+    fitted: list[Key]
+
+
 def other_units(evidence: Evidence) -> Cause | None:
     """Rows 3 and 4: predictors or the response in another unit, or centred, where that gives the numbers."""
-    pieces, theta = evidence.reference_pieces, evidence.reference_theta
-    if pieces is None or theta is None or evidence.candidate_pieces is not None or not evidence.referee_holds:
+    pieces, theta = searchable(evidence), evidence.reference_theta
+    if pieces is None or theta is None or evidence.candidate_pieces is not None:
         return None
     ours, theirs = (evidence.by_term(side, "fixef") for side in ("reference", "candidate"))
-    if another_model(evidence) or not small_enough(pieces) or ours.keys() != {*pieces.coef_names}:
+    if another_model(evidence) or ours.keys() != {*pieces.coef_names}:
         return None
-    if not pieces.coef_names:  # it is they that say what the coordinates are
-        return None
-    beta, given = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
+    models = _models(evidence, pieces, theta, ours, theirs) if ours else _without_coefficients(evidence, pieces)
     found: dict[str, Cause] = {}
+    for model in models:
+        proof = proof_by(evidence, model.solution, NUMBERS, model.fitted)
+        if proof is None or proof.matched < proof.total or not _others_kept(evidence, model.solution):
+            continue
+        # of numbers far from 0 any function is one of its lines, to some digits
+        a_line = not (model.response.plain_scale or model.response.plain_shift)
+        if not a_line or proof.digits >= REPRODUCED.alone:
+            cause = _cause(pieces, model, proof.words("the same model of these data"))
+            found.setdefault(cause.title, cause)
+    return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
+
+
+def _models(
+    evidence: Evidence, pieces: Pieces, theta: np.ndarray, ours: Mapping[str, float], theirs: Mapping[str, float]
+) -> Iterator[_Model]:
+    """The model in coordinates that its coefficients speak of, at what the reference's optimum is there."""
+    beta, given = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
     for response in _responses(evidence, pieces, beta, given):
         a, b = response.shift, response.scale
         moved = b * beta + a * _constant(pieces)
         for change in _predictors(pieces, moved, given):
-            model = None if _compensate(response, change) else _in_units(pieces, theta, change)
-            if model is None or not all_close(given, np.linalg.solve(model[2], moved), Match.FOLLOWS):
+            changed = None if _compensate(response, change) else _in_units(pieces, theta, change)
+            if changed is None or not all_close(given, np.linalg.solve(changed[2], moved), Match.FOLLOWS):
                 continue
-            right, point, M = model
+            right, point, M = changed
             solution = quietly(lambda: solve(replace(right, y=a + b * right.y), point, evidence.reml), None)  # noqa: B023
-            proof = proof_by(evidence, solution, _NUMBERS, _fitted(pieces, response, change))
-            if proof is not None and proof.matched == proof.total and _others_kept(evidence, solution):
-                cause = _cause(pieces, right, M, response, proof.words("the same model of these data"))
-                found.setdefault(cause.title, cause)
-    return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
+            yield _Model(response, M, solution, _fitted(pieces, response, change))
+
+
+def _without_coefficients(evidence: Evidence, pieces: Pieces) -> Iterator[_Model]:
+    """Other coordinates of the response alone: without an intercept a shift is another model, with another optimum."""
+    sds, (ours, theirs) = _sds(pieces.y), evidence.pair("sigma")
+    scales = (1.0, *(1.0 / sd for sd in sds))
+    usual = [_Units(b, a) for b in scales for a in (0.0, -b * float(pieces.y.mean())) if (b, a) != (1.0, 0.0)]
+    b, plain = _near(theirs / ours, scales)
+    for response in usual if plain or not np.isfinite(b) else [*usual, _Units(b, 0.0, plain_scale=False)]:
+        right = replace(pieces, y=response.shift + response.scale * pieces.y)
+        yield _Model(response, np.eye(0), optimum_of(right, evidence.reml), _fitted(pieces, response, {}))
 
 
 def _compensate(response: _Units, change: Mapping[str, _Units]) -> bool:
@@ -84,17 +116,18 @@ def _fitted(pieces: Pieces, response: _Units, change: Mapping[str, _Units]) -> l
     if not all(units.plain_shift for units in (response, *change.values())):
         names.append(_INTERCEPT)
     if not response.plain_scale:
-        names.append(pieces.coef_names[-1])
+        names += pieces.coef_names[-1:]
     keys: list[Key] = [("fixef", None, name, None, None) for name in names]
     return keys if response.plain_scale else [*keys, ("sigma", None, None, None, None)]
 
 
-def _cause(left: Pieces, right: Pieces, M: np.ndarray, response: _Units, text: str) -> Cause:
-    a, b = response.shift, response.scale
-    scaled = f"The candidate's response is {b:.6g} times the reference's" + (f" {a:+.6g}" if a else "")
+def _cause(left: Pieces, model: _Model, text: str) -> Cause:
+    M, a, b = model.mapping, model.response.shift, model.response.scale
+    factor, shift = f"{b:.6g} times " if b != 1.0 else "", f" {a:+.6g}" if a else ""
+    scaled = f"The candidate's response is {factor}the reference's{shift}"
     if (np.eye(len(M)) == M).all():
         return Cause(4, "response-scaled", scaled, text, _SAME_UNIT, strength=Strength.RECOMPUTED)
-    kinds = kinds_of(left, right, M)
+    kinds = kinds_of(left, replace(left, X=left.X @ M), M)
     titles = [*dict.fromkeys(kind.words for kind in kinds), *([scaled] if b != 1.0 or a else [])]
     return Cause(3, kinds[0].name, "; ".join(titles), text, kinds[0].remedy, strength=Strength.RECOMPUTED)
 
