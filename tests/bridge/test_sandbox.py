@@ -233,7 +233,8 @@ def test_nothing_is_imported_or_run_from_the_current_folder(trap, tmp_path_facto
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     env["PATH"] = os.pathsep.join([".", "", env["PATH"]])  # both mean the current folder
-    env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER"), str(trap / ".Rprofile")) | {"R_DEFAULT_PACKAGES": "NULL"}
+    env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER", "R_TESTS"), str(trap / ".Rprofile"))
+    env |= {"R_DEFAULT_PACKAGES": "NULL", "R_ARCH": "/none", "RHOME": str(trap)}
     done = subprocess.run(
         [sys.executable, str(script)], cwd=trap, env=env, capture_output=True, text=True, check=False, timeout=120
     )
