@@ -6,6 +6,7 @@ Works without R and without rpy2, and imports neither: rpy2 is asked in a proces
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,7 +19,7 @@ from bridge.errors import RNotFoundError
 from bridge.rhome import find_r_home, install_hint, worker_environment
 from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least, changes_between
 from r_scripts.installing import install_command
-from r_scripts.programs import find_program
+from r_scripts.programs import find_program, new_scratch_folder
 
 __all__ = ["MINIMUM_VERSIONS", "Diagnosis", "Finding", "examine", "rpy2_command"]
 
@@ -150,13 +151,15 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _run(command: Sequence[str], env: dict[str, str] | None = None, timeout: float = 60.0) -> tuple[int, str, str]:
+    folder = None
     try:
+        folder = new_scratch_folder("bridge-doctor-")
         done = subprocess.run(
             list(command),
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=env,
+            env={**(os.environ if env is None else env), "TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             check=False,
             errors="replace",
@@ -164,6 +167,9 @@ def _run(command: Sequence[str], env: dict[str, str] | None = None, timeout: flo
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, "", str(error)
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
     return done.returncode, done.stdout, done.stderr
 
 

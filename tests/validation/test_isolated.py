@@ -122,6 +122,13 @@ def test_a_candidate_that_hangs_is_ended(folder):
     assert "gave no answer within 1 s" in result.error
 
 
+def test_our_own_modules_come_from_no_unnamed_folder(folder, tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", ".", os.environ.get("PYTHONPATH", "")]))
+    assert isolated_candidate("strange:right", folders=[folder]).fit is not None
+
+
 def test_what_it_does_to_its_process_stays_there(folder):
     before = os.getcwd()
     result = judged(folder, "patches")
