@@ -342,6 +342,8 @@ def main(descriptor: int, options: Mapping[str, Any]) -> None:
     """
     # Ctrl-C is the parent's to handle; it asks us by message, so that one key press arrives once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGCHLD"):  # inherited: where it is ignored, no child's end can be waited for
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     keep_none()
     _leave_a_janitor(options["scratch"])
     worker = _Worker(Connection(descriptor), options)

@@ -1,5 +1,6 @@
 """Recorded references: what is written is read back exactly, atomically, by one writer at a time, and replayed."""
 
+import errno
 import json
 import math
 import multiprocessing
@@ -362,12 +363,21 @@ def test_two_writers_wait_for_each_other(tmp_path):
     process.start()
     try:
         assert ready.wait(30)
-        with pytest.raises(TimeoutError), store.locked(tmp_path, timeout=0.1):
+        with pytest.raises(FileError, match="another process"), store.locked(tmp_path, timeout=0.1):
             pass
         with store.locked(tmp_path, timeout=30):
             pass
     finally:
         process.join()
+
+
+def test_a_folder_that_may_not_be_written_to_is_not_waited_for(tmp_path, monkeypatch):
+    def refused(*args, **more):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(store.os, "open", refused)
+    with pytest.raises(FileError, match="cannot be written to: Permission denied"), store.locked(tmp_path):
+        pass
 
 
 # ------------------------------------------------------------------------------------------------ data sets
