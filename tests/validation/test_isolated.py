@@ -196,6 +196,7 @@ def test_values_arrive_as_they_are():
     assert there_and_back({"g": {"x": 1}, "n": [True, None, 2.5]}) == {"g": {"x": 1}, "n": [True, None, 2.5]}
     assert there_and_back(1j).dtype == complex
     np.testing.assert_array_equal(there_and_back(np.ma.array([1, 2], mask=[False, True])), [1.0, np.nan])
+    assert np.isnan(there_and_back(pd.NA))  # not None, which is "not offered": it would be worked out from others
     assert isinstance(there_and_back(object()), Unreadable)
     assert isinstance(there_and_back(10**30), Unreadable)
     assert isinstance(there_and_back(Endless()), Unreadable)

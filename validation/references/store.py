@@ -249,6 +249,11 @@ def load(name: str, directory: Path | None = None) -> Record:
             raise ValueError("neither a likelihood nor a posterior, or it does not say by which criterion")
         if not isinstance(header["provenance"], dict):
             raise ValueError("it does not say where it comes from")
+        if header["kind"] == "bayes" and not header["reml"]:
+            raise ValueError("a posterior by maximum likelihood")
+        told = header["provenance"].get("arguments")
+        if isinstance(told, dict) and told.get("REML", header["reml"]) is not header["reml"]:
+            raise ValueError("its arguments name another criterion than it was fitted by")
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
             check_recorded_lmer(fit)
