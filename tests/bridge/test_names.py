@@ -148,6 +148,13 @@ def test_names_that_r_cannot_hold_are_refused_by_name(name, said):
     assert repr(name) in str(caught.value)
 
 
+def test_a_text_that_r_would_cut_is_refused(fit):
+    """Only its beginning would arrive: the name of another parameter."""
+    for parm in (f"{fit.fixef().index[1]}\0", ["\0.sig01"]):
+        with pytest.raises(DataError, match="NUL character"):
+            fit.confint(parm=parm, method="Wald")
+
+
 def test_levels_with_symbols_of_the_bridge_are_refused():
     with pytest.raises(DataError, match=r"'g'.*Byzantine"):
         stats.str_frame(pd.DataFrame({"g": ["a", "\U0001d005"]}))
