@@ -6,6 +6,7 @@ Works without R and without rpy2, and imports neither: rpy2 is asked in a proces
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,7 +19,7 @@ from bridge.errors import RNotFoundError
 from bridge.rhome import find_r_home, install_hint, worker_environment
 from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least, changes_between
 from r_scripts.installing import install_command
-from r_scripts.programs import find_program
+from r_scripts.programs import find_program, new_scratch_folder
 
 __all__ = ["MINIMUM_VERSIONS", "Diagnosis", "Finding", "examine", "rpy2_command"]
 
@@ -36,6 +37,9 @@ _OPTIONAL = ("lmerTest", "pbkrtest")
 
 #: Comes with rstanarm; asked for its version, which decides what loo() prints.
 _BESIDES = ("loo",)
+
+#: What R answers in place of a version where a folder has a package's name and is none.
+_BROKEN = "!"
 
 #: rpy2-rinterface from this release on uses R_getVar(), which R has since 4.5.
 _RPY2_NEEDS_R45 = (3, 6, 6)
@@ -147,13 +151,15 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _run(command: Sequence[str], env: dict[str, str] | None = None, timeout: float = 60.0) -> tuple[int, str, str]:
+    folder = None
     try:
+        folder = new_scratch_folder("bridge-doctor-")
         done = subprocess.run(
             list(command),
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=env,
+            env={**(os.environ if env is None else env), "TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             check=False,
             errors="replace",
@@ -161,6 +167,9 @@ def _run(command: Sequence[str], env: dict[str, str] | None = None, timeout: flo
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, "", str(error)
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -240,16 +249,19 @@ def _examine_packages(home: str, findings: list[Finding]) -> dict[str, str]:
     wanted = [name for name in MINIMUM_VERSIONS if name != "R"] + list(_OPTIONAL)
     code = (
         "for (p in commandArgs(TRUE)) {"
-        " v <- if (nzchar(system.file(package = p))) packageDescription(p)$Version else '-';"
-        " cat('@', p, v, dirname(system.file(package = p)), '\\n') }"
+        " f <- system.file(package = p);"
+        # a folder of that name, which R's library() calls no valid installed package
+        f" v <- if (!nzchar(f)) '-' else if (!file.exists(file.path(f, 'Meta', 'package.rds'))) '{_BROKEN}'"
+        " else packageDescription(p)$Version;"
+        " cat('@', p, v, dirname(f), '\\n') }"
     )
     rscript = str(Path(home) / "bin" / "Rscript")
     status, out, err = _run([rscript, "--no-save", "-e", code, *wanted, *_BESIDES], _r_environment(home))
     found: dict[str, tuple[str, str]] = {}
     for line in out.splitlines():
-        parts = line.split()
+        parts = line.split(maxsplit=3)
         if len(parts) >= 3 and parts[0] == "@":
-            found[parts[1]] = (parts[2], parts[3] if len(parts) > 3 else "")
+            found[parts[1]] = (parts[2], parts[3].strip() if len(parts) > 3 else "")
     if status != 0 and not found:
         findings.append(Finding("R packages", "error", f"R could not list its packages: {err.strip()[-300:]}"))
         return {}
@@ -262,11 +274,15 @@ def _examine_packages(home: str, findings: list[Finding]) -> dict[str, str]:
                 " (only a few verbs use it)" if name in _OPTIONAL else f"; {needed} or later is needed"
             )
             findings.append(Finding(name, status_word, detail, _package_fix([name])))
+        elif version == _BROKEN:
+            status_word = "warning" if name in _OPTIONAL else "error"
+            detail = f"the folder {name} in {place} is no installed package, and R finds it first: remove it"
+            findings.append(Finding(name, status_word, detail, _package_fix([name])))
         elif needed is not None and _numbers(version) < _numbers(needed):
             findings.append(Finding(name, "error", f"{version} is older than {needed}", _package_fix([name])))
         else:
             findings.append(Finding(name, "ok", f"{version} in {place}"))
-    return {name: version for name, (version, _) in found.items() if version != "-"}
+    return {name: version for name, (version, _) in found.items() if version not in ("-", _BROKEN)}
 
 
 def _installed(name: str) -> str | None:

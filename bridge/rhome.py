@@ -24,6 +24,10 @@ _USUAL_PLACES = (
 #: garbage again and again: .3 of the 1.3 s of processor time that loading lme4 takes, for no less memory in the end.
 _HEAP = {"R_NSIZE": "3000000", "R_VSIZE": "64M"}
 
+#: What R's process does not get: files that R would run as it starts (``R CMD check`` sets ``R_TESTS``, relative to its
+#: own folder), fewer packages than ours needs, and what leads Rscript or R's start script to another R than this one.
+_UNREAD = ("R_PROFILE", "R_PROFILE_USER", "R_TESTS", "R_DEFAULT_PACKAGES", "R_ARCH", "RHOME")
+
 
 def _looks_like_r(home: Path) -> bool:
     return (home / "bin" / "R").is_file() or (home / "bin" / "R.exe").is_file()
@@ -110,8 +114,7 @@ def worker_environment(r_home: str, threads: int = 1) -> dict[str, str]:
     env["PYTHONIOENCODING"] = "utf-8"
     for name, size in _HEAP.items():
         env.setdefault(name, size)
-    # the user's code, and fewer packages than ours needs
-    for name in ("R_PROFILE", "R_PROFILE_USER", "R_DEFAULT_PACKAGES"):
+    for name in _UNREAD:
         env.pop(name, None)
     # R would read .Renviron of the current folder; a library that is named relative to it is meant.
     env.setdefault("R_ENVIRON_USER", os.path.expanduser("~/.Renviron"))

@@ -40,6 +40,7 @@ from bridge.errors import (
     RTimeoutError,
 )
 from bridge.rhome import find_r_home, install_hint, safe_path, worker_environment
+from r_scripts.programs import new_scratch_folder
 
 __all__ = ["Handle", "Reply", "Session", "close_default", "default", "use"]
 
@@ -126,7 +127,7 @@ class _Process:
         self.folder = ""
         try:
             # R's temporary files, and its current folder: ours to remove, however R ends.
-            self.folder = os.path.realpath(tempfile.mkdtemp(prefix="bridge-r-"))
+            self.folder = new_scratch_folder("bridge-r-")
             self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -358,7 +359,8 @@ class Session:
             with contextlib.suppress(BridgeError, OSError):
                 self.call("load_ahead", packages=list(packages))
 
-        threading.Thread(target=start, name="bridge-start", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # no more threads for us
+            threading.Thread(target=start, name="bridge-start", daemon=True).start()
 
     def close(self) -> None:
         """End R. Handles to its objects become unusable; a later call is an error."""

@@ -61,6 +61,17 @@ _INT_MAX = 2**31 - 1
 _NA_INT = -(2**31)
 
 
+class _CutTextError(ValueError):
+    """A text that R would have the beginning of."""
+
+
+def _whole_text(text: str) -> str:
+    """The text, if R can hold all of it: its strings end at the first NUL, and what is left may be another's name."""
+    if "\0" in text:
+        raise _CutTextError(f"R cannot hold the NUL character in {text!r}; leave it out")
+    return text
+
+
 class _Converter:
     """Plain Python and numpy data to R vectors and back. ``scalar`` is an R attribute set by our R code."""
 
@@ -84,7 +95,7 @@ class _Converter:
         if isinstance(value, (float, np.floating)):
             return ri.FloatSexpVector([float(value)])
         if isinstance(value, str):
-            return ri.StrSexpVector([value])
+            return ri.StrSexpVector([_whole_text(value)])
         if isinstance(value, np.ndarray):
             return self._array_to_r(value)
         if isinstance(value, dict):
@@ -93,7 +104,7 @@ class _Converter:
             return result
         if isinstance(value, (list, tuple)):
             if value and all(item is None or isinstance(item, str) for item in value):
-                return ri.StrSexpVector([ri.NA_Character if item is None else item for item in value])
+                return ri.StrSexpVector([ri.NA_Character if item is None else _whole_text(item) for item in value])
             return ri.ListSexpVector([self.to_r(item) for item in value])
         raise TypeError(f"cannot send a {type(value).__name__} to R")
 
@@ -262,11 +273,12 @@ class _Worker:
                 answer = convert.to_python(reply)
                 del reply, arguments
             except BaseException as error:
+                cut = isinstance(error, _CutTextError)
                 answer = {
                     "ok": False,
-                    "message": f"{type(error).__name__}: {error}",
+                    "message": str(error) if cut else f"{type(error).__name__}: {error}",
                     "call": None,
-                    "classes": ["bridge"],
+                    "classes": ["bridge_data_error" if cut else "bridge"],
                 }
             answer["output"] = "".join(self.output)
             with contextlib.suppress(OSError):
@@ -342,6 +354,8 @@ def main(descriptor: int, options: Mapping[str, Any]) -> None:
     """
     # Ctrl-C is the parent's to handle; it asks us by message, so that one key press arrives once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGCHLD"):  # inherited: where it is ignored, no child's end can be waited for
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     keep_none()
     _leave_a_janitor(options["scratch"])
     worker = _Worker(Connection(descriptor), options)

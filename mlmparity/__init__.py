@@ -15,11 +15,9 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036
     import r_scripts  # noqa: F401 - which says that this Python is too old
 
-# `python -m mlmparity` has the current folder first on its path, and whatever lies there would run as a module. To be
-# done before anything is imported; a copy of mlmparity that lies there itself, or a named PYTHONPATH, stays.
-if sys.argv[:1] == ["-m"] and __name__ in sys.orig_argv and not __file__.startswith(sys.path[0]):
-    del sys.path[0]
+from mlmparity import command_path  # noqa: F401 - first of all: the command imports nothing from the current folder
 
+# isort: split
 from typing import TYPE_CHECKING
 
 from mlmparity.rooms import ShadowedPackageError, load, take

@@ -207,6 +207,19 @@ has_symbols <- function(x) {
   found
 }
 
+# Texts with the user's names. In backticks they stand as R itself writes them: `a\`b`, `\n`, and .. without any.
+user_text <- function(text) {
+  at <- grep("`", text, fixed = TRUE)
+  found <- gregexpr("`[^`]*`", text[at])
+  regmatches(text[at], found) <- lapply(regmatches(text[at], found), function(quoted) {
+    inside <- which(has_symbols(quoted))
+    names <- chartr(grammar$symbols, grammar$replaced, substr(quoted[inside], 2L, nchar(quoted[inside]) - 1L))
+    quoted[inside] <- vapply(names, function(name) deparse(as.name(name), 500L, backtick = TRUE)[[1L]], "")
+    quoted
+  })
+  chartr(grammar$symbols, grammar$replaced, text)
+}
+
 # An object with the user's names in place of inert ones: texts, names, dimnames, calls, in lists and attributes.
 restored <- function(x) {
   if (is.environment(x) || is.function(x) || typeof(x) == "externalptr") {
@@ -214,7 +227,7 @@ restored <- function(x) {
   }
   if (is.character(x)) {
     at <- which(has_symbols(x))
-    if (length(at)) x[at] <- chartr(grammar$symbols, grammar$replaced, x[at])
+    if (length(at)) x[at] <- user_text(x[at])
   } else if (is.symbol(x)) {
     name <- as.character(x)
     return(if (has_symbols(name)) as.name(chartr(grammar$symbols, grammar$replaced, name)) else x)

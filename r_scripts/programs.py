@@ -1,14 +1,23 @@
-"""Where programs are looked for: never in the current folder, whatever ``PATH`` says.
+"""Where programs are looked for, and where R may keep its temporary files.
 
-``PATH`` may hold relative places: ``.``, or an empty one between two colons, both of which mean the current folder. A
-file that lies there with the name of a program, ``R`` or ``uname``, would run.
+Programs are never looked for in the current folder, whatever ``PATH`` says. It may hold relative places: ``.``, or an
+empty one between two colons, both of which mean the current folder. A file that lies there with the name of a program,
+``R`` or ``uname``, would run.
+
+R, as it ends, removes its temporary folder by ``rm -Rf`` in a shell, and does not quote the name: of a folder in
+``/my tmp`` it removes ``/my``, and what stands in the name as ``$(...)`` runs.
 """
 
+import contextlib
 import os
 import platform
 import shutil
+import tempfile
 
-__all__ = ["find_program", "platform_words", "search_path"]
+__all__ = ["find_program", "new_scratch_folder", "platform_words", "search_path"]
+
+#: Where R's temporary files go where the system's folder for them has a name that no shell may see.
+_OTHERS = ("/tmp", "/var/tmp")
 
 
 def search_path() -> str:
@@ -33,3 +42,36 @@ def platform_words() -> str:
     words = [platform.system(), platform.release(), platform.machine()]
     library = "".join(platform.libc_ver())
     return "-".join([*filter(None, words), *(["with", library] if library else [])])
+
+
+def new_scratch_folder(prefix: str) -> str:
+    """Make a folder for R's temporary files, whose path is a plain word in a shell; whoever made it removes it.
+
+    Parameters
+    ----------
+    prefix : str
+        What its name begins with.
+
+    Returns
+    -------
+    str
+        Its real path: in the system's folder for temporary files (``TMPDIR``), or in ``/tmp`` or ``/var/tmp`` where the
+        name of that has blanks or signs that a shell takes for its own.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    wanted = os.path.realpath(tempfile.gettempdir())
+    if os.name != "posix" or _is_plain(wanted):
+        return os.path.realpath(tempfile.mkdtemp(prefix=prefix, dir=wanted))
+    for place in map(os.path.realpath, _OTHERS):
+        if _is_plain(place):
+            with contextlib.suppress(OSError):
+                return os.path.realpath(tempfile.mkdtemp(prefix=prefix, dir=place))
+    raise OSError(f"the name of {wanted!r} has blanks or signs that a shell, to which R hands it, takes for its own")
+
+
+def _is_plain(path: str) -> bool:
+    return all(character.isalnum() or character in "/._-+,:@%" for character in path)

@@ -6,6 +6,7 @@ is not there; 130 interrupted.
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import os
 import platform
@@ -70,11 +71,17 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Open up what agr
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line (``sys.argv`` when no arguments are given) and exit with its code."""
+    _open_streams()
     _make_output_safe()
     # the page's pictures need no backend, and one that is not there stops matplotlib
     os.environ.pop("MPLBACKEND", None)
     given = list(sys.argv[1:] if arguments is None else arguments)
     GIVEN.set(tuple(given))
+    try:
+        os.getcwd()
+    except OSError:
+        error_console().print("Error: the current folder is gone; change to one that is there.")
+        sys.exit(BAD_INPUT)
     _start_r_ahead(given)
     try:
         app(args=given, prog_name="mlmparity")
@@ -460,7 +467,9 @@ def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
 
     ours = type(error).__module__.partition(".")[0] in ("bridge", "pyimpl", "validation")
     message = str(error).strip() or type(error).__name__
-    if not ours:
+    if lacking := _lacking(error):
+        message = f"the system gives this process no more {lacking}: {message}"
+    elif not ours:
         message = f"{type(error).__name__}: {message}"
         if not debug:
             message += "\nThis is a fault of mlmparity; run again with --debug to see where, and please report it."
@@ -474,9 +483,43 @@ def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
     return BAD_INPUT
 
 
+def _lacking(error: Exception) -> str | None:
+    """What the system refused, where an error says that it has no more of something."""
+    if isinstance(error, MemoryError):
+        return "memory"
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return "threads"
+    number = error.errno if isinstance(error, OSError) else None
+    return {
+        errno.EAGAIN: "processes",
+        errno.ENOMEM: "memory",
+        errno.EMFILE: "open files",
+        errno.ENFILE: "open files",
+        errno.ENOSPC: "room on the disk",
+        errno.EDQUOT: "room on the disk",
+    }.get(number or 0)
+
+
 def _interrupted() -> int:
     error_console().print("Interrupted; nothing was left half-written.")
     return INTERRUPTED
+
+
+def _open_streams() -> None:
+    """See that the standard streams are open: the next file that is opened would get the number of one that is closed.
+
+    What a library prints would go into that file then. A command whose results nobody can have is refused.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, this one
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        print("Error: standard output is closed; send it to a file, or to /dev/null.", file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 def _make_output_safe() -> None:

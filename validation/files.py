@@ -71,9 +71,11 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = None
     try:
         if _is_device(path):
-            with path.open("w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
+            with open(path, "w", encoding="utf-8", newline="\n", errors="surrogatepass", opener=_at_once) as file:
                 file.write(text)
             return
+        if path.is_dir() and not path.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, "a folder")  # in place of ".", the system would call it busy
         make_folder(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
@@ -128,6 +130,14 @@ def _is_device(path: Path) -> bool:
     return any(place.is_relative_to(kept) for kept in _SYSTEMS) and not place.is_relative_to("/dev/shm")
 
 
+def _at_once(path: str, flags: int) -> int:
+    """Open a device or a pipe; a pipe that nobody reads is an error, where Python would wait for a reader for ever."""
+    handle = os.open(path, flags & ~os.O_CREAT | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(handle, True)
+    return handle
+
+
 def _why(error: OSError | ValueError) -> str:
     if not isinstance(error, OSError):
         return str(error)  # a NUL in the name
@@ -142,6 +152,7 @@ def _why(error: OSError | ValueError) -> str:
         errno.ENOTDIR: "a part of its path is a file",
         errno.EEXIST: "a part of its path is a file",
         errno.ENAMETOOLONG: "its name is too long",
+        errno.ENXIO: "nobody reads from the pipe or the device",
         errno.ELOOP: "its path is a circle of links",
     }
     return known.get(error.errno or 0, error.strerror or type(error).__name__)

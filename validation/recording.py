@@ -22,7 +22,7 @@ from validation.quantities import draws_of, posterior_summary
 from validation.references.provenance import data_hash, provenance
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 from validation.references.store import DIRECTORY, Record, model_hash, save, save_data
-from validation.references.whole import DEFAULT_OPTIMUM
+from validation.references.whole import DEFAULT_OPTIMUM, TIGHT_OPTIMUM
 
 __all__ = ["NotConvergedError", "record"]
 
@@ -108,7 +108,7 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
     tight = lme4.lmer(case.formula, data, REML=case.REML, control="tight", **options)
     theta, other = (parameters_of(fit).to_numpy(dtype=float) for fit in (tight, default))
     points = theta_points(theta, other, pieces_of(tight).bounds, SEED, n_random=12)
-    names = {"reference optimum": "tight optimum", "candidate optimum": DEFAULT_OPTIMUM}
+    names = {"reference optimum": TIGHT_OPTIMUM, "candidate optimum": DEFAULT_OPTIMUM}
     fit = RecordedLmerFit.of(tight, [(names.get(name, name), point) for name, point in points])
     return Record(
         case.name,

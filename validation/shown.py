@@ -106,7 +106,8 @@ def import_ahead() -> None:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
 
-    threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
+    with contextlib.suppress(RuntimeError):  # no more threads for us
+        threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
 
 
 def run_cases(works: "Sequence[Case | Work]", reference: "Source", seed: int | None, output: Path, shown: Shown) -> int:

@@ -344,10 +344,23 @@ def category_labels(name: str, categories: pd.Index) -> tuple[str, ...]:
     return labels
 
 
+def refuse_half_characters(name: str, labels: Iterable[str]) -> None:
+    """Refuse text that is no Unicode: lone surrogates, with which pandas ends, or R, where the labels are used.
+
+    Raises
+    ------
+    DataError
+    """
+    for label in labels:
+        if not label.isascii() and any("\ud800" <= character <= "\udfff" for character in label):
+            raise DataError(f"Column {name!r} holds text that is not valid Unicode, {label!r}. Clean it.")
+
+
 def _category_labels(name: str, categories: pd.Index) -> tuple[str, ...]:
     # at once: an Arrow-backed index makes a scalar of its own for every element it is asked for
     values = categories.to_numpy(dtype=object).tolist()
     if isinstance(categories.dtype, pd.StringDtype) or set(map(type, values)) == {str}:
+        refuse_half_characters(name, values)
         return tuple(values)  # distinct already
     if categories.dtype.kind in "iu":
         return tuple(map(str, values))

@@ -21,6 +21,7 @@ from pyimpl.frame.column_types import (
     as_factor,
     category_labels,
     integers,
+    refuse_half_characters,
     refuse_merged,
 )
 from pyimpl.frame.contrasts import numbered
@@ -205,9 +206,10 @@ def close_matches(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(same + difflib.get_close_matches(name, names, n=3, cutoff=0.6)))
 
 
-def _text(values: Any) -> Factor:
+def _text(name: str, values: Any) -> Factor:
     codes, uniques = pd.factorize(values, use_na_sentinel=True)
     labels = [str(value) for value in uniques]
+    refuse_half_characters(name, labels)
     levels, rank = sorted_text(labels)
     codes = codes.astype(np.intp, copy=False)
     if len(labels):
@@ -256,7 +258,7 @@ def read_column(name: str, values: "pd.Series | np.ndarray | ExtensionArray", *,
         labels = category_labels(name, dtype.categories)
         return Factor(codes.astype(np.intp) if copy else codes, labels, ordered=bool(dtype.ordered))
     elif isinstance(dtype, pd.StringDtype):
-        return _text(values)
+        return _text(name, values)
     elif isinstance(dtype, pd.DatetimeTZDtype):
         return _datetimes(pd.Series(values).dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
     elif isinstance(dtype, pd.BooleanDtype):
@@ -297,7 +299,7 @@ def _all_numbers(series: pd.Series) -> bool:
 def _objects(name: str, series: pd.Series) -> Column:
     kind = pd.api.types.infer_dtype(series, skipna=True)
     if kind in ("string", "empty"):
-        return _text(series.to_numpy())
+        return _text(name, series.to_numpy())
     if kind == "boolean":
         return Logical(series.astype("boolean").to_numpy(dtype=np.float64, na_value=np.nan))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal") or _all_numbers(series):

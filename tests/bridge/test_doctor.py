@@ -93,6 +93,20 @@ def test_old_r_old_and_missing_packages_no_library(monkeypatch, tmp_path):
         assert (finding.status == "ok") == (finding.fix == ""), finding
 
 
+@pytest.mark.r
+def test_a_folder_that_has_a_packages_name_and_is_none(monkeypatch, tmp_path):
+    """R finds it first and can't load it; its DESCRIPTION says any version."""
+    library = tmp_path / "with a space"
+    (library / "lme4").mkdir(parents=True)
+    (library / "lme4" / "DESCRIPTION").write_text("Package: lme4\nVersion: 9.9\n")
+    monkeypatch.setenv("R_LIBS", str(library))
+    diagnosis = doctor.examine()
+    assert not diagnosis.ok
+    assert "is no installed package" in diagnosis["lme4"].detail
+    assert str(library) in diagnosis["lme4"].detail
+    assert "lme4" not in diagnosis.versions
+
+
 @pytest.mark.parametrize(
     ("r", "rpy2", "fits"), [("4.2.2", "3.6.6", False), ("4.5.0", "3.6.6", True), ("4.2.2", "3.6.5", True)]
 )

@@ -245,6 +245,16 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
         session.call("echo", x=1)
 
 
+def test_ends_of_children_that_are_ignored():
+    """As some supervisors leave it to what they start: R's process waits for children of its own."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with Session() as r:
+            assert r.call("echo", x=1).value == 1
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_closed_while_it_starts():
     session = Session()
     told: list[BaseException] = []

@@ -53,6 +53,23 @@ def test_labels_are_the_users(fit):
     assert fit.formula.startswith(f"`y*2` ~ `{X}` * `{F}`")
 
 
+@pytest.mark.parametrize("name", ["a`b", "a\\b", "a\nb", "..", "...", "..1", "x+z", "1", "if", "`", "a\tb"])
+def test_labels_are_as_r_writes_them(name):
+    """As deparse() does, of a name that it has backticks for: escaped; the two sides called them apart otherwise."""
+    from pyimpl import lmer
+
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.normal(size=60), name: rng.normal(size=60), "g": [str(i % 6) for i in range(60)]})
+    quoted = "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    formula = f"y ~ {quoted} + (0 + {quoted} | g)"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs, ours = lme4.lmer(formula, data), lmer(formula, data)
+    assert list(theirs.fixef().index) == list(ours.fixef().index)
+    assert list(theirs.ranef()["g"].columns) == list(ours.ranef()["g"].columns)
+    assert list(theirs.VarCorr()["var1"].dropna()) == list(ours.VarCorr()["var1"].dropna())
+
+
 def test_verbs_that_parse_formulas_again_work(fit, odd):
     assert fit.drop1(test="Chisq").index.tolist() == ["<none>", f"`{X}`:`{F}`"]
     assert list(fit.confint(method="Wald", parm=f"`{X}`").index) == [f"`{X}`"]
@@ -129,6 +146,13 @@ def test_names_that_r_cannot_hold_are_refused_by_name(name, said):
     with pytest.raises(DataError, match=said) as caught:
         stats.str_frame(pd.DataFrame({name: [1.0]}))
     assert repr(name) in str(caught.value)
+
+
+def test_a_text_that_r_would_cut_is_refused(fit):
+    """Only its beginning would arrive: the name of another parameter."""
+    for parm in (f"{fit.fixef().index[1]}\0", ["\0.sig01"]):
+        with pytest.raises(DataError, match="NUL character"):
+            fit.confint(parm=parm, method="Wald")
 
 
 def test_levels_with_symbols_of_the_bridge_are_refused():

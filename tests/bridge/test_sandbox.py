@@ -233,13 +233,49 @@ def test_nothing_is_imported_or_run_from_the_current_folder(trap, tmp_path_facto
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     env["PATH"] = os.pathsep.join([".", "", env["PATH"]])  # both mean the current folder
-    env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER"), str(trap / ".Rprofile")) | {"R_DEFAULT_PACKAGES": "NULL"}
+    env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER", "R_TESTS"), str(trap / ".Rprofile"))
+    env |= {"R_DEFAULT_PACKAGES": "NULL", "R_ARCH": "/none", "RHOME": str(trap)}
     done = subprocess.run(
         [sys.executable, str(script)], cwd=trap, env=env, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert "cannot start R" not in done.stdout
     assert not (trap / "canary").exists(), (trap / "canary").read_text()
+
+
+@pytest.mark.r
+@pytest.mark.parametrize("how", ["doctor", "session", "session, no sandbox"])
+def test_the_name_of_the_temporary_folder_is_no_shell_code(tmp_path, how):
+    """R ends with `rm -Rf` of its own temporary folder, unquoted: it removed `my` and ran `touch`."""
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "thesis.tex").touch()
+    hostile = tmp_path / "my tmp $(touch canary)\n;touch canary;'\""
+    hostile.mkdir()
+    code = (
+        "from bridge.doctor import examine; assert examine().ok"
+        if how == "doctor"
+        else f"from bridge.session import Session\nwith Session(sandbox={how == 'session'}) as r: r.call('echo', x=1)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "TMPDIR": str(hostile)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my" / "thesis.tex").exists()
+    assert not list(tmp_path.rglob("canary"))
+    assert not list(hostile.iterdir())
+
+
+def test_no_place_for_a_temporary_folder_is_an_error(monkeypatch, tmp_path):
+    from r_scripts import programs
+
+    (tmp_path / "a b").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a b"))
+    monkeypatch.setattr(programs, "_OTHERS", (str(tmp_path / "none"), str(tmp_path / "a b")))
+    with pytest.raises(OSError, match="a shell, to which R hands it, takes for its own"):
+        programs.new_scratch_folder("x-")
+    (tmp_path / "none").mkdir()
+    assert Path(programs.new_scratch_folder("x-")).parent == tmp_path / "none"
 
 
 def test_the_path_keeps_what_was_named(monkeypatch, tmp_path):

@@ -95,6 +95,15 @@ def test_strings_sort_by_code_point_and_none_is_missing(dtype):
     assert column.codes.tolist() == [2, 0, -1, 1]
 
 
+def test_text_that_is_no_unicode_is_refused():
+    """pandas ended in an UnicodeEncodeError of pyarrow's where the labels were used."""
+    for labels in (["\ud800", "a"], ["é", "b\udfff"]):
+        column = pd.Series([labels[i % 2] for i in range(6)], dtype=object)
+        with pytest.raises(DataError, match="holds text that is not valid Unicode"):
+            read_column("g", column)
+    assert read_column("g", pd.Series(["é", "😀"])).levels == ("é", "😀")
+
+
 def test_categories_of_numbers_have_rs_labels():
     column = read_column("v", pd.Series(pd.Categorical([1e5, 0.5, 1e5])))
     assert column.levels == ("0.5", "1e+05")

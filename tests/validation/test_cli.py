@@ -1,5 +1,6 @@
 """The command line: exit codes, files, messages. The fitting is made up here; tests/whole runs it for real."""
 
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from bridge import doctor
 from tests.validation import comparisons as made
-from validation import campaign, cli
+from validation import campaign, cli, shown
 from validation.campaign import Work, could_not_compare
 from validation.errors import NoRError, UnknownCaseError
 from validation.files import write_atomically
@@ -246,6 +247,59 @@ def test_an_error_that_is_not_ours_is_said_to_be_a_fault(run, monkeypatch):
     assert "Traceback" in err
 
 
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "processes"),
+        (OSError(errno.EMFILE, "Too many open files"), "open files"),
+        (OSError(errno.ENOSPC, "No space left on device"), "room on the disk"),
+        (MemoryError(), "memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+    ],
+)
+def test_what_the_system_refuses_is_no_fault_of_ours(run, monkeypatch, error, lacks):
+    def refused(names):
+        raise error
+
+    monkeypatch.setattr(campaign, "choose", refused)
+    code, _, err = run("validate")
+    assert code == 3
+    assert f"the system gives this process no more {lacks}" in err
+    assert "fault" not in err
+
+
+def test_without_threads_nothing_is_started_ahead(monkeypatch):
+    def none(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", none)
+    shown.import_ahead()
+    shown.start_r("live", bayes=False)
+
+
+def test_a_current_folder_that_is_gone(run, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["cases"])
+    assert ended.value.code == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes descriptors")
+@pytest.mark.parametrize(("closed", "code"), [([0], 0), ([1], 2), ([2], 0), ([0, 1, 2], 2)])
+def test_closed_streams(tmp_path, closed, code):
+    """A file that is opened takes the number of a stream that is closed, and gets what is printed there."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from validation.cli import main; main(['cases'])"],
+        cwd=ROOT, preexec_fn=lambda: [os.close(number) for number in closed], check=False,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert ("standard output is closed" in done.stderr) == (closed == [1])
+
+
 def test_interrupt(run, tmp_path):
     code, _, err = run("validate", works=[work(made.likelihood(), fail=KeyboardInterrupt())])
     assert code == 130
@@ -383,7 +437,7 @@ PROGRAM = """
 import sys, time
 sys.path[:0] = [{root!r}, {here!r}]  # a package `tests` that someone installed would come before ours
 import comparisons as made
-from validation import campaign, cli
+from validation import campaign, cli, shown
 from validation.references import choose
 def compare(*, against, progress, seed=0):
     print("fitting", file=sys.stderr, flush=True)

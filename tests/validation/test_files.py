@@ -31,6 +31,9 @@ def test_what_stands_in_the_way_is_said(tmp_path):
     (tmp_path / "folder" / "x").touch()
     with pytest.raises(FileError, match="a folder is in its place"):
         write_atomically(tmp_path / "folder", "text")
+    for folder in (Path(), Path(".."), Path("/")):
+        with pytest.raises(FileError, match="a folder is in its place"):
+            write_atomically(folder, "text")
     with pytest.raises(FileError, match="a part of its path is a file"):
         write_atomically(tmp_path / "folder" / "x" / "y.json", "text")
     with pytest.raises(FileError, match="null"):
@@ -97,6 +100,13 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     finally:
         os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileError, match="nobody reads from the pipe"):
+        write_atomically(tmp_path / "pipe", "text")
+    assert [item.name for item in tmp_path.iterdir()] == ["pipe"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's /proc")

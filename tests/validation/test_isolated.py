@@ -122,6 +122,13 @@ def test_a_candidate_that_hangs_is_ended(folder):
     assert "gave no answer within 1 s" in result.error
 
 
+def test_our_own_modules_come_from_no_unnamed_folder(folder, tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", ".", os.environ.get("PYTHONPATH", "")]))
+    assert isolated_candidate("strange:right", folders=[folder]).fit is not None
+
+
 def test_what_it_does_to_its_process_stays_there(folder):
     before = os.getcwd()
     result = judged(folder, "patches")
@@ -189,6 +196,7 @@ def test_values_arrive_as_they_are():
     assert there_and_back({"g": {"x": 1}, "n": [True, None, 2.5]}) == {"g": {"x": 1}, "n": [True, None, 2.5]}
     assert there_and_back(1j).dtype == complex
     np.testing.assert_array_equal(there_and_back(np.ma.array([1, 2], mask=[False, True])), [1.0, np.nan])
+    assert np.isnan(there_and_back(pd.NA))  # not None, which is "not offered": it would be worked out from others
     assert isinstance(there_and_back(object()), Unreadable)
     assert isinstance(there_and_back(10**30), Unreadable)
     assert isinstance(there_and_back(Endless()), Unreadable)

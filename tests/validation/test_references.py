@@ -1,5 +1,6 @@
 """Recorded references: what is written is read back exactly, atomically, by one writer at a time, and replayed."""
 
+import errno
 import json
 import math
 import multiprocessing
@@ -15,6 +16,7 @@ from validation.cases import select
 from validation.compare import NoReferenceError
 from validation.conformance.cases import all_cases
 from validation.files import FileError, write_atomically
+from validation.judge.objective import theta_points
 from validation.quantities import posterior_summary
 from validation.references import store
 from validation.references.choose import choose_source, reference_of
@@ -23,7 +25,10 @@ from validation.references.recorded import NotRecordedError, RecordedLmerFit, Re
 
 @pytest.fixture
 def recorded(ml_fit, data):
-    points = [("default optimum", ml_fit.theta.to_numpy()), ("start", np.array([1.0, 0.0, 1.0]))]
+    theta, free = ml_fit.theta.to_numpy(), (-np.inf, np.inf)
+    points = theta_points(theta, theta, [(0.0, np.inf), free, (0.0, np.inf)], 1, n_random=3)
+    names = {"reference optimum": "tight optimum", "candidate optimum": "default optimum"}
+    points = [(names.get(name, name), point) for name, point in points]
     fit = replace(RecordedLmerFit.of(ml_fit, points), printed="printed", provenance={"R": "4.2.2", "lme4": "1.1.31"})
     default = replace(ReportedFit.of(ml_fit), printed="default")
     hashed = store.model_hash(ml_fit.formula, data)
@@ -54,7 +59,7 @@ def test_a_record_is_compared_with_a_live_fit_unchanged(recorded, ml_fit, tmp_pa
 
 
 def test_what_was_not_recorded_is_said(recorded):
-    with pytest.raises(NotRecordedError, match="recorded at 2 points"):
+    with pytest.raises(NotRecordedError, match="recorded at 9 points"):
         recorded.fit.devfun([0.3, 0.3, 0.3])
     with pytest.raises(NotRecordedError, match="getME\\('RX'\\)"):
         recorded.fit.getME("RX")
@@ -132,6 +137,15 @@ CONTRADICTIONS = {
     "point with two values": (("fit", "points"), lambda points: [*points, ["again", points[0][1], 0.0]]),
     "point without a name": (("fit", "points", 0, 0), None),
     "point twice": (("fit", "points"), lambda points: [*points, points[0]]),
+    "point renamed": (("fit", "points", 2, 0), "stare"),
+    "point of default lme4 renamed": (("fit", "points", 1, 0), "random 99"),
+    "point gone": (("fit", "points"), lambda points: [p for p in points if not p[0].startswith("boundary, element")]),
+    "a gap among points": (("fit", "points"), lambda points: [p for p in points if p[0] != "random 1"]),
+    "another optimum": (("fit", "points", 0, 1, 0), lambda theta: 1.1 * theta),
+    "a covariance of modes": (("fit", "mode_variances", "school", 3, 0, 1), lambda v: 1.1 * v),
+    "no covariance of modes": (("fit", "mode_variances", "school", 3, 0, 1), None),
+    "a variance of modes": (("fit", "mode_variances", "school", 3, 0, 0), lambda v: -v),
+    "criterion of the arguments": (("provenance",), {"arguments": {"REML": True}}),
     "warnings": (("fit", "warnings"), "x"),
     "printed": (("fit", "printed"), None),
     "optimizer": (("fit", "optimizer"), None),
@@ -176,14 +190,30 @@ POSTERIOR_CONTRADICTIONS = {
     "observations": (("fit", "observations"), "100"),
     "priors": (("fit", "priors"), None),
     "criterion": (("reml",), None),
+    "a posterior by maximum likelihood": (("reml",), False),
+    "a negative standard deviation": (("fit", "draws", "values", 1, 5), lambda sigma: -sigma),
+    "chains": (("provenance", "chains"), 5),
+    "draws": (("provenance", "draws"), 3999),
+    "warmup": (("provenance", "arguments", "warmup"), 0),
+    "chunks of text": (("provenance", "chunks"), "1"),
+    "arguments": (("provenance", "arguments"), None),
+    "effective draws": (("provenance", "smallest_bulk_ess"), 10**6),
 }
 
 
 @pytest.mark.parametrize("name", POSTERIOR_CONTRADICTIONS)
 def test_a_posterior_that_contradicts_itself_is_refused(make_posterior, tmp_path, name):
     way, value = POSTERIOR_CONTRADICTIONS[name]
-    _, stored = fake_stan(make_posterior)
-    path = store.save(store.Record("own-bayes", stored.formula, "bayes", True, "hash", stored, None, {}), tmp_path)
+    fake, stored = fake_stan(make_posterior)
+    _, chains, length = np.shape(fake.values)
+    account = {
+        "arguments": {"chains": chains, "iter": 2 * length},
+        "chunks": 1,
+        "chains": chains,
+        "draws": chains * length,
+        "smallest_bulk_ess": round(stored.table.loc[stored.draws.columns, "ess_bulk"].min()),
+    }
+    path = store.save(store.Record("own-bayes", stored.formula, "bayes", True, "hash", stored, None, account), tmp_path)
     store.load("own-bayes", tmp_path)
     sealed(path, lambda content: _put(content, way, value))
     with pytest.raises(store.DamagedReferenceError):
@@ -362,12 +392,21 @@ def test_two_writers_wait_for_each_other(tmp_path):
     process.start()
     try:
         assert ready.wait(30)
-        with pytest.raises(TimeoutError), store.locked(tmp_path, timeout=0.1):
+        with pytest.raises(FileError, match="another process"), store.locked(tmp_path, timeout=0.1):
             pass
         with store.locked(tmp_path, timeout=30):
             pass
     finally:
         process.join()
+
+
+def test_a_folder_that_may_not_be_written_to_is_not_waited_for(tmp_path, monkeypatch):
+    def refused(*args, **more):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(store.os, "open", refused)
+    with pytest.raises(FileError, match="cannot be written to: Permission denied"), store.locked(tmp_path):
+        pass
 
 
 # ------------------------------------------------------------------------------------------------ data sets
@@ -414,7 +453,8 @@ def fake_r(monkeypatch, make_posterior):
 
     def stan_lmer(formula, data, seed, **arguments):
         asked.append(seed)
-        fake = make_posterior(seed, draws=300)
+        fake = make_posterior(seed, draws=arguments["iter"] - arguments["warmup"])
+        fake.values = fake.values[:, : arguments["chains"]]
         fake.summary = lambda: "printed"
         fake.prior_summary = lambda: "priors"
         if len(asked) == getattr(stan_lmer, "fails_at", -1):
@@ -423,7 +463,7 @@ def fake_r(monkeypatch, make_posterior):
 
     monkeypatch.setattr(bridge.rstanarm, "stan_lmer", stan_lmer)
     monkeypatch.setattr(recording, "provenance", lambda **more: {"R": "4.2.2", "date": "today", **more})
-    monkeypatch.setattr(recording, "ESS_WANTED", 4000)
+    monkeypatch.setattr(recording, "ESS_WANTED", 40_000)
     return stan_lmer, asked
 
 
@@ -434,7 +474,7 @@ def test_a_posterior_is_recorded_until_it_suffices(fake_r, data, tmp_path):
     recording.record([case], tmp_path, progress=lambda *args, **more: said.append(args))
     stored = store.load("own", tmp_path)
     assert stored.provenance["chains"] >= 10
-    assert stored.provenance["smallest_bulk_ess"] >= 3200
+    assert stored.provenance["smallest_bulk_ess"] >= 32_000
     assert len(asked) == len(set(asked)) == stored.provenance["chunks"]
     assert len(stored.fit.points) >= 50
     assert not (tmp_path / ".partial").exists()

@@ -127,6 +127,7 @@ class CandidateProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=_environment(),
             start_new_session=True,  # Ctrl-C is ours to hear
         )
         threading.Thread(target=_read_log, args=(process, self._log), daemon=True).start()
@@ -188,6 +189,12 @@ class CandidateProcess:
         self._process = None
         if self._finalizer is not None:
             self._finalizer()
+
+
+def _environment() -> dict[str, str]:
+    """The environment; of PYTHONPATH what is named outright: our own modules are imported before the candidate's."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in given if os.path.isabs(place))}
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -277,8 +278,10 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
     """
     if depth > _DEEPEST:
         return _unreadable(value)
-    if value is None or value is pd.NA:
+    if value is None:  # not offered
         return None
+    if value is pd.NA:  # offered, and missing
+        return math.nan
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, int | np.integer):

@@ -101,6 +101,10 @@ class Record:
 # ---------------------------------------------------------------------------------------------------- files
 
 
+#: What says that another writer has the lock; on Windows a file that is just being removed is refused, too.
+_HELD = (BlockingIOError, FileExistsError, *((PermissionError,) if os.name == "nt" else ()))
+
+
 @contextlib.contextmanager
 def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterator[None]:
     """Hold the directory's lock: one writer at a time, in whatever process.
@@ -110,8 +114,8 @@ def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterat
 
     Raises
     ------
-    TimeoutError
-        Another writer held it for longer than ``timeout`` seconds.
+    FileError
+        Another writer held it for longer than ``timeout`` seconds, or the folder cannot be written to.
     """
     make_folder(directory)
     path = directory / ".lock"
@@ -120,9 +124,9 @@ def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterat
         try:
             release = _lock(path)
             break
-        except (BlockingIOError, FileExistsError, PermissionError) as error:
+        except _HELD as error:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"another process has been writing references in {directory} for long") from error
+                raise FileError(f"another process has been writing references in {directory} for long") from error
             time.sleep(wait)
         except OSError as error:
             raise FileError(f"the folder {str(directory)!r} cannot be written to: {error.strerror}") from error
@@ -245,6 +249,11 @@ def load(name: str, directory: Path | None = None) -> Record:
             raise ValueError("neither a likelihood nor a posterior, or it does not say by which criterion")
         if not isinstance(header["provenance"], dict):
             raise ValueError("it does not say where it comes from")
+        if header["kind"] == "bayes" and not header["reml"]:
+            raise ValueError("a posterior by maximum likelihood")
+        told = header["provenance"].get("arguments")
+        if isinstance(told, dict) and told.get("REML", header["reml"]) is not header["reml"]:
+            raise ValueError("its arguments name another criterion than it was fitted by")
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
             check_recorded_lmer(fit)

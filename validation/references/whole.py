@@ -15,10 +15,18 @@ import pandas as pd
 from validation.covariances import FREE
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
-__all__ = ["DEFAULT_OPTIMUM", "check_recorded_default", "check_recorded_lmer", "check_recorded_stan"]
+__all__ = ["DEFAULT_OPTIMUM", "TIGHT_OPTIMUM", "check_recorded_default", "check_recorded_lmer", "check_recorded_stan"]
 
 #: Name of the point at which default lme4 ended.
 DEFAULT_OPTIMUM = "default optimum"
+#: Name of the point at which lme4 with a tight optimizer ended.
+TIGHT_OPTIMUM = "tight optimum"
+
+#: Of a term's name: R calls a factor's second term g.1.
+_WITHOUT_NUMBER = re.compile(r"\.\d+$")
+
+#: Elements of θ, each of which is 0 at one of the points.
+_MOST_BOUNDARIES = 6
 
 #: Relative difference of two ways of computing one number; R's squares and quotients differ in the last digits.
 _COMPUTED = 1e-8
@@ -108,9 +116,9 @@ def check_recorded_default(default: ReportedFit, tight: RecordedLmerFit) -> None
     ]
     _demand(labels[0] == labels[1], "default lme4 has other variance components")
     _finite(default.logLik(), "default lme4's logLik")
-    for name, _, value in tight.points:
-        if name == DEFAULT_OPTIMUM:
-            _equal(default.logLik(), -value / 2.0, "default lme4's logLik and the objective at its optimum")
+    ended = [value for name, _, value in tight.points if name == DEFAULT_OPTIMUM]
+    _demand(len(ended) == 1, "no objective where default lme4 ended")
+    _equal(default.logLik(), -ended[0] / 2.0, "default lme4's logLik and the objective at its optimum")
 
 
 def _check_reported(fit: ReportedFit) -> None:
@@ -134,13 +142,25 @@ def _check_reported(fit: ReportedFit) -> None:
 
 
 def _check_points(fit: RecordedLmerFit) -> None:
+    """The points of :func:`validation.judge.objective.theta_points`, each once: nobody compares at one that is gone."""
     _demand(bool(fit.points), "no points at which the objective is known")
+    names = {name for name, _, _ in fit.points}
+    zeros = [i for i, low in enumerate(fit.lower) if low == 0.0][:_MOST_BOUNDARIES]
+    drawn = sum(name.startswith("random ") for name in names)
+    usual = {
+        *(TIGHT_OPTIMUM, "start", "boundary, all 0"),
+        *(f"boundary, element {i + 1}" for i in zeros),
+        *(f"random {i + 1}" for i in range(max(drawn, 1))),
+    }
+    _demand(names - {DEFAULT_OPTIMUM} == usual, "the points of the objective are not those that are recorded")
     _demand(len({name for name, _, _ in fit.points}) == len(fit.points), "a point of the objective stands twice")
     known: dict[tuple[float, ...], float] = {}
     for name, theta, value in fit.points:
         _demand(len(theta) == len(fit.lower), f"the point {name!r} has {len(theta)} elements of theta")
         _finite([*theta, value], f"the point {name!r}")
         _equal(known.setdefault(theta, value), value, f"two values of the objective at the point {name!r}")
+        if name == TIGHT_OPTIMUM:
+            _equal(theta, fit.theta if fit.par is None else fit.par, "the optimum and the point that is called so")
 
 
 def _check_random(fit: RecordedLmerFit) -> None:
@@ -166,19 +186,38 @@ def _check_random(fit: RecordedLmerFit) -> None:
         _finite(frame, f"modes of {group}")
         shape = np.shape(fit.mode_variances[group])
         _demand(shape == (len(frame), frame.shape[1], frame.shape[1]), f"mode_variances of {group} have shape {shape}")
+        terms = sum(group in (name, _WITHOUT_NUMBER.sub("", name)) for name in fit.effects)
+        _check_covariances(fit.mode_variances[group], terms > 1, f"mode_variances of {group}")
     components = fit.components
     _demand(len(components) > 1, "no variance components")
     single = components["var2"].isna()
     of_terms = components[single & (components["grp"] != "Residual")].groupby("grp", sort=False)["var1"]
     given = {str(name): list(names) for name, names in of_terms}
     _demand(list(given.items()) == list(fit.effects.items()), "terms and components have other names or effects")
-    for name in fit.effects:  # R calls a factor's second term g.1
-        known = {name, re.sub(r"\.\d+$", "", name)} & set(map(str, fit.factors.columns))
+    for name in fit.effects:
+        known = {name, _WITHOUT_NUMBER.sub("", name)} & set(map(str, fit.factors.columns))
         _demand(bool(known), f"the term {name!r} has no grouping factor")
     _demand(int(single.sum()) == sum(effects) + 1, "components do not fit the terms")
     residual = components.loc[components["grp"] == "Residual", "sdcor"]
     _demand(len(residual) == 1, "components lack the residual")
     _equal(residual.iloc[0], fit.sigma(), "sigma and the residual's component")
+
+
+def _check_covariances(matrices: np.ndarray, across: bool, what: str) -> None:
+    """Symmetric, no correlation above 1; ``across`` terms there is no covariance, in R either.
+
+    The digits that are gone where a variance is almost 0 are allowed for.
+    """
+    variances = np.einsum("lee->le", matrices)
+    _finite(variances if across else matrices, what)
+    missing = np.isnan(matrices)
+    _demand(bool((missing == missing.transpose(0, 2, 1)).all()), f"{what} are not symmetric")
+    matrices = np.where(missing, 0.0, matrices)
+    _demand(bool((variances >= 0.0).all()), f"{what} are negative")
+    most = np.sqrt(variances[:, :, None] * variances[:, None, :])
+    scale = float(variances.max(initial=0.0)) * _COMPUTED
+    _demand(bool((np.abs(matrices - matrices.transpose(0, 2, 1)) <= scale).all()), f"{what} are not symmetric")
+    _demand(bool((np.abs(matrices) <= most + scale).all()), f"{what} have correlations above 1")
 
 
 def check_recorded_stan(fit: RecordedStanFit) -> None:
@@ -198,7 +237,9 @@ def check_recorded_stan(fit: RecordedStanFit) -> None:
     _demand(len(fit.draws) > 0 and fit.draws.shape[1] > 0, "no draws")
     _demand(bool(pd.Index(fit.draws.columns).isin(fit.table.index).all()), "draws of parameters without a summary")
     _finite(fit.draws, "draws")
+    _check_account(fit)
     for name, values in fit.draws.items():
+        _demand(not _is_variance(str(name)) or bool((values > 0.0).all()), f"{name} has draws that are not positive")
         mean, error, sd = fit.table.loc[str(name), ["mean", "mcse_mean", "sd"]].to_numpy(dtype=float)
         away = abs(float(values.mean()) - mean)
         _demand(away <= _FAR * (error + sd / math.sqrt(len(values))), f"draws and summary of {name} do not fit")
@@ -206,6 +247,37 @@ def check_recorded_stan(fit: RecordedStanFit) -> None:
     _demand(fit.log_density.shape == (len(fit.points),), "points and densities do not fit each other")
     _finite(fit.points, "points")
     _demand(fit.observations > 0, "no observations")
+
+
+def _is_variance(name: str) -> bool:
+    """Whether rstanarm's parameter is a standard deviation or a variance: ``sigma``, ``Sigma[g:x,x]``."""
+    inside = name.removeprefix("Sigma[").removesuffix("]")
+    commas = [i for i, character in enumerate(inside) if character == ","]
+    return name == "sigma" or (inside != name and any(inside[:i].endswith(":" + inside[i + 1 :]) for i in commas))
+
+
+def _check_account(fit: RecordedStanFit) -> None:
+    """How it was sampled, where that is told: chains, draws, the smallest effective sample size."""
+    told = fit.provenance
+    if not {"arguments", "chains", "chunks", "draws", "smallest_bulk_ess"} <= told.keys():
+        return
+    given = told["arguments"]
+    if not isinstance(given, Mapping):
+        raise ValueError("the arguments of the sampler are no mapping")
+    chains, chunks, draws, told_least = (_whole(told, n) for n in ("chains", "chunks", "draws", "smallest_bulk_ess"))
+    each = _whole(given, "iter")
+    warmup = _whole(given, "warmup") if "warmup" in given else each // 2
+    _demand(chains == chunks * _whole(given, "chains"), "chains and chunks contradict each other")
+    _demand(draws == chains * (each - warmup), "draws, chains and iterations contradict each other")
+    least = float(fit.table.loc[list(fit.draws.columns), "ess_bulk"].min())
+    _demand(told_least == round(least), "the smallest bulk ESS is not that of the summary")
+
+
+def _whole(account: Mapping[str, object], name: str) -> int:
+    value = account.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} is no whole number")
+    return value
 
 
 def _check_summary(table: pd.DataFrame) -> None:
