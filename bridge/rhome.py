@@ -8,7 +8,7 @@ from pathlib import Path
 from bridge.errors import RNotFoundError
 from r_scripts.programs import find_program, search_path
 
-__all__ = ["find_r_home", "install_hint", "safe_path", "worker_environment"]
+__all__ = ["UNREAD", "find_r_home", "install_hint", "safe_path", "worker_environment"]
 
 _USUAL_PLACES = (
     "/usr/lib/R",
@@ -26,7 +26,7 @@ _HEAP = {"R_NSIZE": "3000000", "R_VSIZE": "64M"}
 
 #: What R's process does not get: files that R would run as it starts (``R CMD check`` sets ``R_TESTS``, relative to its
 #: own folder), fewer packages than ours needs, and what leads Rscript or R's start script to another R than this one.
-_UNREAD = ("R_PROFILE", "R_PROFILE_USER", "R_TESTS", "R_DEFAULT_PACKAGES", "R_ARCH", "RHOME")
+UNREAD = ("R_PROFILE", "R_PROFILE_USER", "R_TESTS", "R_DEFAULT_PACKAGES", "R_ARCH", "RHOME")
 
 
 def _looks_like_r(home: Path) -> bool:
@@ -114,7 +114,7 @@ def worker_environment(r_home: str, threads: int = 1) -> dict[str, str]:
     env["PYTHONIOENCODING"] = "utf-8"
     for name, size in _HEAP.items():
         env.setdefault(name, size)
-    for name in _UNREAD:
+    for name in UNREAD:
         env.pop(name, None)
     # R would read .Renviron of the current folder; a library that is named relative to it is meant.
     env.setdefault("R_ENVIRON_USER", os.path.expanduser("~/.Renviron"))

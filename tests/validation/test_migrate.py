@@ -505,6 +505,35 @@ def test_a_script_cannot_write_outside_its_scratch_folder(tmp_path):
 
 
 @pytest.mark.r
+def test_a_script_s_r_gets_no_start_of_others_and_leaves_folders_alone(tmp_path, monkeypatch):
+    """R ends with ``rm -Rf`` of its temporary folder, unquoted: a blank in the name leads it to another."""
+    place = tmp_path / "my tmp"
+    place.mkdir()
+    mine = tmp_path / "my"
+    mine.mkdir()
+    (tmp_path / "start.R").write_text(f"file.create('{tmp_path}/started')\n")
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setenv("R_TESTS", str(tmp_path / "start.R"))
+    path = tmp_path / "a.R"
+    path.write_text("m <- lme4::lmer(Yield ~ 1 + (1 | Batch), lme4::Dyestuff)\n")
+    done = migrate(path, tmp_path / "out", write_anywhere=True)
+    assert [one.verdict for one in done.compared] == ["agrees"]
+    assert mine.is_dir()
+    assert not list(place.iterdir())
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path, capsys):
+    path = tmp_path / "a.R"
+    path.write_text("x <- 1\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["migrate", str(path), "--no-run", "-o", str(tmp_path / ("n" * 300))])
+    assert ended.value.code == 2
+    assert "cannot be made" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.r
 def test_a_wrong_translation_is_noticed(tmp_path, monkeypatch):
     from validation.migrate import watched, words
 

@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from r_scripts.programs import new_scratch_folder
 from validation.files import FileError, explained, make_folder, write_atomically
 from validation.migrate.compared import Compared
 from validation.migrate.instrument import own_sites
@@ -287,7 +287,10 @@ def _run_apart(folder: Path, source: Source, out: Path, seconds: float, write_an
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="mlmparity-migrate-"))
+    try:
+        folder = Path(new_scratch_folder("mlmparity-migrate-"))  # R removes its temporary folder in a shell, unquoted
+    except OSError as error:
+        raise FileError(f"no folder for temporary files can be made: {error}; set TMPDIR to another one") from error
     try:
         yield folder
     finally:
@@ -295,11 +298,11 @@ def _scratch() -> Iterator[Path]:
 
 
 def _can_write(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise FileError(f"{folder} is a file; name a folder with -o")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "migration.json").exists():
-        raise FileError(f"{folder} holds other files; name an empty or a new folder with -o")
     make_folder(folder)
+    if any(folder.iterdir()) and not (folder / "migration.json").exists():
+        raise FileError(f"{folder} holds other files; name an empty or a new folder with -o")
 
 
 def _missing(source: Source, script: Script) -> list[tuple[int, str, str]]:

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import RNotFoundError
+from bridge.rhome import UNREAD
 from r_scripts.programs import find_program, search_path
+from validation.files import make_folder
 from validation.migrate.instrument import instrument, sites
 from validation.migrate.rcode import Node
 from validation.migrate.sources import Source
@@ -109,14 +111,14 @@ def watch(
     work, temporary = scratch / "work", scratch / "tmp"
     seen = scratch / f"seen-{secrets.token_hex(8)}"  # no script writes into it by accident
     for folder in (work, seen, temporary):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     too_large = _copy_beside(source.path, work)
     code = scratch / "script.R"
     code.write_text(instrument(source.code, statements, sites(statements)), encoding="utf-8")
     output = scratch / "output.txt"
     began, stopped = time.monotonic(), ""
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in UNREAD},
         "PATH": search_path(),
         "TMPDIR": str(temporary),
         "R_DEFAULT_DEVICE": "pdf",
