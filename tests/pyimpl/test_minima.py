@@ -252,7 +252,7 @@ def test_ten_thousand_designs_none_above_their_restarts():
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("make", [left_out, unlike_sizes])
 def test_none_above_live_lme4(make):
-    lme4 = pytest.importorskip("bridge").lme4
+    lme4 = pytest.importorskip("bridge.lme4")
     from bridge.errors import BridgeError
 
     wrong, compared = [], 0
