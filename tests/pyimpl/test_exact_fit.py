@@ -57,6 +57,16 @@ def test_small_residuals_are_residuals(formula, noise):
     assert not any("no lowest value" in str(one.message) for one in caught)
 
 
+def test_effects_that_fit_any_response_are_no_exact_fit():
+    """As many effects as rows: the criterion rises far away, and its minimum is where it was."""
+    data = schools().iloc[:24].assign(y=np.arange(24.0) ** 2 % 7)
+    many = lmer("y ~ x + (t || k) + (x || g) + (1 | h)", data)
+    assert many.design.q > 24
+    assert not fits_exactly(many.design)
+    few = lmer("school ~ x + (1 | h)", data)
+    assert not fits_exactly(few.design)
+
+
 def test_an_exact_fit_far_away_is_not_taken_for_noise():
     """The criterion, where it falls, was called noise, and a search that ended at 0 the better one, 780 above."""
     formula, data, options = model(900234)[1]
