@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from bridge.errors import RNotFoundError
-from r_scripts.programs import find_program, search_path
+from r_scripts.programs import find_program, named_places, search_path
 
 __all__ = ["UNREAD", "find_r_home", "install_hint", "safe_path", "worker_environment"]
 
@@ -141,9 +141,7 @@ def safe_path() -> list[str]:
         Absolute paths.
     """
     here = os.path.realpath(os.getcwd())
-    named = {
-        os.path.realpath(place) for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(place)
-    }
+    named = {os.path.realpath(place) for place in named_places()}
     path = []
     for place in sys.path:
         real = os.path.realpath(place)

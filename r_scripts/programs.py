@@ -14,7 +14,7 @@ import platform
 import shutil
 import tempfile
 
-__all__ = ["find_program", "new_scratch_folder", "platform_words", "search_path"]
+__all__ = ["find_program", "named_places", "new_scratch_folder", "platform_words", "search_path"]
 
 #: Where R's temporary files go where the system's folder for them has a name that no shell may see.
 _OTHERS = ("/tmp", "/var/tmp")
@@ -42,6 +42,11 @@ def platform_words() -> str:
     words = [platform.system(), platform.release(), platform.machine()]
     library = "".join(platform.libc_ver())
     return "-".join([*filter(None, words), *(["with", library] if library else [])])
+
+
+def named_places() -> list[str]:
+    """The places of ``PYTHONPATH`` that are named outright: a relative or an empty one is the current folder's."""
+    return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(place)]
 
 
 def new_scratch_folder(prefix: str) -> str:

@@ -23,12 +23,17 @@ def fits_exactly(design: Design) -> bool:
 
     Where there are as many of them as rows, so that they fit any response, it is not so: the criterion need not fall.
 
-    It takes some hundred products of the model matrices, by Paige & Saunders' method (LSMR): a fit asks where standard
-    deviations have become so large that it may be so.
+    It takes some hundred products of the model matrices (LSMR: Fong & Saunders 2011, SIAM J. Sci. Comput. 33, 2950):
+    a fit asks where standard deviations have become so large that it may be so.
 
     Parameters
     ----------
     design : Design
+
+    Returns
+    -------
+    bool
+        False, too, where the method has not converged.
     """
     from scipy import sparse
     from scipy.sparse.linalg import lsmr

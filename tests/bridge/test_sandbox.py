@@ -286,3 +286,12 @@ def test_the_path_keeps_what_was_named(monkeypatch, tmp_path):
     assert str(tmp_path) not in safe_path()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert safe_path()[:2] == [str(tmp_path), str(tmp_path)]
+
+
+def test_of_python_s_places_those_count_that_are_named_outright(monkeypatch, tmp_path):
+    from r_scripts.programs import named_places
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", ".", "beside", str(tmp_path), ""]))
+    assert named_places() == [str(tmp_path)]
+    monkeypatch.delenv("PYTHONPATH")
+    assert named_places() == []

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from r_scripts.programs import named_places
 from validation.conformance.candidate import Candidate, CandidateError, Function, Words, checked_claims
 from validation.conformance.wire import Call, Unreadable, WireError, decode, loads, receive
 from validation.plain import Json
@@ -193,8 +194,7 @@ class CandidateProcess:
 
 def _environment() -> dict[str, str]:
     """The environment; of PYTHONPATH what is named outright: our own modules are imported before the candidate's."""
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in given if os.path.isabs(place))}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(named_places())}
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

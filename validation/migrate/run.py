@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from r_scripts.programs import new_scratch_folder
+from r_scripts.programs import named_places, new_scratch_folder
 from validation.files import FileError, explained, make_folder, write_atomically
 from validation.migrate.compared import Compared
 from validation.migrate.instrument import own_sites
@@ -268,7 +268,7 @@ def _run_apart(folder: Path, source: Source, out: Path, seconds: float, write_an
     command = [*confined(scratch, write_anywhere), sys.executable, "-P", "-m", "validation.migrate.replay"]
     command += [str((folder / name).resolve()) for name in (_script_name(source), "migration.json")]
     home = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join([home, *([os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else [])])
+    paths = os.pathsep.join([home, *named_places()])
     seconds = max(seconds, 60.0)
     try:
         done = subprocess.run(
