@@ -15,7 +15,15 @@ from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import Factor
 from pyimpl.likelihood.trust_region import APPROXIMATE, minimise
 
-__all__ = ["boundary_starts", "drop_pivot", "falls_without_end", "shortened", "template_elements"]
+__all__ = [
+    "boundary_starts",
+    "carries_others",
+    "drop_pivot",
+    "falls_without_end",
+    "shortened",
+    "template_elements",
+    "turn_to_covariances",
+]
 
 _GAINS = 10.0  # times the gain of a quadratic model that a search may end below where it began
 _LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which a criterion without a lowest value falls
@@ -48,6 +56,44 @@ def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
                 at = place[row, i]
                 values[at], v[row] = cos * values[at] + sin * v[row], cos * v[row] - sin * values[at]
     return np.array(values)
+
+
+def carries_others(factor: Factor, theta: np.ndarray, k: int) -> bool:
+    """Whether, effect k being without variance, effects that come after it and may covary with it have some."""
+    later = {row for row, column, _ in template_elements(factor) if column == k and row > k}
+    return any(column in later and theta[i] != 0.0 for _, column, i in template_elements(factor))
+
+
+def turn_to_covariances(objective: Objective, factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
+    """The same TT', where column k is 0, with what effect k is to covary with in that column.
+
+    Where column k is 0, effect k has neither a variance nor covariances: both begin at a saddle, and its only way down,
+    on which a correlation is ±1 from the start, is as narrow as the variance is small. With T_kk = 0, and below it what
+    the criterion's first derivatives by effect k's covariances point to, the criterion is no saddle: its slope along
+    T_kk is not 0. The later columns are turned into one and the rest.
+    """
+    place = {(row, column): i for row, column, i in template_elements(factor)}
+    later = sorted(row for row, column in place if column == k and row > k)
+    out = theta.copy()
+    if len(later) == 1:
+        pivot, below = place[later[0], later[0]], place[later[0], k]
+        out[pivot], out[below] = 0.0, theta[pivot]
+        return out
+    curvature = objective.value_gradient_hessian(theta)[2]
+    by_covariance = np.array([curvature[place[k, k], place[row, k]] for row in later])  # ∂d/∂Σ_kr, twice
+    B = np.array([[theta[place[row, column]] if column <= row else 0.0 for column in later] for row in later])
+    v = B.T @ by_covariance
+    length = float(np.linalg.norm(v))
+    if not 0.0 < length < math.inf:
+        return out
+    left = np.linalg.qr(np.column_stack([v / length, np.eye(len(v))]))[0]  # first column ±v / |v|
+    turned = B @ left
+    rest = np.linalg.qr(turned[:, 1:].T, mode="r").T
+    for a, row in enumerate(later):
+        out[place[row, k]] = turned[a, 0]
+        for b, column in enumerate(later[: a + 1]):
+            out[place[row, column]] = rest[a, b] if b < rest.shape[1] else 0.0
+    return out
 
 
 def boundary_starts(
@@ -100,6 +146,10 @@ def boundary_starts(
             continue
         found, lowest = _restricted_minimum(objective, without, free, units, budget)
         if lowest < value:
+            for factor, k, _ in chosen:
+                found = drop_pivot(factor, found, k)
+                if carries_others(factor, found, k):
+                    found = turn_to_covariances(objective, factor, found, k)
             out.append(found)
     return out
 

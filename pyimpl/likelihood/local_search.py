@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyimpl.likelihood.edges import drop_pivot, shortened, template_elements
+from pyimpl.likelihood.edges import (
+    carries_others,
+    drop_pivot,
+    shortened,
+    template_elements,
+    turn_to_covariances,
+)
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import Factor
 from pyimpl.likelihood.trust_region import TrustRegion
@@ -156,20 +162,36 @@ def better(point: Point, best: Point) -> bool:
 def put_on_boundary(
     objective: Objective, units: np.ndarray, pivots: Sequence[bool], budget: int, work: TrustRegion, point: Point
 ) -> Point:
-    """Put nearly zero pivots exactly at 0, with all of their column, where the criterion agrees."""
+    """Put nearly zero pivots exactly at 0, with all of their column, where the criterion agrees.
+
+    A variance that is 0 among others is no minimum where covariances with these would make the criterion fall.
+    """
     factors = objective.blocks.factors
-    for _ in range(1 + sum(pivots)):  # a pass that moves something puts a pivot at 0 for good
+    inside: set[int] = set()  # θ that are no pivots at 0
+    for _ in range(1 + sum(pivots)):  # a pass that moves something settles a pivot for good
         moved = False
         for factor in factors:
             places = list(template_elements(factor))
             for k, column, at in places:
                 pivot = abs(float(point.x[at]))
-                if k != column or pivot >= SNAP:
+                if k != column or pivot >= SNAP or at in inside:
                     continue
-                if pivot == 0.0 and not any(point.x[i] for _, c, i in places if c == k):
-                    continue
+                at_zero_already = pivot == 0.0 and not any(point.x[i] for _, c, i in places if c == k)
                 theta = with_positive_diagonals(factors, point.x * units)
-                trial = search(objective, drop_pivot(factor, theta, k) / units, units, budget, work)
+                dropped = drop_pivot(factor, theta, k)
+                if carries_others(factor, dropped, k):
+                    turned = turn_to_covariances(objective, factor, dropped, k)
+                    trial = search(objective, turned / units, units, budget, work)
+                    noise = 256 * _EPS * max(1.0, abs(trial.value))
+                    if trial.value < trial.initial - noise:
+                        inside.add(at)
+                        if trial.value < point.value - noise:
+                            trial.initial, trial.trace = point.initial, point.trace
+                            point, moved = trial, True
+                        continue
+                if at_zero_already:
+                    continue
+                trial = search(objective, dropped / units, units, budget, work)
                 no_higher = trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value))
                 if trial.x[at] == 0.0 and (no_higher or pivot < _NOTHING):
                     trial.initial, trial.trace = point.initial, point.trace

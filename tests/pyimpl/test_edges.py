@@ -8,7 +8,8 @@ import pytest
 
 from pyimpl import lmer
 from pyimpl.errors import ConvergenceWarning
-from pyimpl.likelihood import starts
+from pyimpl.likelihood import local_search, starts
+from pyimpl.likelihood.edges import carries_others, template_elements, turn_to_covariances
 from pyimpl.likelihood.optimum import optimize
 from tests.pyimpl import random_fits
 from tests.pyimpl.golden_designs import design
@@ -53,6 +54,65 @@ def test_an_effect_in_two_terms_is_gone_only_without_both_of_its_variances(monke
     monkeypatch.setattr(starts, "boundary_starts", lambda *given: both(*given[:-1], False))
     one_by_one = lmer(formula, data, **options)
     assert fit.model.value < one_by_one.model.value - 0.09
+
+
+def a_variance_near_zero_between_others(seed):
+    """Data of `y ~ a + b + (a + b | g)` where a's effects hardly vary, and the little they do goes with b's."""
+    rng = np.random.default_rng(seed)
+    levels = int(rng.integers(12, 50))
+    rows = levels * int(rng.integers(6, 25))
+    g = rng.integers(0, levels, rows)
+    X = np.column_stack([np.ones(rows), rng.choice([-0.5, 0.5], rows), rng.normal(size=rows)])
+    effects = rng.normal(size=(levels, 3)) * [1.0, 0.0, 1.0]
+    y = X @ rng.normal(size=3) + (X * effects[g]).sum(axis=1) + rng.normal(size=rows)
+    return pd.DataFrame({"y": y, "a": X[:, 1], "b": X[:, 2], "g": pd.Categorical(g)})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", [565, 2346])
+def test_a_variance_near_zero_between_others_is_reached(seed, monkeypatch):
+    data = a_variance_near_zero_between_others(seed)
+    fit = lmer("y ~ a + b + (a + b | g)", data, REML=False)
+    assert fit.model.optsum.return_code == 0
+    assert 0.0 < fit.getME("theta").iloc[3] < 1e-3
+    # the way down from a column of zeros is too narrow for a search in the plain coordinates
+    monkeypatch.setattr(local_search, "turn_to_covariances", lambda objective, factor, theta, k: theta)
+    plain = lmer("y ~ a + b + (a + b | g)", data, REML=False)
+    assert plain.model.optsum.return_code == 2
+    assert plain.model.value > fit.model.value + 1e-7
+    assert plain.model.optsum.evaluations > 1.5 * fit.model.optsum.evaluations
+
+
+@pytest.mark.parametrize("effects", ["a + b", "a + b + I(a * b)"])
+def test_a_turned_template_is_the_same_and_slopes_along_the_variance(effects):
+    objective = lmer(f"y ~ a + b + ({effects} | g)", a_variance_near_zero_between_others(1), REML=False).model.objective
+    (factor,) = objective.blocks.factors
+    rng = np.random.default_rng(5)
+    theta = np.zeros(objective.blocks.n_theta)
+    for row, column, at in template_elements(factor):
+        theta[at] = 0.0 if column == 1 else (1.0 + rng.random() if row == column else rng.normal())
+    assert carries_others(factor, theta, 1)
+    turned = turn_to_covariances(objective, factor, theta, 1)
+    before, after = factor.template(theta), factor.template(turned)
+    np.testing.assert_allclose(after @ after.T, before @ before.T, rtol=0, atol=1e-12)
+    pivot = next(at for row, column, at in template_elements(factor) if row == column == 1)
+    assert turned[pivot] == 0.0
+    assert abs(objective.value_and_gradient(theta)[1][pivot]) < 1e-10
+    assert abs(objective.value_and_gradient(turned)[1][pivot]) > 1e-2
+    # of all ways to turn it the steepest
+    slopes = []
+    for _ in range(20):
+        size = factor.p - 2
+        other = before.copy()
+        mixed = before[2:, 2:] @ np.linalg.qr(rng.normal(size=(size, size)))[0]
+        other[2:, 1] = mixed[:, 0]
+        other[2:, 2:] = 0.0
+        other[2:, 2 : factor.p - 1] = np.linalg.qr(mixed[:, 1:].T, mode="r").T
+        place = theta.copy()
+        for row, column, at in template_elements(factor):
+            place[at] = other[row, column]
+        slopes.append(abs(objective.value_and_gradient(place)[1][pivot]))
+    assert max(slopes) <= abs(objective.value_and_gradient(turned)[1][pivot]) * (1 + 1e-9)
 
 
 def confounded(seed):
