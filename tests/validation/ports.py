@@ -480,6 +480,19 @@ def _variances_for_sds_elsewhere(base: Base, keys: tuple[str, ...]) -> Answers:
     return given
 
 
+def _standardised_by_school(data: pd.DataFrame) -> pd.DataFrame:
+    by_school = data.groupby("school", observed=True)["score"]
+    return data.assign(score=(data["score"] - by_school.transform("mean")) / by_school.transform("std"))
+
+
+def _two_after_the_fit(given: Answers, base: Base) -> None:
+    """The log-likelihood without its constant, and N - p where the standard errors have N."""
+    N, p = base.fit.nobs(), len(base.fit.fixef())
+    if "logLik" in given:
+        given["logLik"] += N * np.log(2 * np.pi) / 2
+    given["se"] = given["se"] * np.sqrt(N / (N - p))
+
+
 #: With BLUPs, and with θ.
 _MODES = (USUAL, MANY, ALL)
 
@@ -704,6 +717,11 @@ PORTS: tuple[Port, ...] = (
     Port("REML criterion for logLik", "slopes", _loglik(_other_criterion_of_theta), NONE, THIN),
     Port("slopes of a predictor of sd 1", "slopes", _modes(
         lambda f, b, g: f.assign(ses=f["ses"] * b.data["ses"].std())), NONE, _MODES),
+    Port("response standardised in each school", "intercept", model(data=_standardised_by_school), _DATA,
+         (("fixef", "ranef", "sigma"), *_MODES)),
+    Port("the constant lost, and standard errors over N - p", "intercept", answers(_two_after_the_fit),
+         _names("constant-offset", "standard-error-scale"),
+         (("fixef", "se", "VarCorr", "theta", "nobs"), FEW, *_MODES)),
     Port("stopped early, and variances for sds", "crossed", _variances_for_sds_elsewhere,
          _names("scale-squared", "stopped-early"), (ESTIMATES, *_MODES)),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from validation.judge.diagnosis.priors import has_single_density
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
-from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, quietly, split_parameter
+from validation.quantities import groups_of, posterior_summary, quietly, split_parameter
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
 
@@ -280,13 +280,13 @@ def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
     if len(rows) < 4:
         return None
     left, right = rows["mean_r"].to_numpy(), rows["mean_c"].to_numpy()
-    error = np.hypot(rows["mcse_mean_r"].to_numpy(), rows["mcse_mean_c"].to_numpy())
+    errors = rows["mcse_mean_r"].to_numpy(), rows["mcse_mean_c"].to_numpy()
     limit = z_limit(len(rows))
-    off = np.abs(right - left) > limit * error
+    off = np.abs(right - left) > limit * np.hypot(*errors)
     if off.sum() < 2:
         return None
     order_left, order_right = np.argsort(left), np.argsort(right)
-    sorted_error = np.hypot(error[order_left], error[order_right])
+    sorted_error = np.hypot(errors[0][order_left], errors[1][order_right])
     matched = np.abs(left[order_left] - right[order_right]) <= limit * sorted_error
     if matched.mean() < Share.NEARLY_ALL or np.mean(~off) > Share.IN_PLACE:
         return None
@@ -304,28 +304,45 @@ def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
 
 
 def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 9: only the intercept differs: reported at centred predictors."""
+    """Row 9: only the intercept differs, as far as it does at other values of the predictors.
+
+    α' = α + c'β has slopes on β's draws that are larger by c. So c says how far the mean is moved, by means alone.
+    """
     both = _quantiles(evidence)
-    if both is None or "(Intercept)" not in both.index:
+    if both is None or len(evidence.draws) < 2 or "(Intercept)" not in both.index:
         return None
-    main = both[[not str(n).startswith("b[") and str(n) not in MAIN_EXCLUDED for n in both.index]]
-    if len(main) < 3:
-        return None
+    main = both.loc[main_parameters([str(name) for name in both.index])]
+    others = [name for name in main.index if name not in ("(Intercept)", "sigma") and not name.startswith("Sigma[")]
     difference, z = _shifts(main)
-    place = [str(name) for name in main.index].index("(Intercept)")
-    if list(np.flatnonzero(z > z_limit(len(main)))) != [place]:
+    place, limit = list(main.index).index("(Intercept)"), z_limit(len(main))
+    if not others or list(np.flatnonzero(z > limit)) != [place]:
         return None
-    shift = float(difference[place])
+    (left, of_left), (right, of_right) = (_slopes(evidence, side, others) for side in ("reference", "candidate"))
+    c, means, shift = right - left, main.loc[others, "mean_r"].to_numpy(), float(difference[place])
+    expected, error = float(c @ means), math.sqrt(means @ (of_left + of_right) @ means)
+    if abs(expected) <= limit * error or abs(shift - expected) > limit * math.hypot(error, shift / z[place]):
+        return None
+    at = ", ".join(f"{name} {value:.3g}" for name, value in zip(others, c, strict=True))
     return Cause(
         9,
         "intercept-shifted",
-        "Only the intercept differs: reported at centred predictors?",
-        f"its posterior mean is {shift:+.4g} from the reference's (z = {z[place]:.1f}); every "
-        "other main parameter "
-        "agrees",
+        "The intercept is reported at other values of the predictors (their means, where it is sampled)",
+        f"its draws hang together with the coefficients' as they do at {at}; that moves its mean by {expected:+.4g}, "
+        f"with a Monte Carlo error of {error:.2g}, and it is {shift:+.4g} from the reference's. Every other main "
+        "parameter agrees",
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
         strength=Strength.PARTIAL,
     )
+
+
+def _slopes(evidence: PosteriorEvidence, side: str, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares slopes of the intercept's draws on other parameters', and their covariance by the smallest ESS."""
+    chosen = [evidence.names[side].index(name) for name in ("(Intercept)", *others)]
+    covariance = np.cov(evidence.draws[side][chosen].reshape(len(chosen), -1))
+    inverse = np.linalg.pinv(covariance[1:, 1:])
+    slopes = inverse @ covariance[1:, 0]
+    left = covariance[0, 0] - slopes @ covariance[1:, 0]
+    return slopes, left / evidence.summaries[side]["ess_bulk"].iloc[chosen].min() * inverse
 
 
 def copied_draws(evidence: PosteriorEvidence) -> Cause | None:

@@ -245,7 +245,10 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
     ratio = given / own
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     sigma = evidence.value("reference", "sigma")
-    sigma_agrees = close(evidence.value("candidate", "sigma"), sigma, Match.ESTIMATED)
+    given_sigma = evidence.value("candidate", "sigma")
+    if math.isnan(given_sigma):
+        given_sigma = evidence.value("candidate", "sd", group="Residual")
+    sigma_agrees = close(given_sigma, sigma, Match.ESTIMATED)
     if (
         np.isfinite(ratio).all()
         and np.ptp(ratio) < Match.ESTIMATED * abs(ratio.mean())
@@ -324,8 +327,9 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause | None:
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
     if not Match.RULE < off < Match.ANOTHER_WAY or evidence.objective_agrees is False:
         return None
-    if float(np.min(np.abs(ratio - 1))) < Match.FOLLOWS * off:
-        return None  # another computation leaves none of them to the digit: what is off is off for a reason of its own
+    spread = float(np.ptp(ratio)) if len(ratio) > 1 else off
+    if min(float(np.min(np.abs(ratio - 1))), spread) < Match.FOLLOWS * off:
+        return None  # another computation leaves none of them to the digit, and no factor that all have
     if evidence.known_theta is None:
         return None  # a θ that is a little off would show alike
     (ours, theirs), (se, _) = evidence.arrays("fixef"), evidence.arrays("se")
