@@ -242,6 +242,11 @@ def permuted_levels(fit):
     fit.values[random] = fit.values[random[::-1]]
 
 
+def exchanged_parameters(fit):
+    pair = [fit.names.index(name) for name in ("x", "sigma")]
+    fit.values[pair] = fit.values[pair[::-1]]
+
+
 def float32(fit):
     fit.values = fit.values.astype(np.float32).astype(float)
     fit.extra = lambda u: float(np.float32(7000.0 + u[0])) - (7000.0 + u[0])
@@ -268,6 +273,7 @@ def centred_intercept(fit):
         (squared_sigma, 2, "scale-squared"),
         (other_rows, 4, "rows"),
         (permuted_levels, 8, "permuted-levels"),
+        (exchanged_parameters, 8, "permuted-terms"),
         (centred_intercept, 9, "intercept-shifted"),
         (lost_new_levels, 12, "missing-parameters"),
     ],

@@ -272,35 +272,49 @@ def rows_used(evidence: PosteriorEvidence) -> Cause | None:
 
 
 def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 8: draws of the random effects at the wrong levels: the means agree as a set, not by label."""
+    """Row 8: draws that stand under other levels, or other parameters' names: right as a set, not by label."""
     both = _quantiles(evidence)
     if both is None:
         return None
-    rows = both[[str(name).startswith("b[") and "_NEW_" not in str(name) for name in both.index]]
-    if len(rows) < 4:
-        return None
-    left, right = rows["mean_r"].to_numpy(), rows["mean_c"].to_numpy()
-    errors = rows["mcse_mean_r"].to_numpy(), rows["mcse_mean_c"].to_numpy()
-    limit = z_limit(len(rows))
-    off = np.abs(right - left) > limit * np.hypot(*errors)
-    if off.sum() < 2:
-        return None
-    order_left, order_right = np.argsort(left), np.argsort(right)
-    sorted_error = np.hypot(errors[0][order_left], errors[1][order_right])
-    matched = np.abs(left[order_left] - right[order_right]) <= limit * sorted_error
-    if matched.mean() < Share.NEARLY_ALL or np.mean(~off) > Share.IN_PLACE:
-        return None
-    return Cause(
-        8,
-        "permuted-levels",
-        "The random effects are right but stand at the wrong levels",
-        f"{int(off.sum())} of {len(rows)} posterior means differ by label; sorted, "
-        f"{matched.mean():.0%} agree within Monte "
-        "Carlo error",
-        "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
-        "adjacent and levels have the factor's order.",
-        strength=Strength.ANOTHER_INPUT,
-    )
+    names = [str(name) for name in both.index]
+    random = both.loc[[name for name in names if name.startswith("b[") and "_NEW_" not in name]]
+    if len(random) >= 4 and (moved := _elsewhere(random, ["mean"])):
+        return Cause(
+            8,
+            "permuted-levels",
+            "The random effects are right but stand at the wrong levels",
+            f"{moved} of {len(random)} posterior means differ by label; sorted, they agree within Monte Carlo error",
+            "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
+            "adjacent and levels have the factor's order.",
+            strength=Strength.ANOTHER_INPUT,
+        )
+    main = both.loc[main_parameters(names)]
+    if moved := _elsewhere(main, ["mean", "sd"]):
+        return Cause(
+            8,
+            "permuted-terms",
+            "The parameters are right but stand under the wrong names",
+            f"{moved} of {len(main)} posterior means differ by name; sorted, means and sds agree within Monte Carlo "
+            "error",
+            "Take each parameter's name from the same place as its draws.",
+            strength=Strength.ANOTHER_INPUT,
+        )
+    return None
+
+
+def _elsewhere(rows: pd.DataFrame, statistics: Sequence[str]) -> int:
+    """How many means differ where, sorted by them, nearly all agree; 0 where these do not."""
+    orders = np.argsort(rows["mean_r"].to_numpy()), np.argsort(rows["mean_c"].to_numpy())
+
+    def agree(statistic: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        difference = rows[f"{statistic}_r"].to_numpy()[left] - rows[f"{statistic}_c"].to_numpy()[right]
+        # as much leeway by label as where neighbours in the order may stand for each other
+        error = np.hypot(rows[f"mcse_{statistic}_r"].to_numpy(), rows[f"mcse_{statistic}_c"].to_numpy())
+        return np.abs(difference) <= z_limit(len(rows)) * np.hypot(error[left], error[right])
+
+    by_label = agree("mean", np.arange(len(rows)), np.arange(len(rows)))
+    sorted_agree = all(agree(statistic, *orders).mean() >= Share.NEARLY_ALL for statistic in statistics)
+    return int(np.sum(~by_label)) if sorted_agree and np.mean(by_label) <= Share.IN_PLACE else 0
 
 
 def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
