@@ -11,6 +11,7 @@ import pandas as pd
 
 from validation.judge.diagnosis.priors import has_single_density
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
+from validation.judge.rows import few
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.quantities import groups_of, posterior_summary, quietly, split_parameter
@@ -454,7 +455,7 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
         12,
         "missing-parameters",
         f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
-        "missing: " + ", ".join(lost[:6]) + (f" and {len(lost) - 6} more" if len(lost) > 6 else ""),
+        f"missing: {few(lost, 6)}",
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
         strength=Strength.EQUAL_OPTIMA,
