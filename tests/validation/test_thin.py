@@ -113,6 +113,19 @@ def test_other_units_are_proved_without_the_design_or_not_named(change, keys, ca
         assert "digits or more" in found.evidence
 
 
+@pytest.mark.parametrize("keys", [("fixef",), ("fixef", "se", "logLik"), ("fixef", "sigma", "VarCorr", "vcov")])
+def test_a_factors_coefficients_under_other_levels_names(keys):
+    base = likelihood_base("categorical")
+    arm = base.data["arm"].cat.reorder_categories(["tutor", "both", "control", "books"])
+    given = answer_of(base.refit(data=base.data.assign(arm=arm)), keys)
+    given["fixef"] = given["fixef"].set_axis(base.fit.fixef().index)
+    causes = compare_answers(base, given).causes
+    assert causes[0].name == "permuted-terms"
+    assert "what they give for the 4 levels" in causes[0].evidence
+    given["fixef"] = given["fixef"] + [0.0, 0.0, 0.01, 0.0, 0.0]  # one level is another number
+    assert "permuted-terms" not in [cause.name for cause in compare_answers(base, given).causes]
+
+
 @pytest.mark.parametrize("keys", [("fixef", "se"), ()])
 def test_an_indicator_coded_1_and_2_is_not_taken_for_contrasts(keys):
     formula, data = "score ~ late + (1 | school)", simulate(1, "intercept")
