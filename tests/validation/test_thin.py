@@ -293,6 +293,22 @@ def test_a_log_likelihood_of_another_kind_is_named_whatever_else_is_answered(cha
     assert [found.name for found in made.causes] == [cause]
 
 
+@pytest.mark.parametrize("base", ["crossed", "categorical"])
+@pytest.mark.parametrize("at", ["the fit's own θ", "the optimum of its own"])
+def test_the_other_criterions_log_likelihood_of_a_right_fit_is_named(base, at):
+    made = likelihood_base(base)
+    other = made.refit(reml=not made.reml)
+    own = -solve(pieces_of(made.fit), made.fit.theta.to_numpy(), not made.reml).objective / 2.0
+    value = own if at == "the fit's own θ" else other.logLik()
+    for keys in (("sigma",), ("fixef", "se"), ("fixef", "sigma", "VarCorr"), THIN["plain mapping"]):
+        found = compare_answers(made, {**answer_of(made.fit, keys), "logLik": value}).causes
+        assert [(cause.name, at in cause.title) for cause in found] == [("another-log-likelihood", True)], keys
+    # a log-likelihood alone may be of a fit by the other criterion
+    for keys in ((), ("fixef",)):
+        causes = compare_answers(made, {**answer_of(other, keys), "logLik": other.logLik(), "nobs": 1.0 * other.nobs()})
+        assert not {cause.name for cause in causes.causes} - {"reml-vs-ml", "unknown"}
+
+
 def test_a_log_likelihood_that_nothing_explains_gets_no_wrong_name():
     base = likelihood_base("slopes", 1)
     wrong = replace(base.fit, scalars={**base.fit.scalars, "logLik": base.fit.logLik() + 3.3})

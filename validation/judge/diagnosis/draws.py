@@ -341,7 +341,7 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
     return Cause(
         9,
         "intercept-shifted",
-        "The intercept is reported at other values of the predictors (their means, where it is sampled)",
+        "The intercept is reported at other values of the predictors: at their means?",
         f"its draws hang together with the coefficients' as they do at {at}; that moves its mean by {expected:+.4g}, "
         f"with a Monte Carlo error of {error:.2g}, and it is {shift:+.4g} from the reference's. Every other main "
         "parameter agrees",
