@@ -95,7 +95,8 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
 def permuted_factor(evidence: Evidence) -> Cause | None:
     """Row 8: a factor's coefficients are those of its levels in another order, under the names of R's order."""
     ours, theirs = (evidence.by_term(side, "fixef") for side in ("reference", "candidate"))
-    if evidence.data is None or "(Intercept)" not in ours:
+    finite = np.isfinite([*ours.values(), *theirs.values()]).all()
+    if evidence.data is None or "(Intercept)" not in ours or not finite:
         return None
     for variable in map(str, evidence.data.columns):
         indicators = any(name.startswith(variable) and name != variable for name in ours)
@@ -131,7 +132,7 @@ def signs(evidence: Evidence) -> Cause | None:
         ("residuals", "residuals", "A residual is the response less the fitted value."),
     ):
         rows, (left, right) = evidence.compared(quantity), evidence.arrays(quantity)
-        if not len(left) or not np.isfinite(right).all():
+        if not len(left) or not (np.isfinite(left).all() and np.isfinite(right).all()):
             continue
         size = float(np.std(left)) or float(np.max(np.abs(left)))
         if not size > 0:
