@@ -335,8 +335,8 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
     (left, of_left), (right, of_right) = (_slopes(evidence, side, others) for side in ("reference", "candidate"))
     c, means, shift = right - left, main.loc[others, "mean_r"].to_numpy(), float(difference[place])
     expected, error = float(c @ means), math.sqrt(means @ (of_left + of_right) @ means)
-    if abs(expected) <= limit * error or abs(shift - expected) > limit * math.hypot(error, shift / z[place]):
-        return None
+    if not (abs(expected) > limit * error and abs(shift - expected) <= limit * math.hypot(error, shift / z[place])):
+        return None  # an error that is not known proves nothing
     at = ", ".join(f"{name} {value:.3g}" for name, value in zip(others, c, strict=True))
     return Cause(
         9,
@@ -356,7 +356,7 @@ def _slopes(evidence: PosteriorEvidence, side: str, others: Sequence[str]) -> tu
     covariance = np.cov(evidence.draws[side][chosen].reshape(len(chosen), -1))
     inverse = np.linalg.pinv(covariance[1:, 1:])
     slopes = inverse @ covariance[1:, 0]
-    left = covariance[0, 0] - slopes @ covariance[1:, 0]
+    left = max(covariance[0, 0] - slopes @ covariance[1:, 0], 0.0)
     return slopes, left / evidence.summaries[side]["ess_bulk"].iloc[chosen].min() * inverse
 
 
