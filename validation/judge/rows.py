@@ -20,7 +20,6 @@ __all__ = [
     "asked",
     "check_of",
     "counts",
-    "few",
     "judge_number",
     "judge_p",
     "judge_record",
@@ -219,11 +218,6 @@ def table_of(rows: Iterable[Row]) -> pd.DataFrame:
 def rows_of(table: pd.DataFrame) -> list[Row]:
     """The rows of a comparison's table."""
     return [Row(*cells) for cells in zip(*(table[name].tolist() for name in TABLE_COLUMNS), strict=True)]
-
-
-def few(names: Sequence[str], most: int = 5) -> str:
-    """The first of several names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def counts(rows: Sequence[Row]) -> str:

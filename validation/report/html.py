@@ -23,7 +23,8 @@ from markupsafe import Markup
 
 from validation.checks import Row, Side
 from validation.comparison import Comparison
-from validation.judge.rows import few, rows_of
+from validation.judge.rows import rows_of
+from validation.owndata import some
 from validation.plain import plain
 from validation.report.glossary import GLOSSARY, term_of
 from validation.report.json import package_version
@@ -205,7 +206,7 @@ def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
     kept["Data (SHA-256)"] = {
         f"{found} ({'; '.join(titles)})" if len(hashes) > 1 else found: None for found, titles in hashes.items()
     }
-    return [(name, few(list(values), _MOST_IN_FOOT)) for name, values in kept.items() if values]
+    return [(name, some(list(values), _MOST_IN_FOOT)) for name, values in kept.items() if values]
 
 
 @cache

@@ -11,9 +11,9 @@ import pandas as pd
 
 from validation.judge.diagnosis.priors import has_single_density
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
-from validation.judge.rows import few
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
+from validation.owndata import some
 from validation.quantities import groups_of, posterior_summary, quietly, split_parameter
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
@@ -455,7 +455,7 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
         12,
         "missing-parameters",
         f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
-        f"missing: {few(lost, 6)}",
+        f"missing: {some(lost, 6)}",
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
         strength=Strength.EQUAL_OPTIMA,

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from validation.judge.evidence import Evidence
-from validation.judge.rows import few
+from validation.owndata import some
 from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
@@ -35,7 +35,7 @@ def other_names(evidence: Evidence) -> Cause | None:
         rows = rows[rows["group"] != "Residual"]
         pairs, numbers = _renamed(rows, column)
         if pairs:
-            found[what] = few([f"{theirs!r} is R's {ours!r}" for ours, theirs in pairs], 3)
+            found[what] = some([f"{theirs!r} is R's {ours!r}" for ours, theirs in pairs], 3)
             agreeing += numbers
     if not found:
         return None

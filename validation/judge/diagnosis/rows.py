@@ -8,7 +8,7 @@ from validation.contract import LinearMixedFit
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of
 from validation.judge.evidence import Evidence
-from validation.judge.rows import few
+from validation.owndata import some
 from validation.quantities import columns_of
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
@@ -75,7 +75,7 @@ def _row_labels(evidence: Evidence, side: str) -> set[str]:
 
 
 def _few(labels: set[str]) -> str:
-    return few(sorted(labels, key=lambda label: (len(label), label)))
+    return some(sorted(labels, key=lambda label: (len(label), label)))
 
 
 def _with_missing(evidence: Evidence, labels: set[str]) -> str:
