@@ -484,9 +484,9 @@ def spoken(bayes: bool, dialect: Dialect | None) -> dict[str, Any]:
     return {"dialect": dialect} if known else {}
 
 
-def describe_side(fit: object, kind: str = "third-party") -> Side:
+def describe_side(fit: object) -> Side:
     """Return what the report calls a fit that came without a description."""
-    return Side(_describe(fit), kind, _provenance(fit))
+    return Side(_describe(fit), "third-party", _provenance(fit))
 
 
 def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Progress = silent) -> Fitted:

@@ -144,7 +144,7 @@ def _factor(column: pd.Series, name: str, levels: list[str] | None) -> pd.Series
     else:
         unknown = [label for label in labels.values() if label not in levels]
         if unknown:
-            shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+            shown = some([repr(label) for label in unknown])
             raise InputError(
                 f"column {name!r} has values that --factor does not list as levels: {shown}. "
                 "List every level, or leave out the levels to have them sorted"

@@ -425,7 +425,8 @@ class Reproduced:
     gained : float
         Digits by which it must be nearer to the supposed number than to the reference's.
     share : float
-        Share of the telling numbers that must be reproduced: a candidate may have another fault besides.
+        Share of the telling numbers that must be reproduced, the BLUPs of an effect counted as one: a candidate may
+        have another fault besides.
     alone : float
         Digits to which a single telling number must be reproduced, where there are not two of them: that one number
         meets another to six digits by chance happens once in a million.
@@ -443,13 +444,9 @@ class Reproduced:
     alone: float = 6.0
     nearer: float = 3.0
 
-    def holds(self, total: int, matched: int, digits: float, nearer: float) -> bool:
-        """Whether this many reproduced numbers are a proof."""
-        if nearer < self.nearer:
-            return False
-        if total >= 2:
-            return matched >= self.share * total
-        return total == 1 == matched and digits >= self.alone
+    def holds(self, total: int, share: float, digits: float, nearer: float) -> bool:
+        """Whether this share of the telling numbers, reproduced to so many digits, is a proof."""
+        return nearer >= self.nearer and share >= self.share and (total > 1 or digits >= self.alone)
 
 
 REPRODUCED = Reproduced()

@@ -480,6 +480,30 @@ def _variances_for_sds_elsewhere(base: Base, keys: tuple[str, ...]) -> Answers:
     return given
 
 
+def _by_appearance(base: Base, keys: tuple[str, ...]) -> Answers:
+    """A factor's levels in the order in which the data have them, its coefficients under the names of R's order."""
+    levels = list(dict.fromkeys(base.data["arm"].astype(str)))
+    arm = base.data["arm"].cat.reorder_categories(levels)
+    given, names = answer_of(_quiet(base, data=base.data.assign(arm=arm)), keys), base.fit.fixef().index
+    named = {key: given[key].set_axis(names) for key in ("fixef", "se") if key in given}
+    if "vcov" in given:
+        named["vcov"] = pd.DataFrame(given["vcov"].to_numpy(), names, names)
+    return {**given, **named}
+
+
+def _standardised_by_school(data: pd.DataFrame) -> pd.DataFrame:
+    by_school = data.groupby("school", observed=True)["score"]
+    return data.assign(score=(data["score"] - by_school.transform("mean")) / by_school.transform("std"))
+
+
+def _two_after_the_fit(given: Answers, base: Base) -> None:
+    """The log-likelihood without its constant, and N - p where the standard errors have N."""
+    N, p = base.fit.nobs(), len(base.fit.fixef())
+    if "logLik" in given:
+        given["logLik"] += N * np.log(2 * np.pi) / 2
+    given["se"] = given["se"] * np.sqrt(N / (N - p))
+
+
 #: With BLUPs, and with θ.
 _MODES = (USUAL, MANY, ALL)
 
@@ -704,6 +728,13 @@ PORTS: tuple[Port, ...] = (
     Port("REML criterion for logLik", "slopes", _loglik(_other_criterion_of_theta), NONE, THIN),
     Port("slopes of a predictor of sd 1", "slopes", _modes(
         lambda f, b, g: f.assign(ses=f["ses"] * b.data["ses"].std())), NONE, _MODES),
+    Port("levels by appearance under R's names", "categorical", _by_appearance, _names("permuted-terms"),
+         (FEW, *THIN, *_MODES)),
+    Port("response standardised in each school", "intercept", model(data=_standardised_by_school), _DATA,
+         (("fixef", "ranef", "sigma"), *_MODES)),
+    Port("the constant lost, and standard errors over N - p", "intercept", answers(_two_after_the_fit),
+         _names("constant-offset", "standard-error-scale"),
+         (("fixef", "se", "VarCorr", "theta", "nobs"), FEW, *_MODES)),
     Port("stopped early, and variances for sds", "crossed", _variances_for_sds_elsewhere,
          _names("scale-squared", "stopped-early"), (ESTIMATES, *_MODES)),
 )  # fmt: skip

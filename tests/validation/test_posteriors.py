@@ -242,6 +242,11 @@ def permuted_levels(fit):
     fit.values[random] = fit.values[random[::-1]]
 
 
+def exchanged_parameters(fit):
+    pair = [fit.names.index(name) for name in ("x", "sigma")]
+    fit.values[pair] = fit.values[pair[::-1]]
+
+
 def float32(fit):
     fit.values = fit.values.astype(np.float32).astype(float)
     fit.extra = lambda u: float(np.float32(7000.0 + u[0])) - (7000.0 + u[0])
@@ -258,7 +263,7 @@ def other_rows(fit):
 
 
 def centred_intercept(fit):
-    fit.values[0] += 4.0
+    fit.values[0] += 2.0 * fit.values[1]
 
 
 @pytest.mark.parametrize(
@@ -268,16 +273,33 @@ def centred_intercept(fit):
         (squared_sigma, 2, "scale-squared"),
         (other_rows, 4, "rows"),
         (permuted_levels, 8, "permuted-levels"),
+        (exchanged_parameters, 8, "permuted-terms"),
         (centred_intercept, 9, "intercept-shifted"),
         (lost_new_levels, 12, "missing-parameters"),
     ],
 )
 def test_faults_in_the_draws_are_caught_and_named(make_posterior, plant, number, name):
-    right = make_posterior(2)
+    left, right = (make_posterior(seed, shift={"x": 3.0}) for seed in (1, 2))
     plant(right)
-    comparison = compare_fits(make_posterior(1), right)
+    comparison = compare_fits(left, right)
     assert not comparison.agrees
     assert (comparison.causes[0].fault, comparison.causes[0].name) == (number, name)
+
+
+def test_another_intercept_is_none_at_other_predictors(make_posterior):
+    """By another prior, say: moved, and hanging together with the coefficients as it did."""
+    left, right = (make_posterior(seed, shift={"x": 3.0}) for seed in (1, 2))
+    right.values[0] += 6.0
+    assert [cause.name for cause in compare_fits(left, right).causes] == ["unknown"]
+
+
+def test_levels_that_are_all_moved_alike_are_not_permuted(make_posterior):
+    left, right = make_posterior(1), make_posterior(2)
+    random = [i for i, name in enumerate(left.names) if name.startswith("b[") and "_NEW_" not in name]
+    right.values[random] = left.values[random] + 1.3 * z_limit(len(random)) * math.sqrt(2.0 / left.values[0].size)
+    comparison = compare_fits(left, right)
+    assert comparison.verdict is Verdict.DISAGREES
+    assert [cause.name for cause in comparison.causes] == ["unknown"]
 
 
 def test_single_precision_is_among_the_causes(make_posterior):

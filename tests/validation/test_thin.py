@@ -113,6 +113,19 @@ def test_other_units_are_proved_without_the_design_or_not_named(change, keys, ca
         assert "digits or more" in found.evidence
 
 
+@pytest.mark.parametrize("keys", [("fixef",), ("fixef", "se", "logLik"), ("fixef", "sigma", "VarCorr", "vcov")])
+def test_a_factors_coefficients_under_other_levels_names(keys):
+    base = likelihood_base("categorical")
+    arm = base.data["arm"].cat.reorder_categories(["tutor", "both", "control", "books"])
+    given = answer_of(base.refit(data=base.data.assign(arm=arm)), keys)
+    given["fixef"] = given["fixef"].set_axis(base.fit.fixef().index)
+    causes = compare_answers(base, given).causes
+    assert causes[0].name == "permuted-terms"
+    assert "what they give for the 4 levels" in causes[0].evidence
+    given["fixef"] = given["fixef"] + [0.0, 0.0, 0.01, 0.0, 0.0]  # one level is another number
+    assert "permuted-terms" not in [cause.name for cause in compare_answers(base, given).causes]
+
+
 @pytest.mark.parametrize("keys", [("fixef", "se"), ()])
 def test_an_indicator_coded_1_and_2_is_not_taken_for_contrasts(keys):
     formula, data = "score ~ late + (1 | school)", simulate(1, "intercept")
@@ -278,6 +291,22 @@ def test_a_log_likelihood_of_another_kind_is_named_whatever_else_is_answered(cha
     made = compare_thinly(base, wrong, thin) if thin else compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
     assert not made.agrees
     assert [found.name for found in made.causes] == [cause]
+
+
+@pytest.mark.parametrize("base", ["crossed", "categorical"])
+@pytest.mark.parametrize("at", ["the fit's own θ", "the optimum of its own"])
+def test_the_other_criterions_log_likelihood_of_a_right_fit_is_named(base, at):
+    made = likelihood_base(base)
+    other = made.refit(reml=not made.reml)
+    own = -solve(pieces_of(made.fit), made.fit.theta.to_numpy(), not made.reml).objective / 2.0
+    value = own if at == "the fit's own θ" else other.logLik()
+    for keys in (("sigma",), ("fixef", "se"), ("fixef", "sigma", "VarCorr"), THIN["plain mapping"]):
+        found = compare_answers(made, {**answer_of(made.fit, keys), "logLik": value}).causes
+        assert [(cause.name, at in cause.title) for cause in found] == [("another-log-likelihood", True)], keys
+    # a log-likelihood alone may be of a fit by the other criterion
+    for keys in ((), ("fixef",)):
+        causes = compare_answers(made, {**answer_of(other, keys), "logLik": other.logLik(), "nobs": 1.0 * other.nobs()})
+        assert not {cause.name for cause in causes.causes} - {"reml-vs-ml", "unknown"}
 
 
 def test_a_log_likelihood_that_nothing_explains_gets_no_wrong_name():

@@ -16,12 +16,12 @@ def test_curvature_of_a_known_parabola():
         d = theta - centre
         return 1000.0 + 0.5 * d @ H @ d
 
-    np.testing.assert_allclose(theta_covariance(devfun, centre), 2 * np.linalg.inv(H), rtol=1e-6)
+    np.testing.assert_allclose(theta_covariance(devfun, centre, np.ones(len(centre))), 2 * np.linalg.inv(H), rtol=1e-6)
 
 
 def test_no_curvature_no_covariance():
-    assert theta_covariance(lambda theta: -float(theta @ theta), np.zeros(2)) is None
-    assert theta_covariance(lambda theta: 1.0, np.zeros(1)) is None
+    assert theta_covariance(lambda theta: -float(theta @ theta), np.zeros(2), np.ones(2)) is None
+    assert theta_covariance(lambda theta: 1.0, np.zeros(1), np.ones(1)) is None
 
 
 def test_curvature_and_closed_form_agree_on_a_balanced_design(make_data, make_design, make_fit):

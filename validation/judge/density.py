@@ -18,17 +18,17 @@ from validation.wellformed import number, numbers, whole
 __all__ = ["density_points", "same_density"]
 
 
-def density_points(
-    reference: BayesianFit, candidate: BayesianFit | None, seed: int, n: int = 20
-) -> tuple[np.ndarray, list[str]]:
+#: Taken from each side.
+_DRAWS = 20
+
+
+def density_points(reference: BayesianFit, candidate: BayesianFit | None, seed: int) -> tuple[np.ndarray, list[str]]:
     """Where two log densities are compared: draws of both sides, points further out, and single coordinates moved.
 
     Parameters
     ----------
     reference, candidate : BayesianFit
     seed : int
-    n : int
-        Draws taken from each side.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def density_points(
     draws, labels = [], []
     for side, fit in (("reference", reference), ("candidate", candidate)):
         # one side's draws are enough to compare at; log_prob itself is what is compared
-        given = None if fit is None else quietly(lambda: fit.unconstrained_draws(n, seed), None)  # noqa: B023
+        given = None if fit is None else quietly(lambda: fit.unconstrained_draws(_DRAWS, seed), None)  # noqa: B023
         if given is None:
             continue
         points = np.atleast_2d(np.asarray(given, dtype=float))
@@ -57,7 +57,7 @@ def density_points(
     centre, spread = inner.mean(axis=0), inner.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     rng = np.random.default_rng(seed)
-    far = centre + 3.0 * (inner[: max(10, n // 2)] - centre)
+    far = centre + 3.0 * (inner[: _DRAWS // 2] - centre)
     labels += [f"far {i + 1}" for i in range(len(far))]
     # Coordinates one by one tell *which* prior differs. There are few but the random effects, which are in the middle.
     size = inner.shape[1]

@@ -18,6 +18,8 @@ __all__ = ["Ecdf", "band", "ecdf_difference", "rank_band", "rank_ecdf"]
 
 #: p-values below this are all the same to any limit in use.
 _NEGLIGIBLE = 1e-10
+#: Probability that the bands of the plots hold, and limits at which two samples and ranks are looked at.
+_CONFIDENCE, _OF_SAMPLES, _OF_RANKS = 0.95, 100, 50
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,12 @@ class _Chain:
         p_value = max(p_value, float(np.finfo(float).eps))
         return Ecdf(self.limits / self.values, self.difference(counts), p_value)
 
-    def band(self, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def band(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Limits, and the lower and upper edge of the difference's simultaneous band."""
-        low_level, high_level = 0.0, 1.0 - confidence
+        low_level, high_level = 0.0, 1.0 - _CONFIDENCE
         for _ in range(40):  # coverage falls as the pointwise level rises
             level = (low_level + high_level) / 2
-            covers = self.stays_inside(*self.bounds(level, strict=False)) >= confidence
+            covers = self.stays_inside(*self.bounds(level, strict=False)) >= _CONFIDENCE
             low_level, high_level = (level, high_level) if covers else (low_level, level)
         low, high = self.bounds(low_level, strict=False)
         return self.limits / self.values, self.difference(low), self.difference(high)
@@ -118,9 +120,9 @@ def _limits(values: int, points: int) -> np.ndarray:
 
 # Chains are kept with their tails: comparisons of samples of one size share them.
 @lru_cache(maxsize=64)
-def _two_samples(n: int, other: int, points: int) -> _Chain:
+def _two_samples(n: int, other: int) -> _Chain:
     """The a's among the first k of the pooled values, of samples of sizes ``n`` and ``other``."""
-    values, limits, counts = n + other, _limits(n + other, points), np.arange(n + 1)
+    values, limits, counts = n + other, _limits(n + other, _OF_SAMPLES), np.arange(n + 1)
     log_pmf = _log_choose(n, counts)[None, :] + _log_choose(other, limits[:, None] - counts[None, :])
     pmf = np.exp(log_pmf - _log_choose(values, limits)[:, None])
     pmf /= pmf.sum(axis=1, keepdims=True)
@@ -138,9 +140,9 @@ def _two_samples(n: int, other: int, points: int) -> _Chain:
 
 
 @lru_cache(maxsize=64)
-def _ranks(n: int, draws: int, points: int) -> _Chain:
+def _ranks(n: int, draws: int) -> _Chain:
     """Ranks below each limit, of ``n`` uniform ones among so many draws."""
-    values, limits, counts = draws + 1, _limits(draws + 1, points), np.arange(n + 1)
+    values, limits, counts = draws + 1, _limits(draws + 1, _OF_RANKS), np.arange(n + 1)
     share = (limits / values)[:, None]
     upper = np.where(counts > 0, bdtrc(np.maximum(counts - 1, 0), n, share), 1.0)
 
@@ -172,15 +174,13 @@ def _log_choose(total: np.ndarray | int, chosen: np.ndarray | int) -> np.ndarray
     return np.where(possible, value, -np.inf)
 
 
-def ecdf_difference(a: np.ndarray, b: np.ndarray, points: int = 100, seed: int = 0) -> Ecdf:
+def ecdf_difference(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Ecdf:
     """ECDF difference of two samples and its simultaneous p-value.
 
     Parameters
     ----------
     a, b : ndarray
         Independent draws (thin a Markov chain to its ESS first), at least two each and all finite.
-    points : int
-        Number of grid points.
     seed : int
         Of the random order of tied values.
 
@@ -196,12 +196,12 @@ def ecdf_difference(a: np.ndarray, b: np.ndarray, points: int = 100, seed: int =
         raise ValueError("an ECDF comparison needs finite draws; some are missing or infinite")
     from_a = np.arange(a.size + b.size) < a.size
     order = np.lexsort((np.random.default_rng(seed).random(a.size + b.size), np.concatenate([a, b])))
-    chain = _two_samples(a.size, b.size, points)
+    chain = _two_samples(a.size, b.size)
     return chain.compared(np.cumsum(from_a[order])[chain.limits - 1])
 
 
 @lru_cache(maxsize=64)
-def band(n: int, m: int, confidence: float = 0.95, points: int = 100) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def band(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Simultaneous band of the ECDF difference of two samples of sizes n and m, for a plot.
 
     Returns
@@ -209,10 +209,10 @@ def band(n: int, m: int, confidence: float = 0.95, points: int = 100) -> tuple[n
     position, lower, upper : ndarray
         Fraction of the pooled sample, and the band of the difference there.
     """
-    return _two_samples(n, m, points).band(confidence)
+    return _two_samples(n, m).band()
 
 
-def rank_ecdf(ranks: np.ndarray, draws: int, points: int = 50) -> Ecdf:
+def rank_ecdf(ranks: np.ndarray, draws: int) -> Ecdf:
     """Compare ranks with the uniform distribution on 0..draws.
 
     Parameters
@@ -221,8 +221,6 @@ def rank_ecdf(ranks: np.ndarray, draws: int, points: int = 50) -> Ecdf:
         Each the number of draws below the true value.
     draws : int
         Draws that each true value was ranked among.
-    points : int
-        Limits at which the ECDF is looked at.
 
     Raises
     ------
@@ -232,13 +230,11 @@ def rank_ecdf(ranks: np.ndarray, draws: int, points: int = 50) -> Ecdf:
     ranks = np.asarray(ranks)
     if ranks.size == 0 or ranks.min() < 0 or ranks.max() > draws:
         raise ValueError(f"ranks should be one or more numbers from 0 to {draws}")
-    chain = _ranks(ranks.size, draws, points)
+    chain = _ranks(ranks.size, draws)
     return chain.compared(np.searchsorted(np.sort(ranks), chain.limits, side="left"))
 
 
 @lru_cache(maxsize=64)
-def rank_band(
-    n: int, draws: int, confidence: float = 0.95, points: int = 50
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def rank_band(n: int, draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Simultaneous band of the ECDF difference of n uniform ranks, for a plot: position, lower and upper edge."""
-    return _ranks(n, draws, points).band(confidence)
+    return _ranks(n, draws).band()

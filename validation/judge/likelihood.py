@@ -18,9 +18,7 @@ from validation.verdict import Verdict
 __all__ = ["judge_likelihood"]
 
 
-def judge_likelihood(
-    evidence: Evidence, seed: int = 20180101, progress: Progress | None = None
-) -> tuple[list[Check], list[Row]]:
+def judge_likelihood(evidence: Evidence, seed: int, progress: Progress) -> tuple[list[Check], list[Row]]:
     """Judge two likelihood fits by tiers 1 to 5.
 
     Parameters
@@ -29,13 +27,13 @@ def judge_likelihood(
         Filled on the way with what the diagnosis needs.
     seed : int
         Of the random θ of tier 2.
-    progress : callable, optional
+    progress : callable
         Called with a message and a fraction.
 
     Returns
     -------
     checks : list of Check
-    rows : list of dict
+    rows : list of Row
         Rows of the comparison's table.
     """
     checks: list[Check] = []
@@ -48,8 +46,7 @@ def judge_likelihood(
         conditional_modes,
     ]
     for number, tier in enumerate(tiers):
-        if progress is not None:
-            progress(f"tier {number + 1}: {tolerances.TITLES[f'tier-{number + 1}']}", number / len(tiers))
+        progress(f"tier {number + 1}: {tolerances.TITLES[f'tier-{number + 1}']}", number / len(tiers))
         check, judged = _name_malformed(*tier(evidence), evidence)
         checks.append(check)
         rows.extend(judged)

@@ -223,7 +223,7 @@ def judge_anova(evidence: AnovaEvidence) -> tuple[list[Check], list[Row]]:
     checks : list of Check
         ``anova-models`` (the same models, rows used and parameters), ``anova-fits`` (log-likelihoods and information
         criteria) and ``anova-tests`` (chi-square, degrees of freedom, p-values).
-    rows : list of dict
+    rows : list of Row
         Rows of the comparison's table; ``term`` is the model's formula.
     """
     checks: list[Check] = []

@@ -31,6 +31,14 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
     # θ is known to about (the standard error of a level's own estimate) / √levels, in units of σ.
     levels = Counter((group, effect) for group, effect, _ in fallback) if either_on_boundary(evidence) else Counter()
     undetermined = {key: own / math.sqrt(levels[key[:2]]) for key, own in fallback.items() if levels[key[:2]]}
+    # On the boundary the conditional sd goes to 0 with the variance; the level's own mean is the measure then. Beside
+    # it the conditional sd is small, and θ's own error is what moves the BLUP and its conditional sd.
+    units = {
+        key: own
+        if math.isfinite(own) and sds.get(key, 0.0) < Match.ROUGH * own
+        else math.hypot(sds.get(key, math.nan), undetermined.get(key, 0.0))
+        for key, own in {**dict.fromkeys(sds, math.nan), **fallback}.items()
+    }
     rows: list[Row] = []
     present = set(evidence.joined["quantity"])
     rows.extend(
@@ -41,24 +49,12 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
     for record in records(evidence.rows("ranef", "condsd")):
         quantity = record["quantity"]
         key = (record["group"], record["term"], record["level"])
-        scale = sds.get(key, math.nan)
-        own = fallback.get(key, math.nan)
-        tolerance = tolerances.CONDITIONAL_MODE if quantity == "ranef" else tolerances.CONDITIONAL_SD
-        tolerance = tolerance.at(limit)
-        if math.isfinite(own) and scale < Match.ROUGH * own:
-            # On the boundary the conditional sd goes to 0 with the variance; the level's own mean is the measure then.
-            scale, tolerance = own, tolerance.at(limit, "standard errors of the level's own estimate")
-        elif math.isfinite(undetermined.get(key, math.nan)):
-            # Beside the boundary it is small, and θ's own error is what moves the BLUP and its conditional sd.
-            scale = math.hypot(scale, undetermined[key])
+        tolerance = (tolerances.CONDITIONAL_MODE if quantity == "ranef" else tolerances.CONDITIONAL_SD).at(limit)
+        if sds.get(key, math.nan) < Match.ROUGH * fallback.get(key, math.nan):
+            tolerance = tolerance.at(limit, "standard errors of the level's own estimate")
+        scale = units[key] if key in sds else math.nan
         rows.append(judge_record("tier-5", record, scale, tolerance, evidence.problem(quantity)))
     rows = accept_implied(evidence, rows, limit)
-    units = {
-        key: own
-        if math.isfinite(own) and sds.get(key, 0.0) < Match.ROUGH * own
-        else math.hypot(sds.get(key, math.nan), undetermined.get(key, 0.0))
-        for key, own in {**dict.fromkeys(sds, math.nan), **fallback}.items()
-    }
     rows.extend(_bulk(evidence, limit, sigma, units))
     return check_of("tier-5", rows, counts(rows), tolerances.CONDITIONAL_MODE.reason), rows
 
@@ -66,7 +62,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
 def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str], float]:
     """σ/√Σz² by (group, effect, level): the standard error of a level's own, unpooled effect."""
     pieces = evidence.reference_pieces
-    if pieces is None:
+    if pieces is None or not math.isfinite(sigma):
         return {}
     # A level in which the effect's column is 0 throughout says nothing about it; σ is the measure then.
     squares = by_label(pieces, pieces.squares).items()

@@ -67,7 +67,7 @@ def theta_points(
     return points
 
 
-def same_theta(evidence: Evidence, seed: int = 20180101) -> tuple[Check, list[Row]]:
+def same_theta(evidence: Evidence, seed: int) -> tuple[Check, list[Row]]:
     """Tier 2: the objective of both sides at the same θ, and each side's optimum as its own function gives it."""
     rows: list[Row] = []
     theta, left, right = evidence.reference_theta, evidence.devfun("reference"), evidence.devfun("candidate")

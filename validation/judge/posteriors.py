@@ -16,23 +16,20 @@ from validation.options import Progress
 __all__ = ["judge_posteriors"]
 
 
-def judge_posteriors(
-    evidence: PosteriorEvidence, seed: int = 20180101, progress: Progress | None = None
-) -> tuple[list[Check], list[Row]]:
+def judge_posteriors(evidence: PosteriorEvidence, seed: int, progress: Progress) -> tuple[list[Check], list[Row]]:
     """Judge two posteriors by gates 1 to 6, and each side against quadrature where there is one.
 
     Returns
     -------
     checks : list of Check
         Gate 2 decides what the others are worth: where a sampler is not valid, gates 3 to 5 are inconclusive.
-    rows : list of dict
+    rows : list of Row
     """
     checks: list[Check] = []
     rows: list[Row] = []
 
     def say(identifier: str, fraction: float) -> None:
-        if progress is not None:
-            progress(f"{identifier.replace('-', ' ')}: {tolerances.TITLES[identifier]}", fraction)
+        progress(f"{identifier.replace('-', ' ')}: {tolerances.TITLES[identifier]}", fraction)
 
     if evidence.density:
         say("gate-1", 0.0)

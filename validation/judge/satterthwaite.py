@@ -12,7 +12,7 @@ import numpy as np
 from validation import tolerances
 from validation.algebra import Solution, solve
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row
+from validation.judge.rows import Row, judge_p
 from validation.verdict import Verdict
 
 __all__ = ["accept_tests", "degrees_of_freedom"]
@@ -103,9 +103,8 @@ def accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: 
         else:
             from scipy.stats import t as student_t  # half a second to import, and few comparisons come here
 
-            log_p = math.log(2.0) + float(student_t.logsf(abs(ts[term]), implied[term]))
-            mine = math.log(max(r.candidate, tolerances.Match.ZERO)) if 0.0 <= r.candidate <= 1.0 else math.nan
-            follows = abs(mine - log_p) <= tolerances.P_VALUE.limit * max(1.0, abs(log_p))
+            p = 2.0 * float(student_t.sf(abs(ts[term]), implied[term]))
+            follows = judge_p("tier-4", "p", p, r.candidate, tolerances.P_VALUE).verdict is Verdict.AGREES
         return r._replace(verdict=verdict, reason=reason) if follows else r
 
     return [judged(r) for r in rows]

@@ -14,6 +14,7 @@ from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Measure, Row, asked, check_of, judge_record, missing_row, row
+from validation.owndata import some
 from validation.quantities import quietly, records
 from validation.verdict import Verdict
 
@@ -76,7 +77,7 @@ def _labels(
             f"at place {i + 1} the reference has {shown[0]}, the candidate {shown[1]}"
         )
         if not same_set:
-            lost, extra = _preview(set(left) - set(right)), _preview(set(right) - set(left))
+            lost, extra = (some([repr(x) for x in sorted(set(a) - set(b))]) for a, b in ((left, right), (right, left)))
             reason += (f"; the candidate lacks {lost}" if lost else "") + (f"; it has besides {extra}" if extra else "")
     measured = Measure(len(wrong), "labels out of place", 0.0)
     return row("tier-1", quantity, len(left), len(right), verdict, reason, measured, group=group)
@@ -88,11 +89,6 @@ def structure_words(fit: LinearMixedFit) -> list[str]:
     if known is None:
         raise ValueError("it does not say which covariance structures its terms have (getReCovs)")
     return [f"{name}: {structure}" for name, structure in zip(fit.getME("cnms"), known, strict=True)]
-
-
-def _preview(labels: set[str], most: int = 5) -> str:
-    shown = ", ".join(repr(label) for label in sorted(labels)[:most])
-    return shown + (f" and {len(labels) - most} more" if len(labels) > most else "")
 
 
 def _levels(reference: LinearMixedFit, candidate: LinearMixedFit) -> list[Row]:

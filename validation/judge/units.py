@@ -57,14 +57,12 @@ def components(pieces: Pieces, theta: np.ndarray, sigma: float) -> dict[Key, flo
     return found
 
 
-def theta_covariance(
-    devfun: Callable[[np.ndarray], float], theta: np.ndarray, scale: np.ndarray | None = None
-) -> np.ndarray | None:
+def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
     """Asymptotic covariance of θ: twice the inverse of the profiled deviance's Hessian at θ.
 
     Each step is chosen so that the deviance rises by about a tenth (a third of a standard error): far above its
     rounding error, near enough for the parabola. A few per cent of error is fine for a unit. ``scale`` is the size of
-    elements whose effects move the response by about σ (``Pieces.theta_scale``); 1 where not given.
+    elements whose effects move the response by about σ (``Pieces.theta_scale``).
 
     Returns
     -------
@@ -74,14 +72,13 @@ def theta_covariance(
     k, centre = len(theta), devfun(theta)
     steps = np.zeros((k, k))  # a step along each coordinate, in rows
     for i in range(k):
-        unit = 1.0 if scale is None else scale[i]
-        step = 0.05 * max(abs(theta[i]), 0.1 * unit)
+        step = 0.05 * max(abs(theta[i]), 0.1 * scale[i])
         for _ in range(20):
             steps[i, i] = step
             rise = devfun(theta + steps[i]) - centre
             if 0.02 <= rise <= 0.5:
                 break
-            step = min(step * (math.sqrt(0.1 / rise) if rise > 1e-9 else 8.0), 1e6 * unit)
+            step = min(step * (math.sqrt(0.1 / rise) if rise > 1e-9 else 8.0), 1e6 * scale[i])
         steps[i, i] = step
     beside = [(i, theta + sign * step) for i, step in enumerate(steps) for sign in (1.0, -1.0)]
     corners = [side + sign * step for i, side in beside for step in steps[:i] for sign in (1.0, -1.0)]

@@ -24,6 +24,7 @@ from markupsafe import Markup
 from validation.checks import Row, Side
 from validation.comparison import Comparison
 from validation.judge.rows import rows_of
+from validation.owndata import some
 from validation.plain import plain
 from validation.report.glossary import GLOSSARY, term_of
 from validation.report.json import package_version
@@ -205,13 +206,7 @@ def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
     kept["Data (SHA-256)"] = {
         f"{found} ({'; '.join(titles)})" if len(hashes) > 1 else found: None for found, titles in hashes.items()
     }
-    found = []
-    for name, values in kept.items():
-        if values:
-            shown = list(values)[:_MOST_IN_FOOT]
-            more = len(values) - len(shown)
-            found.append((name, ", ".join(shown) + (f" and {more} more" if more else "")))
-    return found
+    return [(name, some(list(values), _MOST_IN_FOOT)) for name, values in kept.items() if values]
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import TypeVar
 from validation.checks import Check
 from validation.errors import DetectorWarning
 from validation.judge.rows import Row
+from validation.owndata import some
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
@@ -164,8 +165,7 @@ _FOR_MORE = {
 
 def _compared(check: Check, rows: Sequence[Row]) -> str:
     """What a check looked at: its title, and of which quantities it had numbers."""
-    names = list(dict.fromkeys(r.quantity for r in rows if r.check == check.id))
-    shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    shown = some(list(dict.fromkeys(r.quantity for r in rows if r.check == check.id)), 6)
     return _lower(check.title).partition(":")[0] + (f" ({shown})" if shown else "")
 
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from validation.judge.diagnosis.priors import has_single_density
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
-from validation.quantities import MAIN_EXCLUDED, groups_of, posterior_summary, quietly, split_parameter
+from validation.owndata import some
+from validation.quantities import groups_of, posterior_summary, quietly, split_parameter
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause
 
@@ -272,60 +273,91 @@ def rows_used(evidence: PosteriorEvidence) -> Cause | None:
 
 
 def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 8: draws of the random effects at the wrong levels: the means agree as a set, not by label."""
+    """Row 8: draws that stand under other levels, or other parameters' names: right as a set, not by label."""
     both = _quantiles(evidence)
     if both is None:
         return None
-    rows = both[[str(name).startswith("b[") and "_NEW_" not in str(name) for name in both.index]]
-    if len(rows) < 4:
-        return None
-    left, right = rows["mean_r"].to_numpy(), rows["mean_c"].to_numpy()
-    error = np.hypot(rows["mcse_mean_r"].to_numpy(), rows["mcse_mean_c"].to_numpy())
-    limit = z_limit(len(rows))
-    off = np.abs(right - left) > limit * error
-    if off.sum() < 2:
-        return None
-    order_left, order_right = np.argsort(left), np.argsort(right)
-    sorted_error = np.hypot(error[order_left], error[order_right])
-    matched = np.abs(left[order_left] - right[order_right]) <= limit * sorted_error
-    if matched.mean() < Share.NEARLY_ALL or np.mean(~off) > Share.IN_PLACE:
-        return None
-    return Cause(
-        8,
-        "permuted-levels",
-        "The random effects are right but stand at the wrong levels",
-        f"{int(off.sum())} of {len(rows)} posterior means differ by label; sorted, "
-        f"{matched.mean():.0%} agree within Monte "
-        "Carlo error",
-        "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
-        "adjacent and levels have the factor's order.",
-        strength=Strength.ANOTHER_INPUT,
-    )
+    names = [str(name) for name in both.index]
+    random = both.loc[[name for name in names if name.startswith("b[") and "_NEW_" not in name]]
+    if len(random) >= 4 and (moved := _elsewhere(random, ["mean"])):
+        return Cause(
+            8,
+            "permuted-levels",
+            "The random effects are right but stand at the wrong levels",
+            f"{moved} of {len(random)} posterior means differ by label; sorted, they agree within Monte Carlo error",
+            "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
+            "adjacent and levels have the factor's order.",
+            strength=Strength.ANOTHER_INPUT,
+        )
+    main = both.loc[main_parameters(names)]
+    if moved := _elsewhere(main, ["mean", "sd"]):
+        return Cause(
+            8,
+            "permuted-terms",
+            "The parameters are right but stand under the wrong names",
+            f"{moved} of {len(main)} posterior means differ by name; sorted, means and sds agree within Monte Carlo "
+            "error",
+            "Take each parameter's name from the same place as its draws.",
+            strength=Strength.ANOTHER_INPUT,
+        )
+    return None
+
+
+def _elsewhere(rows: pd.DataFrame, statistics: Sequence[str]) -> int:
+    """How many means differ where, sorted by them, nearly all agree; 0 where these do not."""
+    orders = np.argsort(rows["mean_r"].to_numpy()), np.argsort(rows["mean_c"].to_numpy())
+
+    def agree(statistic: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        difference = rows[f"{statistic}_r"].to_numpy()[left] - rows[f"{statistic}_c"].to_numpy()[right]
+        # as much leeway by label as where neighbours in the order may stand for each other
+        error = np.hypot(rows[f"mcse_{statistic}_r"].to_numpy(), rows[f"mcse_{statistic}_c"].to_numpy())
+        return np.abs(difference) <= z_limit(len(rows)) * np.hypot(error[left], error[right])
+
+    by_label = agree("mean", np.arange(len(rows)), np.arange(len(rows)))
+    sorted_agree = all(agree(statistic, *orders).mean() >= Share.NEARLY_ALL for statistic in statistics)
+    return int(np.sum(~by_label)) if sorted_agree and np.mean(by_label) <= Share.IN_PLACE else 0
 
 
 def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 9: only the intercept differs: reported at centred predictors."""
+    """Row 9: only the intercept differs, as far as it does at other values of the predictors.
+
+    α' = α + c'β has slopes on β's draws that are larger by c. So c says how far the mean is moved, by means alone.
+    """
     both = _quantiles(evidence)
-    if both is None or "(Intercept)" not in both.index:
+    if both is None or len(evidence.draws) < 2 or "(Intercept)" not in both.index:
         return None
-    main = both[[not str(n).startswith("b[") and str(n) not in MAIN_EXCLUDED for n in both.index]]
-    if len(main) < 3:
-        return None
+    main = both.loc[main_parameters([str(name) for name in both.index])]
+    others = [name for name in main.index if name not in ("(Intercept)", "sigma") and not name.startswith("Sigma[")]
     difference, z = _shifts(main)
-    place = [str(name) for name in main.index].index("(Intercept)")
-    if list(np.flatnonzero(z > z_limit(len(main)))) != [place]:
+    place, limit = list(main.index).index("(Intercept)"), z_limit(len(main))
+    if not others or list(np.flatnonzero(z > limit)) != [place]:
         return None
-    shift = float(difference[place])
+    (left, of_left), (right, of_right) = (_slopes(evidence, side, others) for side in ("reference", "candidate"))
+    c, means, shift = right - left, main.loc[others, "mean_r"].to_numpy(), float(difference[place])
+    expected, error = float(c @ means), math.sqrt(means @ (of_left + of_right) @ means)
+    if not (abs(expected) > limit * error and abs(shift - expected) <= limit * math.hypot(error, shift / z[place])):
+        return None  # an error that is not known proves nothing
+    at = ", ".join(f"{name} {value:.3g}" for name, value in zip(others, c, strict=True))
     return Cause(
         9,
         "intercept-shifted",
-        "Only the intercept differs: reported at centred predictors?",
-        f"its posterior mean is {shift:+.4g} from the reference's (z = {z[place]:.1f}); every "
-        "other main parameter "
-        "agrees",
+        "The intercept is reported at other values of the predictors: at their means?",
+        f"its draws hang together with the coefficients' as they do at {at}; that moves its mean by {expected:+.4g}, "
+        f"with a Monte Carlo error of {error:.2g}, and it is {shift:+.4g} from the reference's. Every other main "
+        "parameter agrees",
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
         strength=Strength.PARTIAL,
     )
+
+
+def _slopes(evidence: PosteriorEvidence, side: str, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares slopes of the intercept's draws on other parameters', and their covariance by the smallest ESS."""
+    chosen = [evidence.names[side].index(name) for name in ("(Intercept)", *others)]
+    covariance = np.cov(evidence.draws[side][chosen].reshape(len(chosen), -1))
+    inverse = np.linalg.pinv(covariance[1:, 1:])
+    slopes = inverse @ covariance[1:, 0]
+    left = max(covariance[0, 0] - slopes @ covariance[1:, 0], 0.0)
+    return slopes, left / evidence.summaries[side]["ess_bulk"].iloc[chosen].min() * inverse
 
 
 def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
@@ -423,7 +455,7 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
         12,
         "missing-parameters",
         f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
-        "missing: " + ", ".join(lost[:6]) + (f" and {len(lost) - 6} more" if len(lost) > 6 else ""),
+        f"missing: {some(lost, 6)}",
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
         strength=Strength.EQUAL_OPTIMA,

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.judge.diagnosis import all_close
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
 
-__all__ = ["permuted_labels", "permuted_modes", "signs"]
+__all__ = ["permuted_factor", "permuted_labels", "permuted_modes", "signs"]
 
 
 def permuted_modes(evidence: Evidence) -> Cause | None:
@@ -91,6 +92,37 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
     return None
 
 
+def permuted_factor(evidence: Evidence) -> Cause | None:
+    """Row 8: a factor's coefficients are those of its levels in another order, under the names of R's order."""
+    ours, theirs = (evidence.by_term(side, "fixef") for side in ("reference", "candidate"))
+    finite = np.isfinite([*ours.values(), *theirs.values()]).all()
+    if evidence.data is None or "(Intercept)" not in ours or not finite:
+        return None
+    for variable in map(str, evidence.data.columns):
+        indicators = any(name.startswith(variable) and name != variable for name in ours)
+        levels = evidence.data[variable].dropna().astype(str).unique() if indicators else ()
+        names = ["(Intercept)", *(f"{variable}{level}" for level in levels if f"{variable}{level}" in ours)]
+        left, right = (np.array([0.0, *(beta[n] for n in names[1:])]) + beta[names[0]] for beta in (ours, theirs))
+        size, others = float(np.std(left)), [name for name in ours if name not in names]
+        moved = int(np.sum(np.abs(left - right) > Match.FOLLOWS * size))
+        if (
+            moved > 1
+            and np.allclose(np.sort(left), np.sort(right), rtol=0, atol=Match.FOLLOWS * size)
+            and all_close((theirs[name] for name in others), (ours[name] for name in others), Match.FOLLOWS)
+        ):
+            return Cause(
+                8,
+                "permuted-terms",
+                f"The coefficients of {variable} are right for its levels in another order: the names are not theirs",
+                f"what they give for the {len(names)} levels (intercept, and intercept plus coefficient) is the same "
+                f"as a set, {moved} stand elsewhere; all other coefficients agree",
+                "Take each coefficient's name from the level that its column of X indicates: R's first level is the "
+                "factor's, not the one that comes first in the data.",
+                strength=Strength.ANOTHER_MODEL,
+            )
+    return None
+
+
 def signs(evidence: Evidence) -> Cause | None:
     """Row 8: numbers that are right but for their sign."""
     for quantity, words, remedy in (
@@ -100,7 +132,7 @@ def signs(evidence: Evidence) -> Cause | None:
         ("residuals", "residuals", "A residual is the response less the fitted value."),
     ):
         rows, (left, right) = evidence.compared(quantity), evidence.arrays(quantity)
-        if not len(left) or not np.isfinite(right).all():
+        if not len(left) or not (np.isfinite(left).all() and np.isfinite(right).all()):
             continue
         size = float(np.std(left)) or float(np.max(np.abs(left)))
         if not size > 0:

@@ -42,6 +42,7 @@ DETECTORS: tuple[Callable[[Evidence], Cause | None], ...] = (
     structure.order_of_theta,
     labels.permuted_modes,
     labels.permuted_labels,
+    labels.permuted_factor,
     names.other_names,
     labels.signs,
     reported.constants,

@@ -1,12 +1,12 @@
 """Row 8 of AGREEMENT.md's table: the same numbers under other names."""
 
 import math
-from collections.abc import Iterable
 from typing import TypeAlias
 
 import pandas as pd
 
 from validation.judge.evidence import Evidence
+from validation.owndata import some
 from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
@@ -28,18 +28,18 @@ _SPACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 def other_names(evidence: Evidence) -> Cause | None:
     """Names on one side only whose numbers are all there on the other side, under names that it alone has."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[str, str] = {}
     agreeing = 0
     for what, column, quantities in _SPACES:
         rows = evidence.rows(*quantities)
         rows = rows[rows["group"] != "Residual"]
         pairs, numbers = _renamed(rows, column)
         if pairs:
-            found[what] = pairs
+            found[what] = some([f"{theirs!r} is R's {ours!r}" for ours, theirs in pairs], 3)
             agreeing += numbers
     if not found:
         return None
-    shown = "; ".join(f"{what} {_few(pairs)}" for what, pairs in found.items())
+    shown = "; ".join(f"{what} {names}" for what, names in found.items())
     return Cause(
         8,
         "other-names",
@@ -106,9 +106,3 @@ def _agree(ours: _Numbers, theirs: _Numbers) -> int:
             return 0
         count += len(pairs)
     return count
-
-
-def _few(pairs: Iterable[tuple[str, str]], most: int = 3) -> str:
-    listed = list(pairs)
-    text = ", ".join(f"{theirs!r} is R's {ours!r}" for ours, theirs in listed[:most])
-    return text if len(listed) <= most else f"{text} and {len(listed) - most} more"

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from validation.judge.diagnosis import all_close, close, same_p
+from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.model import another_model, columns_differ, implied_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
@@ -37,7 +38,7 @@ def constants(evidence: Evidence) -> Cause | None:
     if found is None:
         return None
     N = evidence.value("reference", "nobs")
-    scale = _other_scale(evidence.value("candidate", "logLik"), found.expected, N)
+    scale, other = _other_scale(evidence.value("candidate", "logLik"), found.expected, N), None
     known = [pair for pair in _constants(evidence).items() if close(abs(found.size), abs(pair[1]), Match.RULE)]
     cause, title, text = "constant-offset", "The log-likelihood lacks (or has besides) a constant", found.where
     remedy = (
@@ -51,6 +52,10 @@ def constants(evidence: Evidence) -> Cause | None:
     elif known:
         title += f": {known[0][0]}"
         text += f", which is {'−' if found.size < 0 else ''}{known[0][0]} = {known[0][1]:.6f}"
+    elif (other := _of_other_criterion(evidence)) is not None:
+        cause, title = "another-log-likelihood", f"The log-likelihood is {other[0]}, and nothing else is"
+        text += f"; {other[0]} would be {other[1]:.6f}, which is what it reports"
+        remedy = "Report the criterion that was maximised: logLik() of a REML fit is the restricted log-likelihood."
     elif found.proof == "own":
         cause = "another-log-likelihood"
         title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
@@ -60,7 +65,8 @@ def constants(evidence: Evidence) -> Cause | None:
         )
     elif found.proof == "number":
         return None
-    return Cause(10, cause, title, text, remedy, strength=Strength.LISTED if scale or known else Strength.CERTAIN)
+    strength = Strength.LISTED if scale or known or other else Strength.CERTAIN
+    return Cause(10, cause, title, text, remedy, strength=strength)
 
 
 def _offset(evidence: Evidence) -> _Offset | None:
@@ -122,6 +128,25 @@ def _other_scale(reported: float, expected: float, rows: float) -> tuple[str, fl
     ):
         if close(reported, value, Match.RULE):
             return words, value
+    return None
+
+
+def _of_other_criterion(evidence: Evidence) -> tuple[str, float] | None:
+    """The other criterion's log-likelihood, at this criterion's optimum or at its own; None where it is neither.
+
+    Nor where no number says that the fit is not the other criterion's.
+    """
+    if not evidence.arrays("sigma", "se", "variance")[1].size:
+        return None
+    theta = evidence.reference_theta if evidence.known_theta is None else evidence.known_theta
+    words = "that of ML" if evidence.reml else "the restricted one"
+    for where, find in (
+        ("at the fit's own θ", lambda: evidence.solve(theta, not evidence.reml)),
+        ("at the optimum of its own", lambda: other_optimum(evidence)),
+    ):
+        found = find()
+        if found is not None and close(evidence.value("candidate", "logLik"), -found.objective / 2.0, Match.SUMMED):
+            return f"{words} {where}", -found.objective / 2.0
     return None
 
 
@@ -245,7 +270,10 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
     ratio = given / own
     N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
     sigma = evidence.value("reference", "sigma")
-    sigma_agrees = close(evidence.value("candidate", "sigma"), sigma, Match.ESTIMATED)
+    given_sigma = evidence.value("candidate", "sigma")
+    if math.isnan(given_sigma):
+        given_sigma = evidence.value("candidate", "sd", group="Residual")
+    sigma_agrees = close(given_sigma, sigma, Match.ESTIMATED)
     if (
         np.isfinite(ratio).all()
         and np.ptp(ratio) < Match.ESTIMATED * abs(ratio.mean())
@@ -324,8 +352,9 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause | None:
     off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
     if not Match.RULE < off < Match.ANOTHER_WAY or evidence.objective_agrees is False:
         return None
-    if float(np.min(np.abs(ratio - 1))) < Match.FOLLOWS * off:
-        return None  # another computation leaves none of them to the digit: what is off is off for a reason of its own
+    spread = float(np.ptp(ratio)) if len(ratio) > 1 else off
+    if min(float(np.min(np.abs(ratio - 1))), spread) < Match.FOLLOWS * off:
+        return None  # another computation leaves none of them to the digit, and no factor that all have
     if evidence.known_theta is None:
         return None  # a θ that is a little off would show alike
     (ours, theirs), (se, _) = evidence.arrays("fixef"), evidence.arrays("se")

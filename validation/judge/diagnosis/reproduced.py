@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from validation import tolerances
 from validation.algebra import Solution
 from validation.judge.digits import digits
@@ -73,15 +75,16 @@ def proof_by(
         return None
     limits = tolerances.REPRODUCED
     expected = {**implied_numbers(solution), ("logLik", None, None, None, None): -solution.objective / 2}
-    total = 0
     found: list[tuple[str, float, float]] = []  # quantity, digits, digits of the reference's number
+    columns: dict[Key, list[bool]] = {}  # but for the level: which of its numbers are reproduced
     for record in records(evidence.compared(*quantities)):
         value = math.nan if (key := key_of(record)) in but else expected.get(key, math.nan)
         if math.isnan(value) or digits(value, record["reference"]) > limits.telling:
             continue
-        total += 1
         got, had = digits(record["candidate"], value), digits(record["reference"], value)
-        if got >= max(limits.least, digits(record["candidate"], record["reference"]) + limits.gained):
+        matched = got >= max(limits.least, digits(record["candidate"], record["reference"]) + limits.gained)
+        columns.setdefault((*key[:-1], None), []).append(matched)
+        if matched:
             found.append((record["quantity"], got, had))
     if not found:
         return None
@@ -89,6 +92,7 @@ def proof_by(
     # what moves most tells best: of the others an optimizer's last digits are a larger share
     independent = 1 if _OF_THETA.issuperset(names) else min(len(found), 2)
     nearer = independent * (min(got_each) - min(had_each))
-    if not limits.holds(total, len(found), min(got_each), nearer):
+    total, share = sum(map(len, columns.values())), float(np.mean([np.mean(column) for column in columns.values()]))
+    if not limits.holds(total, share, min(got_each), nearer):
         return None
     return Reproduction(total, len(found), min(got_each), frozenset(names))

@@ -1,7 +1,6 @@
 """Row 4: other rows, or other values in them."""
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from validation.contract import LinearMixedFit
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of
 from validation.judge.evidence import Evidence
+from validation.owndata import some
 from validation.quantities import columns_of
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause
@@ -74,9 +74,8 @@ def _row_labels(evidence: Evidence, side: str) -> set[str]:
     return set(rows.loc[rows[f"has_{side}"], "level"])
 
 
-def _few(labels: Iterable[str], most: int = 5) -> str:
-    shown = sorted(labels, key=lambda label: (len(label), label))
-    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
+def _few(labels: set[str]) -> str:
+    return some(sorted(labels, key=lambda label: (len(label), label)))
 
 
 def _with_missing(evidence: Evidence, labels: set[str]) -> str:
