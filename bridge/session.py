@@ -1,8 +1,9 @@
 """Sessions: one R process each, called like a function.
 
-R is started in a process of its own on the first call. A session is thread-safe (calls take turns), survives the
-death of its R (the call that met it raises :class:`~bridge.errors.RCrashError`; the next starts a fresh R), and
-belongs to the process that made it: after ``os.fork`` the child starts its own R.
+R is started in a process of its own on the first call. A session is thread-safe (calls take turns; one that comes in
+the middle of another of its thread, from a signal's handler or a finalizer, is an error), survives the death of its R
+(the call that met it raises :class:`~bridge.errors.RCrashError`; the next starts a fresh R), and belongs to the process
+that made it: after ``os.fork`` the child starts its own R.
 """
 
 import atexit

@@ -262,6 +262,7 @@ def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path):
         "a" + ".a" * 10**5 + " = 1",
         "a = " + "[" * 10**5 + "]" * 10**5,
         "[[deviation]]\ncases = '*'\nreason = 'x'\nquantity = '*'\nat_most = " + "9" * 5000,
+        "[[deviation]]\ncases = '*'\nreason = 'x'\nerror = ['KeyError']",
         "\udcff",
     ],
 )

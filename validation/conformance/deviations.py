@@ -145,6 +145,8 @@ def _read(path: str | Path, number: int, entry: Mapping[str, object]) -> Deviati
         raise DeviationError(f'{place}: names no cases; write cases = "M1-ml" or cases = ["M1-*"]')
     if not isinstance(reason, str) or not reason.strip():
         raise DeviationError(f'{place}: gives no reason; write reason = "..."')
+    if not isinstance(error, str):
+        raise DeviationError(f"{place}: error is {error!r}; expected the name of an exception, or '*'")
     if bool(error) == bool(quantities or checks):
         raise DeviationError(
             f"{place}: write either quantity and check (which numbers differ) or error (what is raised)"
@@ -152,7 +154,7 @@ def _read(path: str | Path, number: int, entry: Mapping[str, object]) -> Deviati
     if at_most is not None and (not isinstance(at_most, int | float) or isinstance(at_most, bool) or not at_most > 0):
         raise DeviationError(f"{place}: at_most is {at_most!r}; expected a number above 0")
     return Deviation(
-        number, cases, reason.strip(), quantities, checks, str(error), float(at_most) if at_most is not None else None
+        number, cases, reason.strip(), quantities, checks, error, float(at_most) if at_most is not None else None
     )
 
 

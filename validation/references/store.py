@@ -56,6 +56,9 @@ __all__ = [
 #: Version of the files' layout.
 SCHEMA = 1
 
+#: Keys of a record's file.
+_HEADER = frozenset({"schema", "name", "formula", "kind", "reml", "model_hash", "provenance", "fit", "default", "hash"})
+
 #: Where the package's own references are.
 DIRECTORY = Path(__file__).parent / "data"
 
@@ -241,6 +244,11 @@ def load(name: str, directory: Path | None = None) -> Record:
             f"{path.name} does not match the hash recorded with it: it was changed by hand or damaged; "
             "`mlmparity record` rewrites it"
         )
+    unknown = sorted(header.keys() - _HEADER)
+    if unknown:
+        raise DamagedReferenceError(
+            f"{path.name} has {unknown[0]!r}, which no record has; `mlmparity record` rewrites it"
+        )
     if header.get("name") != name:
         raise DamagedReferenceError(f"{path.name} holds the reference of {header.get('name')!r}, not of {name!r}")
     try:
@@ -260,12 +268,15 @@ def load(name: str, directory: Path | None = None) -> Record:
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
             check_recorded_lmer(fit)
+            _demand_as_written(header["fit"], lmer_to_json(fit))
             if "default" in header:
                 default = default_from_json(header["default"])
                 check_recorded_default(default, fit)
+                _demand_as_written(header["default"], default_to_json(default))
         else:
             fit = stan_from_json(header["fit"], header)
             check_recorded_stan(fit)
+            _demand_as_written(header["fit"], stan_to_json(fit))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error
     return Record(
@@ -278,6 +289,17 @@ def load(name: str, directory: Path | None = None) -> Record:
         default,
         header["provenance"],
     )
+
+
+def _demand_as_written(found: Mapping[str, object], written: Mapping[str, object]) -> None:
+    """Refuse what would not be written as it was found: parts that nobody reads, text for a number, lists in lists."""
+    for key, value in found.items():
+        if key not in written or _canonical(value) != _canonical(written[key]):
+            raise ValueError(f"{key} is not as it is written")
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def model_hash(formula: str, data: pd.DataFrame) -> str:
