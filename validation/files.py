@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,12 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     """
     most = _MOST_BYTES if most is None else most
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
             raise FileError(f"{str(path)!r} is a folder, a device or a pipe; a file is needed")
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        if found.st_size > most:
+            raise FileError(f"{str(path)!r} has more than {most} bytes, which no such file has")
+        return path.read_bytes()
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
@@ -68,9 +71,6 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
             raise
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FileError(f"{str(path)!r} cannot be read: {why}") from error
-    if len(content) > most:
-        raise FileError(f"{str(path)!r} has more than {most} bytes, which no such file has")
-    return content
 
 
 def read_json(path: Path) -> Any:
@@ -93,8 +93,8 @@ def read_json(path: Path) -> Any:
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r} stands twice")
     return found
 
 
