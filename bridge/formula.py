@@ -224,7 +224,7 @@ class _Reader:
             raise self.fail("the formula holds a symbol of Byzantine musical notation, which the bridge needs itself")
         if calls:
             self.function(name, token)
-        elif token.kind == "name" and name == ".":
+        elif token.kind in ("name", "backtick") and name == ".":  # to R one symbol: it expands either
             self.dot = True
         elif token.kind == "backtick" or (token.kind == "name" and name not in CONSTANTS):
             self.columns[index] = name

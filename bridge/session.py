@@ -1,8 +1,9 @@
 """Sessions: one R process each, called like a function.
 
-R is started in a process of its own on the first call. A session is thread-safe (calls take turns), survives the
-death of its R (the call that met it raises :class:`~bridge.errors.RCrashError`; the next starts a fresh R), and
-belongs to the process that made it: after ``os.fork`` the child starts its own R.
+R is started in a process of its own on the first call. A session is thread-safe (calls take turns; one that comes in
+the middle of another of its thread, from a signal's handler or a finalizer, is an error), survives the death of its R
+(the call that met it raises :class:`~bridge.errors.RCrashError`; the next starts a fresh R), and belongs to the process
+that made it: after ``os.fork`` the child starts its own R.
 """
 
 import atexit
@@ -46,6 +47,11 @@ __all__ = ["Handle", "Reply", "Session", "close_default", "default", "use"]
 
 #: Seconds that R has to stop its work after an interrupt before its process is ended.
 _GRACE = 5.0
+
+_IN_THE_MIDDLE = (
+    "R was called in the middle of another call (by a signal's handler, a finalizer or a progress callback), which "
+    "goes on. Call R when it has ended, or in a session of its own"
+)
 
 _BOOTSTRAP = (
     "import json, sys; options = json.loads(sys.argv[1]); sys.path[:] = options['path'];"
@@ -198,6 +204,7 @@ class _Process:
         self.connection.send(message)
 
     def _read(self, connection: Connection) -> None:
+        _local.reads = True
         while True:
             try:
                 self.inbox.put(connection.recv())
@@ -226,7 +233,7 @@ class _Process:
                 self.popen.wait(timeout=10)
         # The reader first: it would read on from whatever gets the pipe's number next.
         if self.reader is not None and self.reader is not threading.current_thread():
-            self.reader.join(timeout=10)
+            _join(self.reader)
         if self.connection is not None and (self.reader is None or not self.reader.is_alive()):
             self.connection.close()
             self.connection = None
@@ -243,6 +250,18 @@ class _Process:
         self.log.close()
         if self.popen is not None:
             self.popen.returncode = 0  # not our child: Popen must not wait for it
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, also of one that Ctrl-C met as it was started, which Python will not wait for."""
+    until = time.monotonic() + 1.0
+    while True:
+        try:
+            return thread.join(timeout=10)
+        except RuntimeError:
+            if time.monotonic() > until:
+                return None
+            time.sleep(0.01)
 
 
 def _startup_error(first: tuple, log: str) -> BridgeError:
@@ -316,7 +335,10 @@ class Session:
         self._scripts = tuple(os.path.abspath(script) for script in scripts)
         self._process: _Process | None = None
         self._pid = os.getpid()
-        self._turn = threading.Lock()
+        # One that its own thread can take again, to be told that it may not: a signal's handler, a finalizer or a
+        # progress callback comes in the middle of a call, and would wait for itself.
+        self._turn = threading.RLock()
+        self._busy = False
         self._freed: deque[str] = deque()
         self._calls = 0
         self._closed = False
@@ -343,8 +365,14 @@ class Session:
     @property
     def information(self) -> dict[str, object]:
         """R's version, platform, BLAS and locale (starts R)."""
+        self._refuse_if_reading()
         with self._turn:
-            return dict(self._running().information)
+            self._refuse_if_busy()
+            try:
+                self._busy = True
+                return dict(self._running().information)
+            finally:
+                self._busy = False
 
     def start_ahead(self, packages: Sequence[str] = ()) -> None:
         """Start R and load packages while Python does something else; what goes wrong, the first call says.
@@ -378,7 +406,8 @@ class Session:
 
     def _after_fork(self) -> None:
         # The pipe belongs to the parent; a lock may be held by a thread that does not exist here.
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
+        self._busy = False
         self._process = None
         self._freed = deque()
         self._pid = os.getpid()
@@ -411,6 +440,18 @@ class Session:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise BridgeError("this R session is closed; make a new bridge.session.Session()")
+
+    def _refuse_if_busy(self) -> None:
+        if self._busy:
+            raise BridgeError(_IN_THE_MIDDLE)
+
+    def _refuse_if_reading(self) -> None:
+        # a finalizer may run in any thread: the one that reads an R's answers would wait for an answer
+        if getattr(_local, "reads", False):
+            raise BridgeError(_IN_THE_MIDDLE)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an R session cannot be pickled or copied: it belongs to one process, as its R does")
 
     # -- calls -------------------------------------------------------------------------------------------------
 
@@ -457,35 +498,14 @@ class Session:
         """
         if self._pid != os.getpid():
             self._after_fork()
+        self._refuse_if_reading()
         with self._turn:
-            # Handles are resolved here, where no other R can take this one's place; first, lest R be started in vain.
-            if self._process is not None and self._process.ended:
-                self._stop()
-            plain = _plain(args, self)
-            process = self._running()
-            self._calls += 1
-            identity = self._calls
-            freed = self._take_freed()
-            sent = False
-            finished = False
-            progress_file = None
-            if follow and progress is not None:
-                plain["progress_file"] = progress_file = process.new_file()
+            self._refuse_if_busy()
             try:
-                try:
-                    process.send(("call", identity, function, plain, freed))
-                except OSError:
-                    raise self._crashed(process) from None
-                sent = True
-                answer = self._wait(process, identity, timeout, progress, progress_file)
-                finished = True
-            except RCrashError:
-                finished = True
-                raise
+                self._busy = True
+                answer = self._answer(function, args, timeout, progress, follow)
             finally:
-                if not finished:
-                    # A time-out, Ctrl-C, or an error in the progress callback: stop R's work, keep R if it obeys.
-                    self._interrupt(process, identity if sent else None)
+                self._busy = False
         if not answer["ok"]:
             error = _error_of(answer)
             error.warnings = tuple(answer.get("warnings") or ())  # type: ignore[attr-defined]
@@ -493,6 +513,45 @@ class Session:
         return Reply(
             answer["value"], tuple(answer["warnings"] or ()), tuple(answer["messages"] or ()), answer.get("output", "")
         )
+
+    def _answer(
+        self,
+        function: str,
+        args: dict[str, object],
+        timeout: float | None,
+        progress: Callable[[str], object] | None,
+        follow: bool,
+    ) -> dict[str, Any]:
+        """R's answer to a call; the caller holds the lock."""
+        # Handles are resolved here, where no other R can take this one's place; first, lest R be started in vain.
+        if self._process is not None and self._process.ended:
+            self._stop()
+        plain = _plain(args, self)
+        process = self._running()
+        self._calls += 1
+        identity = self._calls
+        freed = self._take_freed()
+        sent = False
+        finished = False
+        progress_file = None
+        if follow and progress is not None:
+            plain["progress_file"] = progress_file = process.new_file()
+        try:
+            try:
+                process.send(("call", identity, function, plain, freed))
+            except OSError:
+                raise self._crashed(process) from None
+            sent = True
+            answer = self._wait(process, identity, timeout, progress, progress_file)
+            finished = True
+        except RCrashError:
+            finished = True
+            raise
+        finally:
+            if not finished:
+                # A time-out, Ctrl-C, or an error in the progress callback: stop R's work, keep R if it obeys.
+                self._interrupt(process, identity if sent else None)
+        return answer
 
     def keep(self, identity: str) -> Handle:
         """Wrap the key of an R object that our R code keeps into a handle."""
@@ -613,7 +672,7 @@ _sessions: "weakref.WeakSet[Session]" = weakref.WeakSet()
 #: All R processes of this process, those that are starting too.
 _processes: set[_Process] = set()
 _default: Session | None = None
-_default_lock = threading.Lock()
+_default_lock = threading.RLock()
 _local = threading.local()
 
 
@@ -661,7 +720,7 @@ def _close_all() -> None:
 
 def _after_fork_in_child() -> None:
     global _default_lock
-    _default_lock = threading.Lock()
+    _default_lock = threading.RLock()
     for session in list(_sessions):
         session._after_fork()
     # Their pipes too: a parent's R would not see it end while a child holds one.

@@ -13,7 +13,7 @@ from validation.checks import Side
 from validation.compare import Candidate, candidate_fit, describe_side
 from validation.comparison import Comparison
 from validation.contract import AnovaTable, LinearMixedFit, Values
-from validation.errors import RAISED
+from validation.errors import RAISED, text_of
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.likelihood_ratio import DETECTORS
 from validation.judge.likelihood_ratio import (
@@ -186,7 +186,7 @@ def compare_anova_fits(
                 warnings.simplefilter("always")
                 table = make()
         except RAISED as error:  # a refusal is an answer: R refuses models of different rows
-            refusals[side] = " ".join(str(error).split()) or type(error).__name__
+            refusals[side] = " ".join(text_of(error).split()) or type(error).__name__
             continue
         said = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
         notes += [f"The {side} says: {text}" for text in said]

@@ -13,11 +13,39 @@ __all__ = [
     "SideError",
     "SourceError",
     "UnknownCaseError",
+    "explained",
+    "text_of",
 ]
 
 
 #: What a side's code may raise: SystemExit too is an answer that failed, and only KeyboardInterrupt is the user's.
 RAISED = (Exception, SystemExit, GeneratorExit)
+
+#: Characters of an error's text that are kept.
+_LONGEST = 2000
+
+
+def text_of(error: BaseException, longest: int = _LONGEST) -> str:
+    """What an error of a side's code says, not without end; it may raise where it is asked.
+
+    Parameters
+    ----------
+    error : BaseException
+    longest : int
+        Characters that are kept: both ends of a longer text.
+    """
+    try:
+        text = str.__str__(str(error))
+    except RAISED as other:
+        return f"(its text cannot be had: {type(other).__name__[:80]})"
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-(longest // 2) :]}"
+    return text
+
+
+def explained(error: BaseException) -> str:
+    """``Type: text`` of an error of a side's code."""
+    return f"{type(error).__name__[:80]}: {text_of(error)}"
 
 
 class NoReferenceError(VisibleText, LookupError):

@@ -1,15 +1,31 @@
-"""Files that are written whole or not at all, and only where they are meant to be."""
+"""Files that are written whole or not at all, and only where they are meant to be; and read with the same care."""
 
 import contextlib
 import errno
+import json
 import os
 import re
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["FileError", "explained", "make_folder", "plain_name", "write_atomically", "write_or_print"]
+__all__ = [
+    "FileError",
+    "at_once",
+    "explained",
+    "make_folder",
+    "plain_name",
+    "read_bytes",
+    "read_json",
+    "write_atomically",
+    "write_or_print",
+]
+
+#: Bytes of the longest file that is read whole.
+_MOST_BYTES = 1 << 30
 
 #: Longest file name that every common file system takes, the ending and ``.part`` included.
 _LONGEST = 200
@@ -22,7 +38,68 @@ _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..
 
 
 class FileError(ValueError):
-    """A file cannot be written, or its name cannot be one; the text says what to do."""
+    """A file cannot be written or read, or its name cannot be one; the text says what to do."""
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """All of a file.
+
+    Parameters
+    ----------
+    path : Path
+    most : int, optional
+        Bytes that it may have; 2³⁰ when not given.
+
+    Raises
+    ------
+    FileNotFoundError
+    FileError
+        It cannot be read, is too long, or is none: a folder, a device, a pipe whose writer would be waited for.
+    """
+    most = _MOST_BYTES if most is None else most
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileError(f"{str(path)!r} is a folder, a device or a pipe; a file is needed")
+        if found.st_size > most:
+            raise FileError(f"{str(path)!r} has more than {most} bytes, which no such file has")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileError):
+            raise
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise FileError(f"{str(path)!r} cannot be read: {why}") from error
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON says.
+
+    Raises
+    ------
+    FileNotFoundError
+    FileError
+        It cannot be read, is no JSON in UTF-8, is nested without end, has a key twice or a number that JSON has no
+        word for.
+    """
+    content = read_bytes(path)
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_each_once, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{str(path)!r} is not readable JSON: {error}") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r} stands twice")
+    return found
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number of JSON's")
 
 
 def plain_name(name: str) -> str:
@@ -71,7 +148,7 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = None
     try:
         if _is_device(path):
-            with open(path, "w", encoding="utf-8", newline="\n", errors="surrogatepass", opener=_at_once) as file:
+            with open(path, "w", encoding="utf-8", newline="\n", errors="surrogatepass", opener=at_once) as file:
                 file.write(text)
             return
         if path.is_dir() and not path.is_symlink():
@@ -130,8 +207,11 @@ def _is_device(path: Path) -> bool:
     return any(place.is_relative_to(kept) for kept in _SYSTEMS) and not place.is_relative_to("/dev/shm")
 
 
-def _at_once(path: str, flags: int) -> int:
-    """Open a device or a pipe; a pipe that nobody reads is an error, where Python would wait for a reader for ever."""
+def at_once(path: str, flags: int) -> int:
+    """Open a device or a pipe, as an opener of ``open``, where Python would wait for its other end for ever.
+
+    A pipe that nobody reads is an error, one to which nobody writes is empty.
+    """
     handle = os.open(path, flags & ~os.O_CREAT | getattr(os, "O_NONBLOCK", 0))
     if hasattr(os, "set_blocking"):
         os.set_blocking(handle, True)

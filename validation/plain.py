@@ -3,15 +3,41 @@
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from types import UnionType
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["Json", "plain"]
+__all__ = ["Json", "holds", "plain"]
 
 #: What JSON has words for.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+
+def holds(value: object, kind: Any) -> bool:
+    """Whether what was read from JSON is of a type.
+
+    Parameters
+    ----------
+    value : object
+    kind : type
+        A TypedDict, list, dict, union, or a type that JSON has; a whole number is a float, a truth value no number.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_typeddict(kind):
+        if not isinstance(value, dict) or not kind.__required_keys__ <= value.keys():
+            return False
+        return all(holds(value[key], own) for key, own in get_type_hints(kind).items() if key in value)
+    if origin is list:
+        return isinstance(value, list) and all(holds(item, inner[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(holds(item, inner[1]) for item in value.values())
+    if origin in (Union, UnionType):
+        return any(holds(value, one) for one in inner)
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def plain(value: object, infinity: str = "Infinity") -> Json:

@@ -76,8 +76,26 @@ def parameter_values(estimates: Estimates, parameters: Parameters) -> dict[str, 
     return dict(zip(parameters.names(), values.tolist(), strict=True))
 
 
+def rows_of(chosen: Sequence[str], wanted: ParameterChoice, names: Sequence[str]) -> list[str]:
+    """Return the rows of a table of Wald or bootstrap intervals: by number each as it is asked for, as ``ci[parm, ]``.
+
+    Parameters
+    ----------
+    chosen : sequence of str
+        The parameters that are meant, each once, in the version's order: R's rows where names are asked for.
+    wanted : str, int, sequence of them, or None
+    names : sequence of str
+        What numbers count.
+    """
+    if wanted is None or isinstance(wanted, str):
+        return list(chosen)
+    if not isinstance(wanted, int) and any(isinstance(one, str) for one in wanted):
+        return list(chosen)
+    return asked_names(wanted, names)
+
+
 def chosen_statistics(names: Sequence[str], wanted: ParameterChoice) -> list[str]:
-    """Return the statistics of a bootstrap that are meant, in their order.
+    """Return the statistics of a bootstrap that are meant, as they are asked for.
 
     Raises
     ------
@@ -90,4 +108,4 @@ def chosen_statistics(names: Sequence[str], wanted: ParameterChoice) -> list[str
     unknown = [name for name in asked if name not in names]
     if unknown:
         raise DataError(f"there is no parameter {unknown[0]!r}; FUN gives {', '.join(names)}")
-    return [name for name in names if name in asked]
+    return asked

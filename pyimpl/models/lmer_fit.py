@@ -376,29 +376,29 @@ class LmerFit(LmerEstimates, LmerPlots, AfterTheLikelihoodFit):
         Returns
         -------
         DataFrame
-            Parameter x ``2.5 %``, ``97.5 %``, in the order of the fit's dialect.
+            Parameter x ``2.5 %``, ``97.5 %``, in the dialect's order, or in that of the numbers asked for (Wald, boot).
         """
         from pyimpl.inference.bootstrap import boot_intervals
-        from pyimpl.inference.confint import chosen_statistics, profile_intervals, profiler_of, wald_intervals
+        from pyimpl.inference.confint import chosen_statistics, profile_intervals, profiler_of, rows_of, wald_intervals
 
         if method not in ("profile", "Wald", "boot"):
             raise DataError(f"confint: method must be 'profile', 'Wald' or 'boot', not {method!r}")
-        parameters = self._parameters
+        parameters, known = self._parameters, self._parameters.names()
         signames = signames if oldNames is None else oldNames
-        rename = {} if signames else dict(zip(parameters.names(), parameters.names(signames=False), strict=True))
+        rename = {} if signames else dict(zip(known, parameters.names(signames=False), strict=True))
         if method == "boot":
             FUN, boot_type = boot.get("FUN"), boot.get("boot_type", "perc")
             chosen = None if FUN is not None else parameters.choose(parm)
             drawn = self.bootMer(
                 FUN, boot.get("nsim", 500), boot.get("seed"), n_jobs=boot.get("n_jobs", 1), progress=progress
             )
-            if chosen is None:
-                chosen = chosen_statistics(list(drawn.columns), parm)
-            intervals = boot_intervals(drawn[chosen] if parm is not None else drawn, level, boot_type)
+            rows = chosen_statistics(list(drawn.columns), parm) if chosen is None else rows_of(chosen, parm, known)
+            intervals = boot_intervals(drawn[list(dict.fromkeys(rows))], level, boot_type).loc[rows]
             return intervals if FUN is not None else intervals.rename(index=rename)
         chosen = parameters.choose(parm)
         if method == "Wald":
-            return wald_intervals(self.model.estimates, parameters, level).loc[chosen].rename(index=rename)
+            rows = rows_of(chosen, parm, known)
+            return wald_intervals(self.model.estimates, parameters, level).loc[rows].rename(index=rename)
         profiler = profiler_of(self.model, self._warm_start, self.control, self.dialect)
         return profile_intervals(profiler, chosen, level, progress).rename(index=rename)
 

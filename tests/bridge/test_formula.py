@@ -43,6 +43,7 @@ def test_accepted(text, names):
 
 
 def test_dot_and_functions_are_told():
+    assert parse("y ~ `.` + (1 | g)").dot  # one symbol to R, which expands it to the columns that it got
     parsed = parse("log(y) ~ . + (1 | g)")
     assert parsed.dot
     assert parsed.functions == ("log",)

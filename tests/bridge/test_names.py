@@ -148,6 +148,15 @@ def test_names_that_r_cannot_hold_are_refused_by_name(name, said):
     assert repr(name) in str(caught.value)
 
 
+def test_a_dot_in_backticks_is_rs(odd):
+    plain = odd.rename(columns={X: ".", F: "f", G: "g", "y*2": "y"}).drop(columns="w-1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RWarning)
+        for data in (plain, plain.rename(columns={".": "x"})):
+            names = [list(lme4.lmer(f"y ~ {dot} - g + (1 | g)", data).fixef().index) for dot in (".", "`.`")]
+            assert names[0] == names[1] == ["(Intercept)", data.columns[0], "fm"]
+
+
 def test_a_text_that_r_would_cut_is_refused(fit):
     """Only its beginning would arrive: the name of another parameter."""
     for parm in (f"{fit.fixef().index[1]}\0", ["\0.sig01"]):

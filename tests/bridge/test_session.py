@@ -1,8 +1,10 @@
 """R in a process of its own: crashes, time-outs, Ctrl-C, threads, forks, handles."""
 
+import copy
 import gc
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -165,6 +167,87 @@ def test_progress_lines(r):
     r.call("noisy", progress=lines.append)
     assert lines[0] == "to the console"
     assert "[1] 1 2 3" in lines
+
+
+def test_r_is_not_called_in_the_middle_of_its_own_call(r):
+    """By a progress callback, a signal's handler or a finalizer: it would wait for itself without end."""
+    held = r.keep(r.call("keep_value", x=7).value)
+    told: list[object] = []
+
+    def ask(*_: object) -> None:
+        try:
+            told.append(r.call("value_of", object=held).value)
+        except BridgeError as error:
+            told.append(str(error))
+
+    r.call("noisy", progress=ask)
+    assert told
+    assert all("in the middle of another call" in str(one) for one in told)
+    told.clear()
+    before = signal.signal(signal.SIGALRM, ask)
+    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+    try:
+        answers = [r.call("echo", x=number).value for number in range(300)]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert answers == list(range(300))
+    assert told
+    assert {7} >= {one for one in told if not isinstance(one, str)}
+    assert all("in the middle of another call" in one for one in told if isinstance(one, str))
+    assert r.call("value_of", object=held).value == 7
+
+
+def test_a_finalizer_that_calls_r_waits_for_nobody(r):
+    """It runs in whatever thread the garbage is collected in: the one that reads R's answers, for one."""
+    told: list[object] = []
+
+    class Held:
+        def __init__(self) -> None:
+            self.handle, self.me = r.keep(r.call("keep_value", x=7).value), self
+
+        def __del__(self) -> None:
+            try:
+                told.append(r.call("value_of", object=self.handle).value)
+            except BridgeError:  # in the middle of a call; or R has let go of it already
+                told.append("refused")
+
+    before = gc.get_threshold()
+    gc.set_threshold(50)
+    try:
+        for number in range(60):
+            Held()
+            assert r.call("value_of", object=r.keep(r.call("keep_value", x=number).value)).value == number
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+    assert len(told) == 60
+    assert set(told) <= {7, "refused"}
+
+
+def test_ctrl_c_as_the_reader_starts_stays_ctrl_c(monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if thread.name == "bridge-replies":
+            raise KeyboardInterrupt  # before it is known to run
+        start(thread)
+
+    with Session() as session:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                session.call("echo", x=1)
+        assert session.pid is None
+        assert session.call("echo", x=1).value == 1
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_neither_sessions_nor_handles_are_copied(r, make):
+    """Two sessions with one R would number their calls alike, and get each other's answers."""
+    for one in (r, r.keep(r.call("keep_value", x=1).value)):
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
+            make(one)
 
 
 def test_handles_are_freed_with_their_python_objects(r):

@@ -327,6 +327,16 @@ def test_bad_input(slopes):
     with pytest.raises(DataError, match="alphamax"):
         slopes.profile(alphamax=0)
     assert list(slopes.confint("beta_", method="Wald").index) == ["(Intercept)", "x"]
+    for method in ("Wald", "boot"):  # R: ci[parm, ] by number, and get.which sorts names
+        for asked, rows in (
+            ([6, 5], ["x", "(Intercept)"]),
+            ([5, 5], ["(Intercept)", "(Intercept)"]),
+            (pd.Index([6, 5]), ["x", "(Intercept)"]),
+            (["x", "(Intercept)", "x"], ["(Intercept)", "x"]),
+            (5, ["(Intercept)"]),
+        ):
+            assert list(slopes.confint(asked, method=method, **({"nsim": 9} if method == "boot" else {})).index) == rows
+    assert list(slopes.confint([6, 5]).index) == ["(Intercept)", "x"]
 
 
 def test_names_and_order_are_those_of_the_version(slopes):

@@ -1,6 +1,7 @@
 """Files are whole or not there; what stands in the way is said in our words."""
 
 import errno
+import json
 import os
 import shutil
 import stat
@@ -8,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from validation.files import FileError, explained, make_folder, plain_name, write_atomically
-from validation.references import store
+from validation.conformance.deviations import DeviationError, read_deviations
+from validation.conformance.output import SCHEMA, SCHEMA_VERSION
+from validation.conformance.table import read_runs
+from validation.errors import InputError
+from validation.files import FileError, explained, make_folder, plain_name, read_json, write_atomically
+from validation.reading import read_data
+from validation.references import certified, store
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
@@ -128,3 +134,139 @@ def test_a_folder_that_cannot_be_made_says_why(tmp_path):
         make_folder(tmp_path / "file" / "folder")
     with pytest.raises(FileError, match="cannot be written: the file system is read-only"), explained(tmp_path / "x"):
         raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.fixture(
+    params=[
+        "folder",
+        "pipe",
+        "device",
+        "loop",
+        "long",
+        "empty",
+        "UTF-16",
+        "BOM",
+        "NUL",
+        "deep",
+        "twice",
+        "NaN",
+        "digits",
+    ]
+)
+def unreadable(tmp_path, request, monkeypatch):
+    """A file that is no JSON of anyone's."""
+    path = tmp_path / "file.json"
+    match request.param:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "loop":
+            path.symlink_to(path)
+        case "long":
+            monkeypatch.setattr("validation.files._MOST_BYTES", 10)
+            path.write_text("[" + "1," * 10 + "1]")
+        case kind:
+            written = {
+                "empty": b"",
+                "UTF-16": '{"a": 1}'.encode("utf-16"),
+                "BOM": b'\xef\xbb\xbf{"a": 1}',
+                "NUL": b"\0" * 9,
+                "deep": b"[" * 10**5 + b"]" * 10**5,
+                "twice": b'{"a": 1, "b": {"c": 1, "c": 1}}',
+                "NaN": b'{"a": NaN}',
+                "digits": b'{"a": ' + b"9" * 5000 + b"}",
+            }
+            path.write_bytes(written[kind])
+    return path
+
+
+def test_what_is_no_json_is_refused_and_not_waited_for(unreadable):
+    with pytest.raises(FileError, match=r"cannot be read|is not readable JSON|a file is needed|has more than"):
+        read_json(unreadable)
+
+
+def test_it_is_so_wherever_json_is_read(unreadable):
+    (unreadable.parent / "cases").mkdir()
+    for folder, name in (("cases", "a"), ("datasets", "b"), ("certified", "c")):
+        (unreadable.parent / folder).mkdir(exist_ok=True)
+        (unreadable.parent / folder / f"{name}.json").symlink_to(unreadable)
+    for read in (
+        lambda: store.load("a", unreadable.parent),
+        lambda: store.load_data("b", unreadable.parent),
+        lambda: certified.load_certificate("c", unreadable.parent),
+    ):
+        with pytest.raises(store.DamagedReferenceError):
+            read()
+    with pytest.raises(FileError):
+        read_runs([unreadable])
+
+
+def test_a_file_that_is_gone_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "gone.json")
+    with pytest.raises(FileError, match="there is no file"):
+        read_runs([tmp_path / "gone.json"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda schema, text: (schema | {"columns": None}, text),
+        lambda schema, text: (schema | {"columns": [3]}, text),
+        lambda schema, text: (schema | {"hash": None}, text),
+        lambda schema, text: ([], text),
+        lambda schema, text: (schema, ""),
+        lambda schema, text: (schema, "\xff\0"),
+        lambda schema, text: (schema, text.replace("1", "x", 1)),
+        lambda schema, text: (schema, None),
+    ],
+)
+def test_a_recorded_data_set_that_does_not_fit_its_schema_is_damaged(tmp_path, change):
+    source = store.DIRECTORY / "datasets"
+    (tmp_path / "datasets").mkdir()
+    schema, text = change(json.loads((source / "Dyestuff.json").read_text()), (source / "Dyestuff.csv").read_text())
+    (tmp_path / "datasets" / "Dyestuff.json").write_text(json.dumps(schema))
+    if text is not None:
+        (tmp_path / "datasets" / "Dyestuff.csv").write_text(text, encoding="latin-1")
+    with pytest.raises(store.DamagedReferenceError):
+        store.load_data("Dyestuff", tmp_path)
+
+
+@pytest.mark.parametrize("run", [[], None, 3, {}, {"results": None}, {"results": [{}]}, {"schema_version": True}])
+def test_a_run_of_another_shape_is_refused(tmp_path, run):
+    base = {
+        "schema": SCHEMA, "schema_version": SCHEMA_VERSION, "generator": {}, "date": "", "python": "", "reference": {},
+        "candidate": {"name": "x", "versions": {}, "can": [], "missing": []}, "verdict": "", "deviation_problems": [],
+        "results": [],
+    }  # fmt: skip
+    (tmp_path / "right.json").write_text(json.dumps(base))
+    assert read_runs([tmp_path / "right.json"]) == [base]
+    (tmp_path / "run.json").write_text(json.dumps(base | run if run and isinstance(run, dict) else run))
+    with pytest.raises(FileError, match="no file of `mlmparity conformance --json`"):
+        read_runs([tmp_path / "run.json"])
+
+
+def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "data.csv")
+    with pytest.raises(InputError, match="is empty"):
+        read_data(tmp_path / "data.csv")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "deviation = [1]",
+        "a" + ".a" * 10**5 + " = 1",
+        "a = " + "[" * 10**5 + "]" * 10**5,
+        "[[deviation]]\ncases = '*'\nreason = 'x'\nquantity = '*'\nat_most = " + "9" * 5000,
+        "[[deviation]]\ncases = '*'\nreason = 'x'\nerror = ['KeyError']",
+        "\udcff",
+    ],
+)
+def test_a_file_of_deviations_that_is_none_is_refused(tmp_path, written):
+    (tmp_path / "known.toml").write_text(written, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(DeviationError):
+        read_deviations(tmp_path / "known.toml")

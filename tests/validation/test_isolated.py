@@ -34,6 +34,15 @@ def dies(*args, **more): os.kill(os.getpid(), 9)
 def hangs(*args, **more):
     while True: time.sleep(0.01)
 def interrupts(*args, **more): raise KeyboardInterrupt
+def recurses(*args, **more): return recurses()
+def recurses_in_a_thread(*args, **more):
+    import threading
+    thread = threading.Thread(target=recurses); thread.start(); thread.join()
+class Mute(Exception):
+    def __str__(self): raise RuntimeError("no text")
+def mute(*args, **more): raise Mute
+def leaves_mute(*args, **more): sys.exit(Mute())
+def endless_text(*args, **more): raise ValueError("x" * 10**8)
 def closes(*args, **more): os.closerange(0, 64); time.sleep(60)
 def talks(*args, **more):
     for fd in range(1, 64):
@@ -104,12 +113,18 @@ def test_a_fit_and_its_objective_stay_in_the_other_process(folder):
         ("vanishes", "ended by itself with exit code 0"),
         ("dies", "ended by signal SIGKILL"),
         ("interrupts", "KeyboardInterrupt"),
+        ("recurses", "RecursionError"),
+        ("recurses_in_a_thread", ""),
+        ("mute", "Mute: (its text cannot be had: RuntimeError)"),
+        ("leaves_mute", "sys.exit((its text cannot be had: RuntimeError))"),
+        ("endless_text", "ValueError: xxx"),
     ],
 )
 def test_an_end_is_a_failure_that_is_named(folder, name, said):
     result = judged(folder, name)
     assert result.status is Status.RAISED
     assert said in result.error
+    assert len(result.error) < 3000
     assert overall_status([result]) is Verdict.DISAGREES
 
 

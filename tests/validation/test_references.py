@@ -270,6 +270,32 @@ def test_a_record_without_its_formula_is_refused(recorded, tmp_path):
         store.load("own-ml", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.update(extra=1),
+        lambda content: content["fit"].update(extra=1),
+        lambda content: content["fit"]["theta"].update(extra=1),
+        lambda content: content["fit"]["coefficients"].update(extra=1),
+        lambda content: content["fit"]["terms"][0].update(columns=[content["fit"]["terms"][0]["columns"]]),
+        lambda content: content["fit"]["points"][0].__setitem__(2, str(content["fit"]["points"][0][2])),
+        lambda content: content["fit"]["scalars"].update(nobs=float(content["fit"]["scalars"]["nobs"]) * 1e300 * 1e300),
+    ],
+)
+def test_a_record_that_would_not_be_written_so_is_refused(recorded, tmp_path, change):
+    """What nobody reads, or reads as something else, is nobody's to compare."""
+    path = store.save(recorded, tmp_path)
+    store.load(recorded.name, tmp_path)
+    try:
+        sealed(path, change)
+    except ValueError:  # infinity has no hash
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+    with pytest.raises(store.DamagedReferenceError, match="rewrites it"):
+        store.load(recorded.name, tmp_path)
+
+
 @pytest.mark.parametrize("provenance", [None, [], "R", 3])
 def test_a_record_that_does_not_say_where_it_comes_from_is_refused(recorded, tmp_path, provenance):
     sealed(store.save(recorded, tmp_path), lambda content: content.update(provenance=provenance))

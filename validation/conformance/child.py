@@ -4,20 +4,29 @@ Whatever the candidate does here (leaves, crashes, hangs, changes the folder, cl
 happens to this process alone. ``validation.conformance.isolated`` starts it.
 """
 
+import contextlib
 import inspect
 import os
 import pickle
 import struct
 import sys
+import threading
+import time
 import warnings
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypedDict, cast
 
 from validation.conformance.candidate import CandidateError, load_candidate
 from validation.conformance.wire import MOST_BYTES, dumps, encode, framed
 from validation.contract import BayesianFit, StructuredFit
+from validation.errors import text_of
 from validation.plain import Json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     import pandas as pd
 
     from validation.conformance.candidate import Candidate, Function, Words
@@ -35,6 +44,16 @@ _VERBS = tuple(
 
 #: Verbs of which only the printed text is wanted.
 _PRINTED = ("summary", "prior_summary")
+
+
+#: Seconds between two looks at how deep the candidate's calls are.
+_LOOK = 0.25
+
+#: Times Python's own limit on them.
+_MUCH_DEEPER = 10
+
+#: No candidate has reason to go deeper.
+_DEEPEST = 1_000_000
 
 
 class Request(TypedDict):
@@ -60,13 +79,13 @@ class _Server:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 value = getattr(self, f"do_{request['do']}")(**request["arguments"])
-            said = [[w.category.__name__, str(w.message)[:2000]] for w in caught[:200]]
+            said = [[w.category.__name__, text_of(cast("Warning", w.message))] for w in caught[:200]]
             return {"value": value, "warnings": said}
         except SystemExit as error:
-            return {"raised": "SystemExit", "text": f"it called sys.exit({error.code!r})"}
+            return {"raised": "SystemExit", "text": f"it called sys.exit({text_of(error)})"}
         except BaseException as error:
             kind = "CandidateError" if isinstance(error, CandidateError) else type(error).__name__
-            return {"raised": kind, "text": str(error)[:10_000], "ours": isinstance(error, CandidateError)}
+            return {"raised": kind, "text": text_of(error), "ours": isinstance(error, CandidateError)}
 
     def do_load(self, target: str, can: "Words", missing: "Words") -> Json:
         found = load_candidate(target, can, missing)
@@ -125,8 +144,32 @@ def _read(channel: BinaryIO) -> Request | None:
     return pickle.loads(channel.read(length))  # from the judge, which is trusted here
 
 
+def _callers(frame: "FrameType | None") -> "Iterator[FrameType]":
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _watch_depth() -> None:
+    """End this process where calls of a thread go far deeper than Python lets them.
+
+    Python 3.13 and later do not look at their own limit in some calls (of a function of ``*args``, for one): what calls
+    itself there takes all the memory that there is, and whatever else needs some ends with it.
+    """
+    while True:
+        time.sleep(_LOOK)
+        most = min(_MUCH_DEEPER * sys.getrecursionlimit(), _DEEPEST)  # a candidate may put the limit anywhere
+        if any(sum(1 for _ in islice(_callers(frame), most)) == most for frame in sys._current_frames().values()):
+            os.write(2, f"RecursionError: {most} calls, one in another, and no end".encode())
+            os._exit(1)
+
+
 def main() -> None:
     """Answer requests from standard input on standard output, until the judge closes it."""
+    with contextlib.suppress(OSError):  # Linux: where memory runs out, this process is the one to go, not the judge's
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if sys.version_info >= (3, 13):
+        threading.Thread(target=_watch_depth, daemon=True).start()
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "rb") as nothing:

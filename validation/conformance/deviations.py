@@ -27,6 +27,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from validation.files import FileError, read_bytes
 from validation.tolerances import Multiple
 
 __all__ = ["Deviation", "DeviationError", "Seen", "problems_of", "read_deviations"]
@@ -34,6 +35,10 @@ __all__ = ["Deviation", "DeviationError", "Seen", "problems_of", "read_deviation
 
 class DeviationError(ValueError):
     """The file of known deviations cannot be read, or an entry of it makes no sense."""
+
+
+#: Bytes of the longest file, and dots of the longest key: nobody writes more by hand.
+_MOST_BYTES, _MOST_DOTS = 1 << 24, 1000
 
 
 @dataclass(frozen=True)
@@ -106,17 +111,22 @@ def read_deviations(path: str | Path) -> tuple[Deviation, ...]:
         Not there, not TOML, or an entry with an unknown key, without a case or a reason, or that names nothing.
     """
     try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise DeviationError(f"{path}: cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+        written = read_bytes(Path(path), _MOST_BYTES)
+    except FileNotFoundError:
+        raise DeviationError(f"{path}: cannot be read: there is no such file") from None
+    except FileError as error:
+        raise DeviationError(str(error)) from None
+    if any(line.partition(b"=")[0].count(b".") > _MOST_DOTS for line in written.splitlines()):
+        raise DeviationError(f"{path}: has a key of more than {_MOST_DOTS} parts")  # tomllib takes their square
+    try:
+        content = tomllib.loads(written.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # no UTF-8 and numbers of 5000 digits among them
         raise DeviationError(f"{path}: is not TOML: {error}") from None
     extra = sorted(content.keys() - {"deviation"})
     if extra:
         raise DeviationError(f"{path}: has {', '.join(extra)}; expected only entries [[deviation]]")
     entries = content.get("deviation", [])
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise DeviationError(f"{path}: write [[deviation]] (an array of entries), not [deviation]")
     return tuple(_read(path, number, entry) for number, entry in enumerate(entries, start=1))
 
@@ -135,6 +145,8 @@ def _read(path: str | Path, number: int, entry: Mapping[str, object]) -> Deviati
         raise DeviationError(f'{place}: names no cases; write cases = "M1-ml" or cases = ["M1-*"]')
     if not isinstance(reason, str) or not reason.strip():
         raise DeviationError(f'{place}: gives no reason; write reason = "..."')
+    if not isinstance(error, str):
+        raise DeviationError(f"{place}: error is {error!r}; expected the name of an exception, or '*'")
     if bool(error) == bool(quantities or checks):
         raise DeviationError(
             f"{place}: write either quantity and check (which numbers differ) or error (what is raised)"
@@ -142,7 +154,7 @@ def _read(path: str | Path, number: int, entry: Mapping[str, object]) -> Deviati
     if at_most is not None and (not isinstance(at_most, int | float) or isinstance(at_most, bool) or not at_most > 0):
         raise DeviationError(f"{place}: at_most is {at_most!r}; expected a number above 0")
     return Deviation(
-        number, cases, reason.strip(), quantities, checks, str(error), float(at_most) if at_most is not None else None
+        number, cases, reason.strip(), quantities, checks, error, float(at_most) if at_most is not None else None
     )
 
 

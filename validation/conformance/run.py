@@ -20,7 +20,7 @@ from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation, Seen
 from validation.contract import BayesianFit, LinearMixedFit
-from validation.errors import RAISED
+from validation.errors import RAISED, explained
 from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import Row, check_of, rows_of
 from validation.options import DEFAULT_SEED
@@ -28,7 +28,7 @@ from validation.progress import Tracker
 from validation.quantities import records
 from validation.references.choose import Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
-from validation.report.wording import cell, shorten
+from validation.report.wording import cell
 from validation.tolerances import FAILED_ALIKE
 from validation.verdict import Cause, Verdict
 
@@ -37,6 +37,10 @@ __all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
 
 #: What the same error says of one model and of another: names in quotes, numbers.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[-+]?\d[\d.eE+-]*")
+
+
+#: Warnings of a candidate that are kept.
+_MOST_WARNINGS = 200
 
 
 class Status(StrEnum):
@@ -200,7 +204,7 @@ def judge_case(
             return Result(case, Status.NO_REFERENCE, str(error))
         except Exception as error:  # R itself refuses the model, or crashed: the other cases go on
             logging.getLogger(__name__).debug("no reference of %s", case.name, exc_info=True)
-            return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {type(error).__name__}: {error}")
+            return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {explained(error)}")
     data = reference.data if reference.data is not None else case.load("recorded")
     options: dict[str, object] = dict(case.options)
     if case.kind == "bayes":
@@ -222,7 +226,9 @@ def judge_case(
             logging.getLogger(__name__).debug("%s raised", candidate.name, exc_info=True)
             failure = error
     seconds = time.perf_counter() - started
-    said = tuple(dict.fromkeys(f"{w.category.__name__}: {' '.join(str(w.message).split())}" for w in caught))
+    said = tuple(
+        dict.fromkeys(" ".join(explained(cast("Warning", w.message)).split()) for w in caught[:_MOST_WARNINGS])
+    )
     if failure is not None:
         return _raised(case, failure, said, seconds, deviations)
     try:
@@ -252,8 +258,7 @@ def _raised(
     case: Case, error: BaseException, said: tuple[str, ...], seconds: float, deviations: Sequence[Deviation]
 ) -> Result:
     kind = type(error).__name__
-    words = cell(" ".join(str(error).split()))  # its own text: no escape code of it reaches a terminal
-    text = f"{kind}: {shorten(words, 2000)}"
+    text = cell(" ".join(explained(error).split()))  # its own text: no escape code of it reaches a terminal
     known = tuple(d.number for d in deviations if d.covers_case(case.name) and d.covers_error(kind))
     status = Status.KNOWN if known else Status.NOT_SUPPORTED if is_refusal(error) else Status.RAISED
     nothing = pd.DataFrame(columns=["check", "quantity", "scaled"])

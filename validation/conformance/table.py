@@ -1,16 +1,20 @@
 """The conformance table: who agrees with R on what, in Markdown, from the JSON files of several runs."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import cast
 
 from validation.conformance.output import SCHEMA, SCHEMA_VERSION, ResultData, RunData
+from validation.files import FileError, read_json
 from validation.judge.digits import DOUBLE_DIGITS
+from validation.plain import holds
 from validation.report.markdown import escaped, table
 
 __all__ = ["abridged", "digits_markdown", "markdown", "read_runs"]
+
+#: What the table needs of each result.
+_OF_A_RESULT = {"case", "needs", "status", "error", "checks", "causes", "figures"}
 
 _CELLS = {
     "agrees": "✓",
@@ -30,14 +34,22 @@ def read_runs(paths: Iterable[Path]) -> list[RunData]:
 
     Raises
     ------
-    ValueError
-        A file that is not one of ``mlmparity conformance --json``, or of another version.
+    FileError
+        A file that cannot be read, is not one of ``mlmparity conformance --json``, or of another version.
     """
     runs = []
     for path in paths:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        if run.get("schema") != SCHEMA or run.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"{path.name} is no file of `mlmparity conformance --json` of this version; write it anew")
+        try:
+            run = read_json(path)
+        except FileNotFoundError:
+            raise FileError(f"there is no file {str(path)!r}") from None
+        if (
+            not holds(run, RunData)
+            or run["schema"] != SCHEMA
+            or run["schema_version"] != SCHEMA_VERSION
+            or any(not result.keys() >= _OF_A_RESULT for result in run["results"])
+        ):
+            raise FileError(f"{path.name} is no file of `mlmparity conformance --json` of this version; write it anew")
         runs.append(cast("RunData", run))
     return runs
 

@@ -17,6 +17,7 @@ import pandas as pd
 from pyimpl.linalg.forecast import Forecast
 from pyimpl.linalg.memory import in_words, memory
 from validation.errors import InputError
+from validation.files import at_once
 from validation.owndata import as_factors, understood
 from validation.reading.formats import BINARY, kind_of, read_binary
 from validation.reading.text import TextOptions, read_text
@@ -190,7 +191,7 @@ def _content(path: str | Path) -> tuple[str, bytes, str]:
         shown, named = repr(str(path)), path.suffix.lower()
         _is_file(path)
         try:
-            with path.open("rb") as file:
+            with open(path, "rb", opener=at_once) as file:
                 content = _whole(file, shown)
         except OSError as error:
             raise InputError(f"{shown} cannot be read: {error.strerror}") from None

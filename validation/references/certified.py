@@ -18,7 +18,7 @@ import pandas as pd
 
 from validation.checks import Side
 from validation.errors import NoReferenceError
-from validation.files import write_atomically
+from validation.files import read_json, write_atomically
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit
 from validation.references.reference import Reference
@@ -190,7 +190,7 @@ _AGAIN = "`mlmparity certify` writes it anew"
 def _read(path: Path, schema: int) -> dict[str, Any]:
     """The content of a file that has the hash written into it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         stored = content.pop("hash")
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {_AGAIN}") from error

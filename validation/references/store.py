@@ -6,11 +6,12 @@ and two writers at once wait for each other.
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,7 @@ import pandas as pd
 from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
-from validation.files import FileError, make_folder, plain_name, write_atomically
+from validation.files import FileError, make_folder, plain_name, read_bytes, read_json, write_atomically
 from validation.quantities import columns_of
 from validation.references.as_json import (
     default_from_json,
@@ -54,6 +55,9 @@ __all__ = [
 
 #: Version of the files' layout.
 SCHEMA = 1
+
+#: Keys of a record's file.
+_HEADER = frozenset({"schema", "name", "formula", "kind", "reml", "model_hash", "provenance", "fit", "default", "hash"})
 
 #: Where the package's own references are.
 DIRECTORY = Path(__file__).parent / "data"
@@ -220,23 +224,30 @@ def load(name: str, directory: Path | None = None) -> Record:
     except FileError as error:  # no file of the folder can have this name
         raise LookupError(f"no reference was recorded for it: {error}") from None
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
+        header = read_json(path)
     except FileNotFoundError:
         recorded = ", ".join(names(directory)) or "none"
         raise LookupError(f"no reference was recorded for {name!r}; recorded are: {recorded}") from None
-    except (ValueError, RecursionError) as error:
-        raise DamagedReferenceError(
-            f"{path.name} is not readable JSON: {error}; `mlmparity record` rewrites it"
-        ) from None
+    except FileError as error:
+        raise DamagedReferenceError(f"{error}; `mlmparity record` rewrites it") from None
     if not isinstance(header, dict) or repr(header.get("schema")) != repr(SCHEMA):
         found = header.get("schema") if isinstance(header, dict) else None
         raise DamagedReferenceError(
             f"{path.name} has schema {found!r}, this version reads {SCHEMA}; `mlmparity record` rewrites it"
         )
-    if header.get("hash") != content_hash(header):
+    try:
+        unchanged = header.get("hash") == content_hash(header)
+    except (ValueError, RecursionError):  # a number beyond all, nested without end: nothing that was ever written
+        unchanged = False
+    if not unchanged:
         raise DamagedReferenceError(
             f"{path.name} does not match the hash recorded with it: it was changed by hand or damaged; "
             "`mlmparity record` rewrites it"
+        )
+    unknown = sorted(header.keys() - _HEADER)
+    if unknown:
+        raise DamagedReferenceError(
+            f"{path.name} has {unknown[0]!r}, which no record has; `mlmparity record` rewrites it"
         )
     if header.get("name") != name:
         raise DamagedReferenceError(f"{path.name} holds the reference of {header.get('name')!r}, not of {name!r}")
@@ -257,12 +268,15 @@ def load(name: str, directory: Path | None = None) -> Record:
         if header["kind"] == "likelihood":
             fit: Any = lmer_from_json(header["fit"], header)
             check_recorded_lmer(fit)
+            _demand_as_written(header["fit"], lmer_to_json(fit))
             if "default" in header:
                 default = default_from_json(header["default"])
                 check_recorded_default(default, fit)
+                _demand_as_written(header["default"], default_to_json(default))
         else:
             fit = stan_from_json(header["fit"], header)
             check_recorded_stan(fit)
+            _demand_as_written(header["fit"], stan_to_json(fit))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error
     return Record(
@@ -275,6 +289,17 @@ def load(name: str, directory: Path | None = None) -> Record:
         default,
         header["provenance"],
     )
+
+
+def _demand_as_written(found: Mapping[str, object], written: Mapping[str, object]) -> None:
+    """Refuse what would not be written as it was found: parts that nobody reads, text for a number, lists in lists."""
+    for key, value in found.items():
+        if key not in written or _canonical(value) != _canonical(written[key]):
+            raise ValueError(f"{key} is not as it is written")
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def model_hash(formula: str, data: pd.DataFrame) -> str:
@@ -388,12 +413,31 @@ def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
     except FileError as error:
         raise LookupError(f"no such data set was recorded: {error}") from None
     try:
-        schema = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        schema = read_json(folder / f"{name}.json")
     except FileNotFoundError:
         raise LookupError(f"the data set {name!r} was not recorded; `mlmparity record` records it where R is") from None
-    text = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False, na_values=[""])
+    except FileError as error:
+        raise DamagedReferenceError(f"{error}; `mlmparity record` rewrites it") from None
+    try:
+        data = _table(read_bytes(folder / f"{name}.csv"), schema["columns"])
+        matches = data_hash(data) == schema["hash"]
+    except (FileNotFoundError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise DamagedReferenceError(
+            f"{name}.csv and {name}.json do not fit each other ({error!r}); `mlmparity record` rewrites them"
+        ) from error
+    if not matches:
+        raise DamagedReferenceError(
+            f"{name}.csv does not match the hash recorded with it; `mlmparity record` rewrites it"
+        )
+    data.attrs["name"] = name
+    return data
+
+
+def _table(content: bytes, columns: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The columns of a data set, of the types that its schema gives."""
+    text = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
     data = pd.DataFrame(index=text.index)
-    for entry in schema["columns"]:
+    for entry in columns:
         values = text[entry["name"]]
         if entry["type"] == "factor":
             data[entry["name"]] = pd.Categorical(values, categories=entry["levels"], ordered=entry["ordered"])
@@ -403,9 +447,4 @@ def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
             data[entry["name"]] = values.map(float, na_action="ignore").astype(float)
         else:
             data[entry["name"]] = values
-    if data_hash(data) != schema["hash"]:
-        raise DamagedReferenceError(
-            f"{name}.csv does not match the hash recorded with it; `mlmparity record` rewrites it"
-        )
-    data.attrs["name"] = name
     return data
