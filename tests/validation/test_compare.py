@@ -200,3 +200,23 @@ def test_judging_likelihood_fits_imports_neither_xarray_nor_scipy_s_distribution
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
     assert found.stdout.split("\n")[:2] == ["agrees", "[]"]
+
+
+def test_an_error_whose_text_raises_ends_nothing(monkeypatch, ml_fit, data):
+    live(monkeypatch, ml_fit)
+
+    class MuteError(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    class Fit:
+        def __getattr__(self, name):
+            if name in ("getME", "X", "vcov"):
+                raise MuteError
+            return getattr(ml_fit, name)
+
+    comparison = compare(
+        "course ~ 1 + female + (1 + female | school)", data, REML=False, candidate=lambda *_, **__: Fit()
+    )
+    assert not comparison.agrees
+    assert "MuteError: (its text cannot be had: RuntimeError)" in " ".join(comparison.table["reason"].astype(str))

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TypeAlias
 
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
+from validation.errors import explained
 from validation.suite import FEATURES
 
 __all__ = ["SHIPPED", "Candidate", "CandidateError", "candidate_of", "checked_claims", "load_candidate", "words"]
@@ -125,9 +126,7 @@ def load_candidate(
             )
             if target in SHIPPED:
                 hint = f". Install it in this environment: pip install {target}"
-        raise CandidateError(
-            f"the candidate {target!r} cannot be imported: {type(error).__name__}: {error}{hint}"
-        ) from error
+        raise CandidateError(f"the candidate {target!r} cannot be imported: {explained(error)}{hint}") from error
     if attribute:
         function = module
         for part in attribute.split("."):

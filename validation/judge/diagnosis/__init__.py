@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from validation.checks import Check
-from validation.errors import DetectorWarning
+from validation.errors import DetectorWarning, explained
 from validation.judge.rows import Row
 from validation.owndata import some
 from validation.tolerances import Match, Strength
@@ -69,7 +69,7 @@ def diagnose(
         try:
             cause = detector(evidence)
         except Exception as error:
-            text = f"the detector {detector.__name__} went wrong: {type(error).__name__}: {error}"
+            text = f"the detector {detector.__name__} went wrong: {explained(error)}"
             warnings.warn(text, DetectorWarning, stacklevel=2)
             continue
         if cause is not None:
