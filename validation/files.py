@@ -73,7 +73,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         raise FileError(f"{str(path)!r} cannot be read: {why}") from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> object:
     """What a file of JSON says.
 
     Raises
@@ -85,7 +85,8 @@ def read_json(path: Path) -> Any:
     """
     content = read_bytes(path)
     try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_each_once, parse_constant=_no_number)
+        text = content.decode("utf-8")
+        return json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{str(path)!r} is not readable JSON: {error}") from None
 

@@ -3,8 +3,8 @@
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from types import UnionType
-from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints, is_typeddict
+from types import GenericAlias, UnionType
+from typing import TypeAlias, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ __all__ = ["Json", "holds", "plain"]
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
-def holds(value: object, kind: Any) -> bool:
+def holds(value: object, kind: type | GenericAlias | UnionType) -> bool:
     """Whether what was read from JSON is of a type.
 
     Parameters
@@ -26,7 +26,7 @@ def holds(value: object, kind: Any) -> bool:
     """
     origin, inner = get_origin(kind), get_args(kind)
     if is_typeddict(kind):
-        if not isinstance(value, dict) or not kind.__required_keys__ <= value.keys():
+        if not isinstance(value, dict) or not getattr(kind, "__required_keys__", frozenset()) <= value.keys():
             return False
         return all(holds(value[key], own) for key, own in get_type_hints(kind).items() if key in value)
     if origin is list:
@@ -35,9 +35,9 @@ def holds(value: object, kind: Any) -> bool:
         return isinstance(value, dict) and all(holds(item, inner[1]) for item in value.values())
     if origin in (Union, UnionType):
         return any(holds(value, one) for one in inner)
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    if kind is int or kind is float:
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    return isinstance(kind, type) and isinstance(value, kind)
 
 
 def plain(value: object, infinity: str = "Infinity") -> Json:

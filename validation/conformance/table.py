@@ -40,7 +40,7 @@ def read_runs(paths: Iterable[Path]) -> list[RunData]:
     runs = []
     for path in paths:
         try:
-            run = read_json(path)
+            run = cast("RunData", read_json(path))
         except FileNotFoundError:
             raise FileError(f"there is no file {str(path)!r}") from None
         if (
@@ -50,7 +50,7 @@ def read_runs(paths: Iterable[Path]) -> list[RunData]:
             or any(not result.keys() >= _OF_A_RESULT for result in run["results"])
         ):
             raise FileError(f"{path.name} is no file of `mlmparity conformance --json` of this version; write it anew")
-        runs.append(cast("RunData", run))
+        runs.append(run)
     return runs
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -190,7 +190,7 @@ _AGAIN = "`mlmparity certify` writes it anew"
 def _read(path: Path, schema: int) -> dict[str, Any]:
     """The content of a file that has the hash written into it."""
     try:
-        content = read_json(path)
+        content = cast("dict[str, Any]", read_json(path))
         stored = content.pop("hash")
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {_AGAIN}") from error

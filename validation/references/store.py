@@ -224,7 +224,7 @@ def load(name: str, directory: Path | None = None) -> Record:
     except FileError as error:  # no file of the folder can have this name
         raise LookupError(f"no reference was recorded for it: {error}") from None
     try:
-        header = read_json(path)
+        header = cast("dict[str, Any]", read_json(path))
     except FileNotFoundError:
         recorded = ", ".join(names(directory)) or "none"
         raise LookupError(f"no reference was recorded for {name!r}; recorded are: {recorded}") from None
@@ -413,7 +413,7 @@ def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
     except FileError as error:
         raise LookupError(f"no such data set was recorded: {error}") from None
     try:
-        schema = read_json(folder / f"{name}.json")
+        schema = cast("dict[str, Any]", read_json(folder / f"{name}.json"))
     except FileNotFoundError:
         raise LookupError(f"the data set {name!r} was not recorded; `mlmparity record` records it where R is") from None
     except FileError as error:
