@@ -176,7 +176,10 @@ def put_on_boundary(
                 pivot = abs(float(point.x[at]))
                 if k != column or pivot >= SNAP or at in inside:
                     continue
-                at_zero_already = pivot == 0.0 and not any(point.x[i] for _, c, i in places if c == k)
+                below = [i for _, c, i in places if c == k and i != at]
+                at_zero_already = pivot == 0.0 and not any(point.x[i] for i in below)
+                if at_zero_already and not below:  # nothing that it may covary with
+                    continue
                 theta = with_positive_diagonals(factors, point.x * units)
                 dropped = drop_pivot(factor, theta, k)
                 if carries_others(factor, dropped, k):
