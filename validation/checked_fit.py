@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.contract import LinearMixedFit
-from validation.errors import RAISED, EndedError, explained
+from validation.errors import RAISED, EndedError, error_in_words
 from validation.tolerances import Match
 from validation.wellformed import (
     MalformedError,
@@ -129,7 +129,7 @@ class CheckedFit:
         except AttributeError:
             raise
         except RAISED as error:  # a property that raises is not there
-            raise AttributeError(f"{name}: {explained(error)}") from error
+            raise AttributeError(f"{name}: {error_in_words(error)}") from error
         if name == "devfun" and callable(found):
             return lambda theta: self._guard(
                 "devfun", lambda: (number if np.ndim(theta) == 1 else numbers)(found(theta), "devfun(θ)")

@@ -26,7 +26,7 @@ from validation.comparison import Comparison
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
 from validation.dialects import dialect_of
 from validation.draws import DrawsAlone, quadrature_of
-from validation.errors import RAISED, NoReferenceError, NotSupportedError, SideError, explained
+from validation.errors import RAISED, NoReferenceError, NotSupportedError, SideError, error_in_words
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
 from validation.judge.digits import digits
@@ -515,7 +515,7 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
             warnings.simplefilter("ignore")  # they are fields of the fit and become notes
             fit = function(model.formula, model.load("live"), **{**own, **model.options, **options})
     except RAISED as error:
-        who, why = f"{module or 'the candidate'} ({name})", explained(error)
+        who, why = f"{module or 'the candidate'} ({name})", error_in_words(error)
         if is_refusal(error):
             raise NotSupportedError(
                 f"{who} does not support what this model needs, which {reference.side.label} did fit: {why}"

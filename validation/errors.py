@@ -13,7 +13,7 @@ __all__ = [
     "SideError",
     "SourceError",
     "UnknownCaseError",
-    "explained",
+    "error_in_words",
     "text_of",
 ]
 
@@ -43,7 +43,7 @@ def text_of(error: BaseException, longest: int = _LONGEST) -> str:
     return text
 
 
-def explained(error: BaseException) -> str:
+def error_in_words(error: BaseException) -> str:
     """``Type: text`` of an error of a side's code."""
     return f"{type(error).__name__[:80]}: {text_of(error)}"
 

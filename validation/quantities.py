@@ -17,7 +17,7 @@ import pandas as pd
 from r_scripts.variances import ConditionalVariances
 from validation.contract import BayesianFit, LinearMixedFit
 from validation.covariances import structures_of
-from validation.errors import RAISED, explained
+from validation.errors import RAISED, error_in_words
 from validation.wellformed import MalformedError, numbers, variances_of
 
 __all__ = [
@@ -98,7 +98,7 @@ def _extracted(fit: object, parts: Iterable[_Part]) -> Extraction:
                 warnings.simplefilter("ignore")  # deviance() of a REML fit warns, as R does
                 rows += list(read(fit))
         except RAISED as error:  # a candidate may raise anything: it is reported, and nothing else is lost
-            problems |= dict.fromkeys(quantities, explained(error))
+            problems |= dict.fromkeys(quantities, error_in_words(error))
     return Extraction(_table(rows), problems)
 
 

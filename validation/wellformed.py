@@ -16,7 +16,7 @@ import pandas as pd
 
 from pyimpl.linalg.memory import memory
 from r_scripts.variances import Block, ConditionalVariances
-from validation.errors import explained
+from validation.errors import error_in_words
 
 __all__ = [
     "MalformedError",
@@ -218,7 +218,7 @@ def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False
     try:
         found = filled(value) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
     except Exception as error:
-        raise MalformedError(f"{what} cannot be read as an array ({explained(error)})") from None
+        raise MalformedError(f"{what} cannot be read as an array ({error_in_words(error)})") from None
     refuse_beyond_memory(found.size, found.shape, what)
     if found.dtype.kind in "iuf":
         array = np.array(found, dtype=np.float64)

@@ -71,6 +71,19 @@ def turn_to_covariances(objective: Objective, factor: Factor, theta: np.ndarray,
     on which a correlation is ±1 from the start, is as narrow as the variance is small. With T_kk = 0, and below it what
     the criterion's first derivatives by effect k's covariances point to, the criterion is no saddle: its slope along
     T_kk is not 0. The later columns are turned into one and the rest.
+
+    Parameters
+    ----------
+    objective : Objective
+    factor : Factor
+    theta : ndarray, shape (n_theta,)
+        Column k of the factor's template is 0.
+    k : int
+
+    Returns
+    -------
+    ndarray, shape (n_theta,)
+        The same where the criterion has no slope by any of the covariances.
     """
     place = {(row, column): i for row, column, i in template_elements(factor)}
     later = sorted(row for row, column in place if column == k and row > k)
@@ -79,7 +92,7 @@ def turn_to_covariances(objective: Objective, factor: Factor, theta: np.ndarray,
         pivot, below = place[later[0], later[0]], place[later[0], k]
         out[pivot], out[below] = 0.0, theta[pivot]
         return out
-    curvature = objective.value_gradient_hessian(theta)[2]
+    curvature = objective.value_gradient_hessian(theta)[2]  # (n_theta, n_theta)
     by_covariance = np.array([curvature[place[k, k], place[row, k]] for row in later])  # ∂d/∂Σ_kr, twice
     B = np.array([[theta[place[row, column]] if column <= row else 0.0 for column in later] for row in later])
     v = B.T @ by_covariance

@@ -31,6 +31,7 @@ __all__ = [
     "has_pivot_below",
     "is_far",
     "is_noisy",
+    "least_gain",
     "past_rounding",
     "pull_back",
     "put_on_boundary",
@@ -148,6 +149,11 @@ def is_noisy(point: Point) -> bool:
     return max(map(abs, point.x.tolist()), default=0.0) > _FAR
 
 
+def least_gain(value: float) -> float:
+    """Difference from this value of the criterion that is more than rounding leaves of sums of many terms."""
+    return 256 * _EPS * max(1.0, abs(value))
+
+
 def _rounding(point: Point) -> float:
     """Error that the criterion may have there, where it is flat: it grows with the variances."""
     return 64 * _EPS * max([1.0, abs(point.value), *[x * x for x in point.x.tolist()]])
@@ -185,7 +191,7 @@ def put_on_boundary(
                 if carries_others(factor, dropped, k):
                     turned = turn_to_covariances(objective, factor, dropped, k)
                     trial = search(objective, turned / units, units, budget, work)
-                    noise = 256 * _EPS * max(1.0, abs(trial.value))
+                    noise = least_gain(trial.value)
                     if trial.value < trial.initial - noise:
                         inside.add(at)
                         if trial.value < point.value - noise:
@@ -195,7 +201,7 @@ def put_on_boundary(
                 if at_zero_already:
                     continue
                 trial = search(objective, dropped / units, units, budget, work)
-                no_higher = trial.value <= point.value + 256 * _EPS * max(1.0, abs(point.value))
+                no_higher = trial.value <= point.value + least_gain(point.value)
                 if trial.x[at] == 0.0 and (no_higher or pivot < _NOTHING):
                     trial.initial, trial.trace = point.initial, point.trace
                     point, moved = trial, True

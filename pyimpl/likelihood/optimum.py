@@ -26,6 +26,7 @@ from pyimpl.likelihood.local_search import (
     has_pivot_below,
     is_far,
     is_noisy,
+    least_gain,
     past_rounding,
     pull_back,
     put_on_boundary,
@@ -41,7 +42,6 @@ from r_scripts.caller import warn
 
 __all__ = ["optimize", "search_from"]
 
-_EPS = float(np.finfo(float).eps)
 _LARGE = 50  # parameters from which their number may fill the memory
 _MATRICES = 12  # of second derivatives, in a search and its reports
 _EVALUATIONS = 30  # of a usual search, besides one for each parameter
@@ -165,7 +165,7 @@ def search_from(
         point = put_on_boundary(objective, units, pivots, budget, work, at_zero(objective, point))
         if objective.exact_hessian:
             other = search(objective, np.ones(start.size), units, budget, work)
-            if other.value < point.value - 256 * _EPS * max(1.0, abs(point.value)):
+            if other.value < point.value - least_gain(point.value):
                 other.initial = point.initial
                 point = put_on_boundary(objective, units, pivots, budget, work, other)
     return point

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyimpl.covariance.structures import Structure
+from pyimpl.likelihood.local_search import least_gain
 from pyimpl.likelihood.trust_region import APPROXIMATE, minimise
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ __all__ = ["StructuredEngine", "StructuredMinimum", "lowest", "starting_points"]
 _CORRELATIONS = (0.7, -0.7)  # where searches start besides 0: shares of the way to the bounds
 _NOTHING = 1e-8  # standard deviations and distances of correlations from their bounds that are rounding errors
 _SNAP = 2e-3  # standard deviations, in natural units, that are tried at 0
-_EPS = float(np.finfo(float).eps)
 
 
 class StructuredEngine:
@@ -160,17 +160,13 @@ def lowest(
     best: StructuredMinimum | None = None
     for start in starts:
         found = _settled(objective, _search(objective, start, units, budget), units, budget)
-        if best is None or not found.value >= best.value - _rounding(best.value):
+        if best is None or not found.value >= best.value - least_gain(best.value):
             best = found
         if on_step is not None:
             on_step(objective.evaluations + objective.gradients, best.value)
     if best is None or not math.isfinite(best.value):
         raise FloatingPointError("it is infinite or not a number at every start")
     return best
-
-
-def _rounding(value: float) -> float:
-    return 256 * _EPS * max(1.0, abs(value))
 
 
 def _search(objective: "Objective", start: np.ndarray, units: np.ndarray, budget: int) -> StructuredMinimum:
@@ -222,6 +218,6 @@ def _settled(objective: "Objective", point: StructuredMinimum, units: np.ndarray
         start = point.par.copy()
         start[k] = 0.0
         trial = _search(objective, start, units, budget)
-        if trial.par[k] == 0.0 and trial.value <= point.value + _rounding(point.value):
+        if trial.par[k] == 0.0 and trial.value <= point.value + least_gain(point.value):
             point = replace(trial, start=point.start, initial=point.initial, trace=point.trace)
     return point

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TypeAlias
 
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
-from validation.errors import explained
+from validation.errors import error_in_words
 from validation.suite import FEATURES
 
 __all__ = ["SHIPPED", "Candidate", "CandidateError", "candidate_of", "checked_claims", "load_candidate", "words"]
@@ -126,7 +126,7 @@ def load_candidate(
             )
             if target in SHIPPED:
                 hint = f". Install it in this environment: pip install {target}"
-        raise CandidateError(f"the candidate {target!r} cannot be imported: {explained(error)}{hint}") from error
+        raise CandidateError(f"the candidate {target!r} cannot be imported: {error_in_words(error)}{hint}") from error
     if attribute:
         function = module
         for part in attribute.split("."):

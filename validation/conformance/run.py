@@ -20,7 +20,7 @@ from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation, Seen
 from validation.contract import BayesianFit, LinearMixedFit
-from validation.errors import RAISED, explained
+from validation.errors import RAISED, error_in_words
 from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import Row, check_of, rows_of
 from validation.options import DEFAULT_SEED
@@ -204,7 +204,7 @@ def judge_case(
             return Result(case, Status.NO_REFERENCE, str(error))
         except Exception as error:  # R itself refuses the model, or crashed: the other cases go on
             logging.getLogger(__name__).debug("no reference of %s", case.name, exc_info=True)
-            return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {explained(error)}")
+            return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {error_in_words(error)}")
     data = reference.data if reference.data is not None else case.load("recorded")
     options: dict[str, object] = dict(case.options)
     if case.kind == "bayes":
@@ -227,7 +227,7 @@ def judge_case(
             failure = error
     seconds = time.perf_counter() - started
     said = tuple(
-        dict.fromkeys(" ".join(explained(cast("Warning", w.message)).split()) for w in caught[:_MOST_WARNINGS])
+        dict.fromkeys(" ".join(error_in_words(cast("Warning", w.message)).split()) for w in caught[:_MOST_WARNINGS])
     )
     if failure is not None:
         return _raised(case, failure, said, seconds, deviations)
@@ -258,7 +258,7 @@ def _raised(
     case: Case, error: BaseException, said: tuple[str, ...], seconds: float, deviations: Sequence[Deviation]
 ) -> Result:
     kind = type(error).__name__
-    text = cell(" ".join(explained(error).split()))  # its own text: no escape code of it reaches a terminal
+    text = cell(" ".join(error_in_words(error).split()))  # its own text: no escape code of it reaches a terminal
     known = tuple(d.number for d in deviations if d.covers_case(case.name) and d.covers_error(kind))
     status = Status.KNOWN if known else Status.NOT_SUPPORTED if is_refusal(error) else Status.RAISED
     nothing = pd.DataFrame(columns=["check", "quantity", "scaled"])

@@ -9,7 +9,7 @@ import pandas as pd
 from validation import tolerances
 from validation.checks import Check
 from validation.contract import BayesianFit
-from validation.errors import explained
+from validation.errors import error_in_words
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Row, asked, check_of, counts, judge_number, missing_row, row
 from validation.quantities import quietly
@@ -105,7 +105,7 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> tuple[Check, list[Ro
     try:
         points, labels = density_points(evidence.reference, evidence.candidate, seed)
     except Exception as error:
-        why = explained(error)
+        why = error_in_words(error)
         rows.append(missing_row("gate-1", "log-density", False, False, why=why))
         return check_of("gate-1", rows, f"no points to compare at: {why}", tolerances.DENSITY.reason), rows
     ours, theirs, why = asked(*sides, lambda fit: _densities(fit, points))

@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from validation import tolerances
 from validation.contract import BayesianFit
-from validation.errors import RAISED, explained
+from validation.errors import RAISED, error_in_words
 from validation.judge.quantiles import QuantileSide, quantile_side
 from validation.quantities import (
     KEYS,
@@ -75,7 +75,7 @@ class PosteriorEvidence:
                     self.names[side], self.draws[side] = draws_of(fit)
                     self.summaries[side] = posterior_summary(self.names[side], self.draws[side])
             except RAISED as error:  # the side has no usable draws: every row of the other is a missing row
-                self.problems[side] = explained(error)
+                self.problems[side] = error_in_words(error)
                 for found in (self.names, self.draws, self.summaries):
                     found.pop(side, None)
         # The names of both sides tell the grouping factors: so one name is taken apart alike on both.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Check, Row
-from validation.errors import RAISED, explained
+from validation.errors import RAISED, error_in_words
 from validation.judge.digits import digits
 from validation.tolerances import SAME_DIGITS, TITLES, Match, Tolerance
 from validation.verdict import Verdict
@@ -112,7 +112,7 @@ def asked(reference: F, candidate: F, read: Callable[[F], T]) -> tuple[T | None,
             given.append(read(fit))
         except RAISED as error:  # a candidate may raise anything: the row says what is missing
             given.append(None)
-            problems.append(f"{side}: {explained(error)}")
+            problems.append(f"{side}: {error_in_words(error)}")
     return given[0], given[1], "; ".join(problems)
 
 

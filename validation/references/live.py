@@ -11,7 +11,7 @@ from r_scripts.dialect import Dialect
 from validation import tolerances
 from validation.checks import Side
 from validation.dialects import dialect_of
-from validation.errors import SideError, explained
+from validation.errors import SideError, error_in_words
 from validation.options import Progress
 from validation.quantities import draws_of, posterior_summary
 from validation.references.provenance import data_hash, r_versions
@@ -100,7 +100,7 @@ def _explained(side: str, error: Exception) -> Exception:
 
     if isinstance(error, BridgeError):
         return error
-    return SideError(f"{side} could not fit the model: {explained(error)}")
+    return SideError(f"{side} could not fit the model: {error_in_words(error)}")
 
 
 def _side(package: str, data: pd.DataFrame, seconds: float, options: Mapping[str, Any]) -> Side:

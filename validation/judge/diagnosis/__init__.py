@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from validation.checks import Check
-from validation.errors import DetectorWarning, explained
+from validation.errors import DetectorWarning, error_in_words
 from validation.judge.rows import Row
 from validation.owndata import some
 from validation.tolerances import Match, Strength
@@ -69,7 +69,7 @@ def diagnose(
         try:
             cause = detector(evidence)
         except Exception as error:
-            text = f"the detector {detector.__name__} went wrong: {explained(error)}"
+            text = f"the detector {detector.__name__} went wrong: {error_in_words(error)}"
             warnings.warn(text, DetectorWarning, stacklevel=2)
             continue
         if cause is not None:
