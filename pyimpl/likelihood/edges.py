@@ -6,7 +6,7 @@ they fit the rows exactly.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -21,7 +21,6 @@ __all__ = [
     "drop_pivot",
     "falls_without_end",
     "shortened",
-    "template_elements",
     "turn_to_covariances",
 ]
 
@@ -29,16 +28,11 @@ _GAINS = 10.0  # times the gain of a quadratic model that a search may end below
 _LARGE = (1e4, 1e6)  # standard deviations, in natural units, between which a criterion without a lowest value falls
 
 
-def template_elements(factor: Factor) -> Iterator[tuple[int, int, int]]:
-    """Row, column and θ's position of each element of a factor's template."""
-    return zip(factor.rows.tolist(), factor.cols.tolist(), factor.theta.tolist(), strict=True)
-
-
 def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
     """θ with the pivot k of T at 0, column k rotated into the later ones, so that TT' changes by T_kk alone."""
     # in Python's floats: a template has a handful of elements, and an array's takes a hundred times as long
     values: list[float] = theta.tolist()
-    place = {(row, column): i for row, column, i in template_elements(factor)}
+    place = {(row, column): i for row, column, i in factor.elements}
     v: dict[int, float] = {}  # column k below the pivot
     for (row, column), i in place.items():
         if column == k:
@@ -60,8 +54,8 @@ def drop_pivot(factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
 
 def carries_others(factor: Factor, theta: np.ndarray, k: int) -> bool:
     """Whether, effect k being without variance, effects that come after it and may covary with it have some."""
-    later = {row for row, column, _ in template_elements(factor) if column == k and row > k}
-    return any(column in later and theta[i] != 0.0 for _, column, i in template_elements(factor))
+    later = {row for row, column, _ in factor.elements if column == k and row > k}
+    return any(column in later and theta[i] != 0.0 for _, column, i in factor.elements)
 
 
 def turn_to_covariances(objective: Objective, factor: Factor, theta: np.ndarray, k: int) -> np.ndarray:
@@ -85,7 +79,7 @@ def turn_to_covariances(objective: Objective, factor: Factor, theta: np.ndarray,
     ndarray, shape (n_theta,)
         The same where the criterion has no slope by any of the covariances.
     """
-    place = {(row, column): i for row, column, i in template_elements(factor)}
+    place = {(row, column): i for row, column, i in factor.elements}
     later = sorted(row for row, column in place if column == k and row > k)
     out = theta.copy()
     if len(later) == 1:
@@ -144,7 +138,7 @@ def boundary_starts(
     pivots = [
         (factor, k, at)
         for factor in objective.blocks.factors
-        for k, column, at in template_elements(factor)
+        for k, column, at in factor.elements
         if k == column and theta[at] != 0.0
     ]
     out = []

@@ -36,4 +36,5 @@ cdef class Inner:
     cdef void forget_products(self) noexcept
     cdef int level_trace(self, Py_ssize_t j, double* N, double* K, bint own) except -1
     cdef int back(self, double* T, double* lz, double* Q, double* N, double weight, bint REML, bint curved) except -1
+    cdef int _scalar_back(self, double t, double* lz, double* Q, double* N, double weight, bint curved) except -1
     cdef double scalar_derivatives(self, double t, double* Q, double df, double prss, bint REML, double* room, double* curvature) noexcept

@@ -15,7 +15,6 @@ from pyimpl.likelihood.edges import (
     carries_others,
     drop_pivot,
     shortened,
-    template_elements,
     turn_to_covariances,
 )
 from pyimpl.likelihood.objective import Objective
@@ -56,9 +55,8 @@ def with_positive_diagonals(factors: Sequence[Factor], theta: np.ndarray) -> np.
     values: list[float] = theta.tolist()
     if min(values, default=0.0) < 0:
         for factor in factors:
-            places = list(template_elements(factor))
-            turned = {c for r, c, i in places if r == c and values[i] < 0}
-            for _, c, i in places:
+            turned = {c for r, c, i in factor.elements if r == c and values[i] < 0}
+            for _, c, i in factor.elements:
                 if c in turned:
                     values[i] = -values[i]
     return np.array(values) + 0.0  # no negative zeros
@@ -177,12 +175,11 @@ def put_on_boundary(
     for _ in range(1 + sum(pivots)):  # a pass that moves something settles a pivot for good
         moved = False
         for factor in factors:
-            places = list(template_elements(factor))
-            for k, column, at in places:
-                pivot = abs(float(point.x[at]))
+            for k, column, at in factor.elements:
+                pivot = abs(point.x.item(at))
                 if k != column or pivot >= SNAP or at in inside:
                     continue
-                below = [i for _, c, i in places if c == k and i != at]
+                below = [i for _, c, i in factor.elements if c == k and i != at]
                 at_zero_already = pivot == 0.0 and not any(point.x[i] for i in below)
                 if at_zero_already and not below:  # nothing that it may covary with
                     continue
@@ -217,10 +214,9 @@ def at_zero(objective: Objective, point: Point) -> Point:
     sixths of the time.
     """
     for factor in objective.blocks.factors:
-        places = list(template_elements(factor))
         for k in range(factor.p):
-            own = [i for _, c, i in places if c == k]
-            if max([abs(float(point.x[i])) for i in own], default=1.0) < _REACHED:
+            own = [i for _, c, i in factor.elements if c == k]
+            if max([abs(point.x.item(i)) for i in own], default=1.0) < _REACHED:
                 point.x[own] = point.gradient[own] = 0.0
     return point
 

@@ -16,7 +16,7 @@ variables, after which a huge mean of y or of a covariate costs no digits.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,11 @@ class Factor:
     theta: np.ndarray
     scale: np.ndarray
     structure: Structure | None
+
+    @cached_property
+    def elements(self) -> tuple[tuple[int, int, int], ...]:
+        """Row, column and θ's position of each element of the template."""
+        return tuple(zip(self.rows.tolist(), self.cols.tolist(), self.theta.tolist(), strict=True))
 
     def template(self, theta: np.ndarray) -> np.ndarray:
         """T, shape (p, p), lower triangular: this factor's diagonal block of Λ (Bates et al. 2015, eq. 4 and 9)."""

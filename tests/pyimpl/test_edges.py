@@ -9,7 +9,7 @@ import pytest
 from pyimpl import lmer
 from pyimpl.errors import ConvergenceWarning
 from pyimpl.likelihood import local_search, starts
-from pyimpl.likelihood.edges import carries_others, template_elements, turn_to_covariances
+from pyimpl.likelihood.edges import carries_others, turn_to_covariances
 from pyimpl.likelihood.optimum import optimize
 from tests.pyimpl import random_fits
 from tests.pyimpl.golden_designs import design
@@ -89,13 +89,13 @@ def test_a_turned_template_is_the_same_and_slopes_along_the_variance(effects):
     (factor,) = objective.blocks.factors
     rng = np.random.default_rng(5)
     theta = np.zeros(objective.blocks.n_theta)
-    for row, column, at in template_elements(factor):
+    for row, column, at in factor.elements:
         theta[at] = 0.0 if column == 1 else (1.0 + rng.random() if row == column else rng.normal())
     assert carries_others(factor, theta, 1)
     turned = turn_to_covariances(objective, factor, theta, 1)
     before, after = factor.template(theta), factor.template(turned)
     np.testing.assert_allclose(after @ after.T, before @ before.T, rtol=0, atol=1e-12)
-    pivot = next(at for row, column, at in template_elements(factor) if row == column == 1)
+    pivot = next(at for row, column, at in factor.elements if row == column == 1)
     assert turned[pivot] == 0.0
     assert abs(objective.value_and_gradient(theta)[1][pivot]) < 1e-10
     assert abs(objective.value_and_gradient(turned)[1][pivot]) > 1e-2
@@ -109,7 +109,7 @@ def test_a_turned_template_is_the_same_and_slopes_along_the_variance(effects):
         other[2:, 2:] = 0.0
         other[2:, 2 : factor.p - 1] = np.linalg.qr(mixed[:, 1:].T, mode="r").T
         place = theta.copy()
-        for row, column, at in template_elements(factor):
+        for row, column, at in factor.elements:
             place[at] = other[row, column]
         slopes.append(abs(objective.value_and_gradient(place)[1][pivot]))
     assert max(slopes) <= abs(objective.value_and_gradient(turned)[1][pivot]) * (1 + 1e-9)
