@@ -160,7 +160,7 @@ def _fewest(design: Design, codes: Sequence[np.ndarray], columns: np.ndarray) ->
         of_many = np.flatnonzero(many)
         _, number = np.unique(cell[of_many], return_inverse=True)
         cells = int(number.max()) + 1
-        order, starts = sort_by_level(number.astype(np.intp), cells)
+        order, starts, _ = sort_by_level(number.astype(np.intp), cells)
         R = np.zeros((cells, k, k))
         of_cell = of_many[order]
         nothing = np.zeros((of_many.size, 0)), np.zeros((cells, k, 0)), np.zeros((1, k))

@@ -510,37 +510,37 @@ def reduce_rows(
     ModelError
         If the crossed factors need more memory than there is.
     """
-    order, starts = sort_by_level(codes[0], J[0])
-    Ds = by_level(D, order)
+    order, starts, place = sort_by_level(codes[0], J[0])
+    Ds = by_level(D, place)
     m = Ds.shape[1]
     none = np.empty(0, dtype=np.intp)
     if len(Zs) == 1:
-        R, C, rest, _ = _inner_qr(Ds, by_level(Zs[:1], order), starts, False)
+        R, C, rest, _ = _inner_qr(Ds, by_level(Zs[:1], place), starts, False)
         inner = InnerPart(order, starts, R, C, np.zeros(J[0] + 1, dtype=np.intp), none, np.zeros((0, R.shape[1])), 0.0)
         return inner, None, triangle_of(rest)
     p = np.array([Z.shape[1] for Z in Zs], dtype=np.intp)
-    nodes = nodes_by_level(codes[1:], J[1:], order)
+    nodes = nodes_by_level(codes[1:], J[1:], place)
     touched = touched_nodes(starts, nodes, sum(J[1:]))
     width = np.repeat(p[1:], J[1:])
 
     def everything() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        every = nodes_by_level(codes, J, order)
+        every = nodes_by_level(codes, J, place)
         return np.arange(0, every.size + 1, every.shape[1], dtype=np.intp), every.ravel(), np.repeat(p, J)
 
     pattern, has_inner = choose_pattern(touched, width, everything, names, structure)
     if not has_inner:
-        column = pattern.columns[nodes_by_level(codes, J, order)]
-        outer = _outer_part(pattern, J, p, column, by_level(Zs, order), Ds, m)
+        column = pattern.columns[nodes_by_level(codes, J, place)]
+        outer = _outer_part(pattern, J, p, column, by_level(Zs, place), Ds, m)
         inner = InnerPart(
             order, np.zeros(1, dtype=np.intp), np.zeros((0, p[0], p[0])), np.zeros((0, p[0], m)),
             np.zeros(1, dtype=np.intp), none, np.zeros((0, p[0])), 0.0,
         )  # fmt: skip
         return inner, outer, triangle_of(Ds)
-    R, C, rest, Q = _inner_qr(Ds.copy(), by_level(Zs[:1], order), starts, True)
+    R, C, rest, Q = _inner_qr(Ds.copy(), by_level(Zs[:1], place), starts, True)
     indptr, columns, pairs = sorted_columns(touched[0], touched[1], pattern.columns, width)
     values = np.zeros((columns.size, p[0]))
     column = pattern.columns[nodes]
-    Z = by_level(Zs[1:], order)
+    Z = by_level(Zs[1:], place)
     outer = _outer_part(pattern, J[1:], p[1:], column, Z, None, m)
     levels = Inner(R, C, indptr, columns, values, pattern)
     level_products(levels, starts, Q, Ds, column, Z, outer.width, outer.within_dense)

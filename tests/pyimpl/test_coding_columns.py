@@ -256,11 +256,11 @@ def test_rows_level_by_level():
     g, h = rng.integers(0, 4, 30), rng.integers(0, 3, 30)
     X, z = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))
     X.flags.writeable = False
-    order, starts = sort_by_level(g, 5)
+    order, starts, place = sort_by_level(g, 5)
     np.testing.assert_array_equal(order, np.argsort(g, kind="stable"))
     np.testing.assert_array_equal(np.diff(starts), np.bincount(g, minlength=5))
-    np.testing.assert_array_equal(by_level([X, z], order), np.hstack([X, z])[order])
-    np.testing.assert_array_equal(nodes_by_level([g, h], [4, 3], order), np.column_stack([g, h + 4])[order])
+    np.testing.assert_array_equal(by_level([X, z], place), np.hstack([X, z])[order])
+    np.testing.assert_array_equal(nodes_by_level([g, h], [4, 3], place), np.column_stack([g, h + 4])[order])
 
 
 def test_labels_of_categories_are_those_of_the_index_that_is_there():

@@ -16,7 +16,7 @@ from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.reduce import reduce_design
 from pyimpl.likelihood.responses import Responses
-from pyimpl.likelihood.rows import gram_schmidt, mean_degree, orthonormal_basis
+from pyimpl.likelihood.rows import gram_schmidt, mean_degree, orthonormal_basis, triangle
 from pyimpl.likelihood.starts import default_start
 
 
@@ -544,6 +544,20 @@ def test_which_columns_are_too_near_to_dependent_for_cross_products():
     assert not basis(np.column_stack([np.ones(200), x, 2 * x]))
     assert not basis(np.column_stack([np.ones(200), np.full(200, 3.0)]))
     assert not basis(np.column_stack([np.ones(200), np.full(200, np.nan)]))
+
+
+@pytest.mark.parametrize("near", [1.0, 1e-3, 1e-6])
+@pytest.mark.parametrize("rows", [4, 30, 1030])
+def test_the_triangle_of_rows_keeps_the_digits_of_what_columns_before_leave(rows, near):
+    """By cross-products where they lose none, as of columns that are 0; else by orthogonal columns."""
+    rng = np.random.default_rng(rows)
+    D = rng.normal(size=(rows, 4))
+    D[:, 0] = 0.0
+    D[:, 2] = D[:, 1] + near * D[:, 2]
+    R = triangle(D.copy())
+    expected = np.linalg.qr(D[:, 1:], mode="r")
+    np.testing.assert_allclose(R[0], 0.0)
+    np.testing.assert_allclose(np.abs(R[1:, 1:]), np.abs(expected), rtol=1e-14 / near, atol=1e-14)
 
 
 @pytest.mark.parametrize("balanced", [False, True])
