@@ -31,7 +31,7 @@ from cython.cimports.pyimpl.likelihood.inner import Inner
 from cython.cimports.pyimpl.likelihood.outer import Outer
 from cython.cimports.pyimpl.likelihood.scoring import scoring_step
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "conditional_variances"]
 
 _EM = cython.declare(cython.int, 1)  # first steps that are those of the EM algorithm
 _SCORING = cython.declare(cython.int, 8)  # evaluations with steps of EM and scoring at most
@@ -562,3 +562,30 @@ class Engine:
                 nodes = columns[outer.level_ptr[f] : outer.level_ptr[f + 1]]
                 out.append(e[nodes[:, None] + np.arange(outer.width[f])])
         return out
+
+
+def conditional_variances(inner: Inner, T, N: cython.double[::1], cond: cython.double[:, :, ::1]):  # type: ignore[no-untyped-def]
+    """Add to each level's conditional variance what the outer factors' uncertainty adds: K(U_jNU_j')K', K = TT'E_j'."""
+    p: cython.Py_ssize_t = inner.p
+    j: cython.Py_ssize_t
+    a: cython.Py_ssize_t
+    b: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    e: cython.double
+    TT: cython.double[:, ::1] = np.ascontiguousarray(T @ T.T)
+    room: cython.double[::1] = np.zeros(p * p)
+    M: cython.p_double = cython.address(room[0])  # −E_j'U_jNU_j'E_j
+    inner.forget_products()
+    for j in range(inner.J):
+        for a in range(p * p):
+            M[a] = 0.0
+        inner.level_trace(j, cython.address(N[0]), M, False)
+        for a in range(p):
+            for b in range(a):
+                M[b * p + a] = M[a * p + b]
+        for a in range(p):
+            for b in range(p):
+                e = 0.0
+                for i in range(p * p):
+                    e -= TT[a, i // p] * M[i] * TT[b, i % p]
+                cond[j, a, b] += e

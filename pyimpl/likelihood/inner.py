@@ -19,7 +19,7 @@ from cython.cimports.pyimpl.likelihood.wide_levels import WideLevels
 
 from pyimpl.likelihood.wide_levels import wide_levels
 
-__all__ = ["Inner", "conditional_variances", "subtract_products"]
+__all__ = ["Inner"]
 
 _NO_PAIRS = np.zeros(1, dtype=np.intc)
 _LISTENS = cython.declare(cython.double, 2e8)  # operations after which a signal, such as that of Ctrl-C, is looked for
@@ -774,46 +774,3 @@ def _fill_pairs(  # type: ignore[no-untyped-def]
                             high = middle
                     inner.pair_row[at] = first[s + 1] - first[s] + low - row_ptr[s]
                 at += 1
-
-
-def subtract_products(inner: Inner, within: cython.double[::1]):  # type: ignore[no-untyped-def]
-    """Take Σ V_j'V_j from `within`: what Q spans of the outer factors' cross-products."""
-    j: cython.Py_ssize_t
-    i: cython.Py_ssize_t
-    count: cython.Py_ssize_t = inner.values.shape[0] * inner.p
-    values: cython.p_double = cython.address(inner.values[0, 0])
-    for i in range(within.shape[0]):
-        within[i] = -within[i]
-    for i in range(count):
-        inner.U[i] = values[i]
-    for j in range(inner.J):
-        inner._scatter(j, cython.address(within[0]))
-    for i in range(within.shape[0]):
-        within[i] = -within[i]
-
-
-def conditional_variances(inner: Inner, T, N: cython.double[::1], cond: cython.double[:, :, ::1]):  # type: ignore[no-untyped-def]
-    """Add to each level's conditional variance what the outer factors' uncertainty adds: K(U_jNU_j')K', K = TT'E_j'."""
-    p: cython.Py_ssize_t = inner.p
-    j: cython.Py_ssize_t
-    a: cython.Py_ssize_t
-    b: cython.Py_ssize_t
-    i: cython.Py_ssize_t
-    e: cython.double
-    TT: cython.double[:, ::1] = np.ascontiguousarray(T @ T.T)
-    room: cython.double[::1] = np.zeros(p * p)
-    M: cython.p_double = cython.address(room[0])  # −E_j'U_jNU_j'E_j
-    inner.forget_products()
-    for j in range(inner.J):
-        for a in range(p * p):
-            M[a] = 0.0
-        inner.level_trace(j, cython.address(N[0]), M, False)
-        for a in range(p):
-            for b in range(a):
-                M[b * p + a] = M[a * p + b]
-        for a in range(p):
-            for b in range(p):
-                e = 0.0
-                for i in range(p * p):
-                    e -= TT[a, i // p] * M[i] * TT[b, i % p]
-                cond[j, a, b] += e

@@ -25,7 +25,7 @@ import numpy as np
 
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.alike import merged_levels
-from pyimpl.likelihood.inner import conditional_variances
+from pyimpl.likelihood.engine import conditional_variances
 from pyimpl.likelihood.reduce import Reduced, make_engine
 from pyimpl.likelihood.trust_region import TrustRegion
 

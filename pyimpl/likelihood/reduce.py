@@ -27,7 +27,7 @@ from pyimpl.design.design import Design
 from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
 from pyimpl.likelihood.engine import Engine
-from pyimpl.likelihood.inner import Inner, subtract_products
+from pyimpl.likelihood.inner import Inner
 from pyimpl.likelihood.outer import Outer
 from pyimpl.likelihood.rows import (
     add_row_products,
@@ -40,6 +40,7 @@ from pyimpl.likelihood.rows import (
     root_mean_squares,
     sort_by_level,
     sorted_columns,
+    subtract_products,
     touched_nodes,
     triangle,
 )

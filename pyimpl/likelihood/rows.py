@@ -29,6 +29,7 @@ __all__ = [
     "root_mean_squares",
     "sort_by_level",
     "sorted_columns",
+    "subtract_products",
     "touched_nodes",
     "triangle",
 ]
@@ -723,6 +724,22 @@ def level_products(  # type: ignore[no-untyped-def]
                 for k in range(p):
                     z += values[a, k] * C[j, k, c]
                 within_dense[c, columns[a]] -= z
+
+
+def subtract_products(inner: Inner, within: cython.double[::1]):  # type: ignore[no-untyped-def]
+    """Take Σ V_j'V_j from `within`: what Q spans of the outer factors' cross-products."""
+    j: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    count: cython.Py_ssize_t = inner.values.shape[0] * inner.p
+    values: cython.p_double = cython.address(inner.values[0, 0])
+    for i in range(within.shape[0]):
+        within[i] = -within[i]
+    for i in range(count):
+        inner.U[i] = values[i]
+    for j in range(inner.J):
+        inner._scatter(j, cython.address(within[0]))
+    for i in range(within.shape[0]):
+        within[i] = -within[i]
 
 
 def add_row_products(  # type: ignore[no-untyped-def]
