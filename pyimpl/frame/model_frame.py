@@ -266,21 +266,15 @@ def model_frame(
 
     missing = None if na_action == "na.pass" else _missing_rows(columns, (weight_values, offset_values))
     chosen = None if subset is None else _subset_rows(subset, source, evaluator)
-    omitted = np.empty(0, dtype=np.intp)
-    if missing is not None:
-        omitted = np.flatnonzero(missing) if chosen is None else chosen[missing[chosen]]
-        chosen = np.flatnonzero(~missing) if chosen is None else chosen[~missing[chosen]]
+    kept, omitted = _used_rows(source.rows, chosen, missing)
     if len(omitted) and na_action == "na.fail":
         names = [variable_label(node) for node, column in columns.items() if column.missing()[omitted].any()]
         raise ModelError(
             f"Missing values in {len(omitted)} rows (in {', '.join(names) or 'weights or offset'}) and na_action is "
             "'na.fail'. Use 'na.omit' to leave these rows out."
         )
-    kept = None
-    index = source.index
-    rows = source.rows
-    if chosen is not None and not (len(chosen) == rows and np.array_equal(chosen, np.arange(rows))):
-        kept = chosen
+    index, rows = source.index, source.rows
+    if kept is not None:
         rows = len(kept)
         columns = {node: column.take(kept) for node, column in columns.items()}
         index = index.take(kept)
@@ -315,6 +309,19 @@ def model_frame(
         source if kept is None else None,
         na_action,
     )
+
+
+def _used_rows(
+    rows: int, chosen: np.ndarray | None, missing: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Rows that are used, None where they are all, and those of the chosen ones (None: all) that are missing."""
+    omitted = np.empty(0, dtype=np.intp)
+    if missing is not None:
+        omitted = np.flatnonzero(missing) if chosen is None else chosen[missing[chosen]]
+        chosen = np.flatnonzero(~missing) if chosen is None else chosen[~missing[chosen]]
+    if chosen is None or (len(chosen) == rows and np.array_equal(chosen, np.arange(rows))):
+        return None, omitted
+    return chosen, omitted
 
 
 def _evaluated(

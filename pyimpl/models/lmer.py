@@ -124,14 +124,8 @@ def lmer(
         subset=_argument_text(subset, "subset"),
         dialect=words,
     )
-    arguments: dict[str, Any] = {
-        "weights": weights,
-        "offset": offset,
-        "subset": subset,
-        "na_action": na_action,
-        "contrasts": contrasts,
-    }
-    arguments |= {"control": control, "data_name": data_name, "dialect": dialect}
+    arguments: dict[str, Any] = {"weights": weights, "offset": offset, "subset": subset, "na_action": na_action}
+    arguments |= {"contrasts": contrasts, "control": control, "data_name": data_name, "dialect": dialect}
     fit = LmerFit(optimum, call, Source(data, arguments, lmer), control)
     fit.give_warnings()
     return fit

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from pyimpl.arguments import SIGNATURES, Count, Seed, dialect_of
-from pyimpl.design.design import Design
+from pyimpl.design.checks import STAN_LMER_CHECKS
+from pyimpl.design.design import Design, build_design
 from pyimpl.design.model_matrix import Contrasts
 from pyimpl.errors import ModelError
 from pyimpl.frame.model_frame import FrameArguments, Subset, VectorLike
@@ -139,9 +140,7 @@ def stan_lmer(
     formula : str
         lme4's: ``"course ~ 1 + female + (1 + female | school)"``.
     data : pandas.DataFrame
-    weights, offset, subset : str or array, optional
-        As in :func:`pyimpl.lmer`.
-    na_action, contrasts
+    weights, offset, subset, na_action, contrasts
         As in :func:`pyimpl.lmer`.
     prior, prior_intercept, prior_aux : Prior or None
         Of the coefficients, of the intercept at centred predictors, of sigma: ``normal()``, ``student_t()``,
@@ -198,29 +197,11 @@ def stan_lmer(
     del call["r_arguments"]
     check_r_arguments("stan_lmer", r_arguments, call, ModelError)
     spoken = dialect_of(dialect)
-    from pyimpl.design.checks import STAN_LMER_CHECKS
-    from pyimpl.design.design import build_design
-
-    design = build_design(
-        formula,
-        data,
-        FrameArguments(weights, offset, subset, na_action),
-        contrasts=contrasts,
-        checks=STAN_LMER_CHECKS,
-        dialect=spoken,
-    )
-    if design.structure is not None:
-        raise ModelError(
-            f"stan_lmer has no prior for structured covariances ({', '.join(o.name for o in design.structure.named)})"
-            ": decov is one of unstructured matrices. Write (x | g); lmer fits diag(), cs() and ar1()."
-        )
-    fit = stan_lmer_design(
-        design,
-        Priors(prior, prior_intercept, prior_aux, prior_covariance, prior_PD, QR),
-        Sampling(chains, iter, warmup, seed, sampler, progress),
-        data_name=data_name,
-        dialect=spoken,
-    )
+    rows = FrameArguments(weights, offset, subset, na_action)
+    design = build_design(formula, data, rows, contrasts=contrasts, checks=STAN_LMER_CHECKS, dialect=spoken)
+    priors = Priors(prior, prior_intercept, prior_aux, prior_covariance, prior_PD, QR)
+    sampling = Sampling(chains, iter, warmup, seed, sampler, progress)
+    fit = stan_lmer_design(design, priors, sampling, data_name=data_name, dialect=spoken)
     fit.source = Source(data, call, stan_lmer)
     return fit
 
@@ -298,6 +279,11 @@ def stan_lmer_design(
     kept, warmup = sampling.checked()
     if not design.terms:
         raise ModelError("No random effects terms specified in formula: stan_lmer needs one, such as (1 | group).")
+    if design.structure is not None:
+        raise ModelError(
+            f"stan_lmer has no prior for structured covariances ({', '.join(o.name for o in design.structure.named)})"
+            ": decov is one of unstructured matrices. Write (x | g); lmer fits diag(), cs() and ar1()."
+        )
     refuse_ambiguous_names(design.terms)
     with warnings_module.catch_warnings(record=True) as caught:
         warnings_module.simplefilter("always")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pyimpl.design.random_term import RandomTerm
     from pyimpl.design.re_form import ReForm
     from pyimpl.inference.contract import Fit
     from pyimpl.inference.emm_grid import EmmGrid
@@ -374,6 +375,28 @@ def _draw_arrows(ax: "Axes", start: np.ndarray, ends: np.ndarray, at: np.ndarray
 
 
 @SIGNATURES.checked
+def _wanted_levels(
+    fit: "Fit", group: str | None, levels: "Sequence[Level] | None", kind: str | None
+) -> tuple[list["RandomTerm"], list[str], bool]:
+    """The terms of the grouping factor, its levels that are shown, and whether each has a panel."""
+    groups = list(dict.fromkeys(term.group for term in fit.design.terms))
+    group = groups[0] if group is None else group
+    if group not in groups:
+        raise DataError(f"the model has no random effects for {group!r}; it has them for {', '.join(groups)}")
+    terms = [term for term in fit.design.terms if term.group == group]
+    every = list(terms[0].levels)
+    wanted = every if levels is None else [str(one) for one in levels]
+    unknown = [one for one in wanted if one not in every]
+    if unknown:
+        raise DataError(f"{unknown[0]!r} is no level of {group}")
+    panels = kind == "panels" or (kind is None and len(wanted) <= _PANELS)
+    if panels and len(wanted) > _PANELS:
+        means = pd.Series(fit.design.y).groupby(np.asarray(terms[0].codes)).mean()
+        ranked = sorted(wanted, key=lambda one: float(means.get(every.index(one), 0.0)))
+        wanted = [ranked[int(i)] for i in np.linspace(0, len(ranked) - 1, _PANELS)]
+    return terms, wanted, panels
+
+
 def plot_trajectories(
     fit: "Fit",
     x: str,
@@ -411,52 +434,30 @@ def plot_trajectories(
     from pyimpl.inference.reference_grid import predictors_of
     from pyimpl.inference.tidying import used_positions
 
-    groups = list(dict.fromkeys(term.group for term in fit.design.terms))
-    group = groups[0] if group is None else group
-    if group not in groups:
-        raise DataError(f"the model has no random effects for {group!r}; it has them for {', '.join(groups)}")
     known = predictors_of(fit)
     if x not in known.names or not _is_covariate(known.data[x]):
         raise DataError(f"plot_trajectories: {x!r} is no covariate of the model; there are {', '.join(known.names)}")
     if kind not in (None, "panels", "together"):
         raise DataError(f"kind is 'panels' or 'together', not {kind!r}")
-    terms = [term for term in fit.design.terms if term.group == group]
-    every = list(terms[0].levels)
-    codes = terms[0].codes
-    wanted = every if levels is None else [str(one) for one in levels]
-    unknown = [one for one in wanted if one not in every]
-    if unknown:
-        raise DataError(f"{unknown[0]!r} is no level of {group}")
-    panels = kind == "panels" or (kind is None and len(wanted) <= _PANELS)
-    y = fit.design.y
-    if panels and len(wanted) > _PANELS:
-        means = pd.Series(y).groupby(np.asarray(codes)).mean()
-        ranked = sorted(wanted, key=lambda one: float(means.get(every.index(one), 0.0)))
-        wanted = [ranked[int(i)] for i in np.linspace(0, len(ranked) - 1, _PANELS)]
+    terms, wanted, panels = _wanted_levels(fit, group, levels, kind)
+    every, codes, y = list(terms[0].levels), terms[0].codes, fit.design.y
     frame = fit.getData()
     used = frame.iloc[used_positions(frame.index, fit)]
     form = "~ " + " + ".join(f"({term.label})" for term in terms)
-    lines = {one: _trajectory(fit, known, used, x, codes == every.index(one), form) for one in wanted}
     values = known.data[x].to_numpy(float)
     span = (float(np.nanmin(values)), float(np.nanmax(values)))
-    everywhere = _trajectory(fit, known, used, x, np.ones(len(used), dtype=bool), "~0")
     rows, columns = grid_of(len(wanted), 6 if len(wanted) > 8 else 4) if panels else (1, 1)
     width, height = (1.0 + 1.75 * columns, 1.0 + 1.55 * rows) if panels else (6.4, 4.6)
     figure, axes = new_figure(rows, columns, width, height)
     for ax in axes[len(wanted) if panels else 1 :]:
         ax.set_visible(False)
+    color, size, alpha = (DARK, 4, 0.7) if panels else (GREY, 2, 0.3)
+    thick, opaque = (1.8, 1.0) if panels else (0.8, max(0.2, 0.9 - len(wanted) / 200))
     for i, one in enumerate(wanted):
         ax = axes[i] if panels else axes[0]
         own = codes == every.index(one)
         if data:
-            ax.plot(
-                values[own],
-                y[own],
-                ".",
-                color=DARK if panels else GREY,
-                markersize=4 if panels else 2,
-                alpha=0.7 if panels else 0.3,
-            )
+            ax.plot(values[own], y[own], ".", color=color, markersize=size, alpha=alpha)
         if panels:
             ax.plot(*_trajectory(fit, known, used, x, own, "~0", span), "--", color=GREY, linewidth=1.2)
             titled(ax, wrapped(one, 18, 2), 8)
@@ -465,16 +466,11 @@ def plot_trajectories(
                 ax.tick_params(labelleft=False)
             if i + columns < len(wanted):
                 ax.tick_params(labelbottom=False)
-        ax.plot(
-            *lines[one],
-            "-",
-            color=BLUE,
-            linewidth=1.8 if panels else 0.8,
-            alpha=1 if panels else max(0.2, 0.9 - len(wanted) / 200),
-        )
+        ax.plot(*_trajectory(fit, known, used, x, own, form), "-", color=BLUE, linewidth=thick, alpha=opaque)
     if not panels:
+        everywhere = _trajectory(fit, known, used, x, np.ones(len(used), dtype=bool), "~0")
         axes[0].plot(*everywhere, "-", color=ACCENT, linewidth=2.6, label="fixed effects")
-        axes[0].plot([], [], "-", color=BLUE, label=f"{label(group, 20)} ({len(wanted)})")
+        axes[0].plot([], [], "-", color=BLUE, label=f"{label(terms[0].group, 20)} ({len(wanted)})")
         axes[0].legend(frameon=False, fontsize=8)
     shown = axes[: len(wanted)] if panels else axes[:1]
     _share(shown)
@@ -484,9 +480,8 @@ def plot_trajectories(
     figure.supxlabel(label(x), fontsize=9)
     figure.supylabel(label(fit.design.response), fontsize=9)
     if panels:
-        figure.suptitle(
-            f"{label(group, 30)}: fitted (blue) and fixed effects alone (dashed)", fontsize=10, x=0.02, ha="left"
-        )
+        title = f"{label(terms[0].group, 30)}: fitted (blue) and fixed effects alone (dashed)"
+        figure.suptitle(title, fontsize=10, x=0.02, ha="left")
     return figure
 
 
