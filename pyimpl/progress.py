@@ -19,7 +19,7 @@ class Bar(Protocol):
     def advance(self, size: float = 1.0) -> None:
         """So much more is done."""
 
-    def say(self, text: str, share: float | None = None) -> None:
+    def describe(self, text: str, share: float | None = None) -> None:
         """What is being done now, and which share of all is done."""
 
 
@@ -27,7 +27,7 @@ class _Silent:
     def advance(self, size: float = 1.0) -> None:
         pass
 
-    def say(self, text: str, share: float | None = None) -> None:
+    def describe(self, text: str, share: float | None = None) -> None:
         pass
 
 
@@ -51,7 +51,7 @@ class _Terminal:
     def advance(self, size: float = 1.0) -> None:
         self.bars.advance(self.task, size)
 
-    def say(self, text: str, share: float | None = None) -> None:
+    def describe(self, text: str, share: float | None = None) -> None:
         self.bars.update(self.task, description=f"{self.what}: {text}")
         if share is not None:
             self.bars.update(self.task, total=1.0, completed=min(max(share, 0.0), 1.0))
@@ -92,7 +92,7 @@ class _Notebook:
         self.done += size
         self._draw()
 
-    def say(self, text: str, share: float | None = None) -> None:
+    def describe(self, text: str, share: float | None = None) -> None:
         self.text = text
         if share is not None:
             self.total, self.done = 1.0, share

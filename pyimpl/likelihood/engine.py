@@ -520,8 +520,8 @@ class Engine:
                     break
         for k in range(n):
             scaled[k] = theta[k] / units[k]
-        region.begin(scaled, 0 if self.closed_form else 1, budget, count - 1)
-        while not region.absorb(value, g, H):
+        region.start(scaled, 0 if self.closed_form else 1, budget, count - 1)
+        while not region.update(value, g, H):
             for k in range(n):
                 theta[k] = region.trial[k] * units[k]
             value = self.evaluate(theta, 2)
@@ -529,7 +529,7 @@ class Engine:
         return initial
 
     def minimise(self, region, start, units, budget, near):  # type: ignore[no-untyped-def]
-        """Do what :meth:`search` does, for Python."""
+        """Call :meth:`search` from Python."""
         return self.search(region, np.ascontiguousarray(start, float), np.ascontiguousarray(units, float), budget, near)
 
     def effects(self):  # type: ignore[no-untyped-def]

@@ -39,7 +39,7 @@ class Inner:
     pattern : Pattern or None
         Of the Schur complement; None where there are no outer factors.
     counts : ndarray, shape (J,), optional
-        How many levels each one's R stands for (see :mod:`pyimpl.likelihood.alike`), where there are no outer factors.
+        How many levels each one's R stands for (see :mod:`pyimpl.likelihood.equal_levels`), where there are no outer factors.
     """
 
     def __init__(self, R, C, indptr, columns, values, pattern, counts=None) -> None:  # type: ignore[no-untyped-def]
@@ -306,7 +306,7 @@ class Inner:
         return _sum_back(self, self.p, T, lz, Q, N, weight, curved)
 
     def _scalar_back(self, t, lz, Q, N, weight, curved):  # type: ignore[no-untyped-def]
-        """Do what :meth:`back` does where a level has one effect: e_j, s_j = 2t e_j and its sums are numbers."""
+        """The sums of :meth:`back` where a level has one effect: then e_j, s_j = 2t e_j, K and W are numbers."""
         m: cython.Py_ssize_t = self.m
         P: cython.Py_ssize_t = m - 1
         q: cython.Py_ssize_t = self.q
@@ -654,7 +654,7 @@ def _two_effects(
     m: cython.Py_ssize_t, R: cython.p_double, T: cython.p_double, C: cython.p_double, L: cython.p_double,
     E: cython.p_double, D: cython.p_double,
 ) -> cython.double:  # fmt: skip
-    """Do what `_level_factor` and `_solve_level` do, where p = 2: by numbers that stay in registers, twice as fast."""
+    """L_j, E_j and D_j of two effects a level; returns |L_j|². In numbers that stay in registers: half the time."""
     c: cython.Py_ssize_t
     w0: cython.double = R[0] * T[0] + R[1] * T[2]
     w1: cython.double = R[1] * T[3]

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from pyimpl.errors import ModelError
-from pyimpl.likelihood.alike import merged_levels
+from pyimpl.likelihood.equal_levels import merged_levels
 from pyimpl.likelihood.engine import conditional_variances
 from pyimpl.likelihood.reduce import Reduced, make_engine
 from pyimpl.likelihood.trust_region import TrustRegion

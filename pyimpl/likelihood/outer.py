@@ -279,7 +279,7 @@ class Outer:
                     self.V[c, i] += x * (self.Sx[b, i] - SZ[b * q + i])
 
     def plain_traces(self, KT):  # type: ignore[no-untyped-def]
-        """Do what :meth:`traces` does, from Λ'S2ΛA⁻¹ = I − A⁻¹; False where that would cancel."""
+        """KT_f of :meth:`traces` from Λ'S2ΛA⁻¹ = I − A⁻¹; False where that would cancel."""
         p = self.pattern
         f: cython.Py_ssize_t
         n: cython.Py_ssize_t

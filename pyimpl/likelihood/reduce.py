@@ -302,7 +302,7 @@ def _effects(terms: Sequence[RandomTerm], group: Sequence[int], root: np.ndarray
 def _wide_basis(
     X: np.ndarray, y: np.ndarray, root: np.ndarray, intercept: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Do what ``orthonormal_basis`` does, by LAPACK; returns the basis and the residual too."""
+    """Basis of √w·X, residual of √w·y, the basis' map to β, β, and R of X = QR: of wide X, by LAPACK."""
     shift, mean, constant = np.zeros(X.shape[1]), 0.0, 1.0
     if intercept >= 0:
         constant = float(X[0, intercept])
@@ -595,7 +595,7 @@ def make_engine(
     df : float
     REML : bool
     levels : tuple of ndarray, optional
-        The inner factor's in place of all: see :mod:`pyimpl.likelihood.alike`.
+        The inner factor's in place of all: see :mod:`pyimpl.likelihood.equal_levels`.
     """
     from pyimpl.likelihood.structured import StructuredEngine
 

@@ -14,8 +14,8 @@ cdef class TrustRegion:
     cdef int _phase, _polished, _escapes, _candidate, _doubts, _budget
     cdef bint _started
 
-    cdef void begin(self, double[::1] start, int kind, int budget, int spent) noexcept
-    cdef bint absorb(self, double value, double[::1] gradient, double[:, ::1] matrix) except -1
+    cdef void start(self, double[::1] start, int kind, int budget, int spent) noexcept
+    cdef bint update(self, double value, double[::1] gradient, double[:, ::1] matrix) except -1
     cdef void _accept(self, double value, double[::1] gradient) noexcept
     cdef void _renew(self, double[:, ::1] matrix) noexcept
     cdef void _rank_one(self, double[::1] s, double[::1] y) noexcept

@@ -1,7 +1,7 @@
 """A trust-region Newton method that asks for its evaluations.
 
 The caller owns the loop: it evaluates the function at :attr:`TrustRegion.trial`, hands value, gradient and a symmetric
-matrix of second derivatives to :meth:`TrustRegion.absorb`, and goes on until that says that the search is over.
+matrix of second derivatives to :meth:`TrustRegion.update`, and goes on until that says that the search is over.
 
 The matrix may be exact, an approximation, or absent, when symmetric rank-one updates alone carry it (Nocedal & Wright
 2006, sections 4.3 and 6.2). What such updates add to an approximation is kept from step to step, as what an
@@ -193,7 +193,7 @@ class TrustRegion:
             trace[a, 1] += constant
         return x_array, gradient_array, matrix_array, trace_array
 
-    def begin(self, start, kind, budget, spent):  # type: ignore[no-untyped-def]
+    def start(self, start, kind, budget, spent):  # type: ignore[no-untyped-def]
         """Start a search: the first trial is `start`; `spent` evaluations have been made before."""
         a: cython.Py_ssize_t
         b: cython.Py_ssize_t
@@ -438,7 +438,7 @@ class TrustRegion:
         self._escapes = _MOST_ESCAPES
         return self._propose()
 
-    def absorb(self, value, gradient, matrix):  # type: ignore[no-untyped-def]
+    def update(self, value, gradient, matrix):  # type: ignore[no-untyped-def]
         """Take the evaluation at the trial point; True when the search is over.
 
         An absent matrix is used at the first point all the same.
@@ -540,11 +540,11 @@ def minimise(
         0 converged, 1 budget spent, 2 no further progress.
     """
     search: TrustRegion = TrustRegion(start.size)
-    search.begin(np.ascontiguousarray(start, dtype=float), kind, budget, 0)
+    search.start(np.ascontiguousarray(start, dtype=float), kind, budget, 0)
     done: cython.bint = False
     while not done:
         value, gradient, matrix = function(np.array(search.trial))
-        done = search.absorb(value, np.ascontiguousarray(gradient, float), np.ascontiguousarray(matrix, float))
+        done = search.update(value, np.ascontiguousarray(gradient, float), np.ascontiguousarray(matrix, float))
     return np.array(search.x), search.value, search.code
 
 

@@ -1,8 +1,8 @@
 # Matrices by rows: a pointer, and how many numbers lie from one row to the next (ld).
 # A factor fills the square: L in the lower triangle and L' in the upper, so that loops run along rows.
-# `number` is one double, or lanes: several matrices side by side.
+# `number` is one double, or a batch: several matrices side by side.
 
-from pyimpl.linalg.lanes cimport number
+from pyimpl.linalg.batch cimport number
 
 cdef bint cholesky(double *A, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
 cdef void factorise(number *A, Py_ssize_t n, Py_ssize_t ld) noexcept nogil

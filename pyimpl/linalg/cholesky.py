@@ -5,14 +5,14 @@ Up to some tens of rows plain loops that run along rows are the fastest; larger 
 for the cache. A factor fills the square, L in the lower triangle and L' in the upper one, so that both substitutions
 run along rows. Matrices are C-contiguous by rows; compiled callers give a pointer, the order and the distance between
 rows (``cholesky.pxd``), so that a part of a work array can be factored in place. Several matrices of one size can be
-worked on side by side (:mod:`pyimpl.linalg.lanes`).
+worked on side by side (:mod:`pyimpl.linalg.batch`).
 """
 
 # ruff: noqa: SIM102 - a branch on the type alone is decided where the function is compiled
 import cython
 import numpy as np
 from cython.cimports.libc.math import NAN
-from cython.cimports.pyimpl.linalg.lanes import logarithm, number, reciprocal, root, zero
+from cython.cimports.pyimpl.linalg.batch import logarithm, number, reciprocal, root, zero
 from cython.cimports.scipy.linalg.cython_blas import dtrsm
 from cython.cimports.scipy.linalg.cython_lapack import dpotrf, dpotri
 

@@ -93,7 +93,7 @@ def _reporting(progress: bool) -> Iterator[Report | None]:
         yield None
         return
     with progress_bar("stan_lmer", 1.0) as bar:
-        yield bar.say
+        yield bar.describe
 
 
 @SIGNATURES.leaving(

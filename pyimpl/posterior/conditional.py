@@ -9,12 +9,12 @@ import cython
 import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.string import memcmp, memcpy
-from cython.cimports.pyimpl.linalg.lanes import lanes, number, numbers, reciprocal, zero
+from cython.cimports.pyimpl.linalg.batch import batch, number, numbers, reciprocal, zero
 from cython.cimports.pyimpl.posterior.elimination import (
     Statistics,
     Work,
+    batch_for,
     eliminate,
-    lanes_for,
     load,
     solve_coefficients,
 )
@@ -24,7 +24,7 @@ __all__ = ["draw"]
 
 @cython.cclass
 class _Draw:
-    """The draws of one point, or of as many as there are lanes: work space, and where the effects stand."""
+    """The draws of one point, or of a batch: work space, and where the effects stand."""
 
     buffer: cython.object  # keeps the memory of all that follows; each counts numbers, not doubles
     Lambda: cython.p_double  # (terms, pmax, pmax): the last one that was factored
@@ -309,7 +309,7 @@ def draw(
     """
     n: cython.Py_ssize_t = Lambda.shape[0]
     g: cython.Py_ssize_t = D.shape[1]
-    width: cython.Py_ssize_t = lanes_for(data)
+    width: cython.Py_ssize_t = batch_for(data)
     work: Work = Work(data, width, factors=True)
     at: _Draw = _Draw(data, width, places)
     results = (np.empty((n, g)), np.empty(n), np.empty(n))
@@ -318,26 +318,26 @@ def draw(
     z_square: cython.double[::1] = results[2]
     i: cython.Py_ssize_t
     k: cython.Py_ssize_t
-    lane: cython.Py_ssize_t
+    point: cython.Py_ssize_t
     start: cython.Py_ssize_t
     for start in range(0, n, width):
         load(work, Lambda, sigma, D, known, start)
-        for lane in range(width):
-            i = min(start + lane, n - 1)
+        for point in range(width):
+            i = min(start + point, n - 1)
             for k in range(b.shape[1]):
-                at.b[k * width + lane] = b[i, k]
+                at.b[k * width + point] = b[i, k]
             for k in range(g):
-                at.coef[k * width + lane] = noise[i, k]
+                at.coef[k * width + point] = noise[i, k]
         if width == 1:
             _draw_all(data, work, at, work.Lambda, g)
         else:
-            _draw_all(data, work, at, cython.cast(cython.pointer[lanes], work.Lambda), g)
-        for lane in range(min(width, n - start)):
-            i = start + lane
+            _draw_all(data, work, at, cython.cast(cython.pointer[batch], work.Lambda), g)
+        for point in range(min(width, n - start)):
+            i = start + point
             for k in range(b.shape[1]):
-                b[i, k] = at.b[k * width + lane]
+                b[i, k] = at.b[k * width + point]
             for k in range(g):
-                coef[i, k] = at.coef[k * width + lane]
-            rss[i], z_square[i] = at.change[lane], at.square[lane]
+                coef[i, k] = at.coef[k * width + point]
+            rss[i], z_square[i] = at.change[point], at.square[point]
         PyErr_CheckSignals()
     return results

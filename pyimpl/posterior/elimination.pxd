@@ -1,6 +1,6 @@
-# The collapsed density's data and work space, and what other compiled modules call. `number` is one double or lanes.
+# The collapsed density's data and work space, and what other compiled modules call. `number` is one double or a batch.
 
-from pyimpl.linalg.lanes cimport number
+from pyimpl.linalg.batch cimport number
 
 cdef class Statistics:
     cdef readonly Py_ssize_t first, terms, pmax, p, m, levels_of_first, different, components, columns, largest, packed
@@ -41,11 +41,11 @@ cdef class Work:
     cdef double *d_fixed                 # (m,)
     cdef double *d_sigma
     cdef double *full                    # (3, m, m): symmetric matrices of W's columns
-    cdef Py_ssize_t width                # numbers side by side: 1, or LANES
+    cdef Py_ssize_t width                # numbers side by side: 1, or BATCH
     cdef bint derivatives, factors
 
 cdef number eliminate(Statistics data, Work work, number *Lambda) noexcept nogil
 cdef number solve_coefficients(Statistics data, Work work, number *Lambda, Py_ssize_t g) noexcept nogil
 cdef void inverse_of_small(number *L, Py_ssize_t p, number *out) noexcept nogil
 cdef void load(Work work, double[:, :, :, ::1] Lambda, double[::1] sigma, double[:, ::1] D, double[:, ::1] known, Py_ssize_t start)
-cdef Py_ssize_t lanes_for(Statistics data) noexcept
+cdef Py_ssize_t batch_for(Statistics data) noexcept

@@ -3,7 +3,7 @@
 
 :mod:`pyimpl.posterior.collapsed` has the algebra. For each point: the first term's levels (P_j = Λ(I + Λ'S_jΛ)⁻¹Λ'),
 then each connected component of the other terms, whose Schur complement A = I + Λ₂'(G − Σ C_j'P_jC_j)Λ₂ is factored,
-then the coefficients. Several points are worked on side by side (:mod:`pyimpl.linalg.lanes`) where the matrices are
+then the coefficients. Several points are worked on side by side (:mod:`pyimpl.linalg.batch`) where the matrices are
 small; each alone, by LAPACK, where they are large.
 """
 
@@ -13,10 +13,9 @@ import cython
 import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.math import INFINITY
-from cython.cimports.pyimpl.linalg.cholesky import factorise, log_determinant, solve_lower
-from cython.cimports.pyimpl.linalg.lanes import (
-    MLMPARITY_LANES,
-    lanes,
+from cython.cimports.pyimpl.linalg.batch import (
+    MLMPARITY_BATCH,
+    batch,
     logarithm,
     number,
     numbers,
@@ -24,6 +23,7 @@ from cython.cimports.pyimpl.linalg.lanes import (
     root,
     zero,
 )
+from cython.cimports.pyimpl.linalg.cholesky import factorise, log_determinant, solve_lower
 
 __all__ = ["Statistics", "Work", "log_likelihood", "reduce"]
 
@@ -61,7 +61,7 @@ class Statistics:
 
 @cython.cclass
 class Work:
-    """Work space for one point, or for as many as there are lanes.
+    """Work space for one point, or for a batch.
 
     Parameters
     ----------
@@ -585,29 +585,29 @@ def load(
     start: cython.Py_ssize_t,
 ) -> cython.void:
     """Put the points from ``start`` on side by side; the last one again where there are too few."""
-    lane: cython.Py_ssize_t
+    point: cython.Py_ssize_t
     i: cython.Py_ssize_t
     k: cython.Py_ssize_t
     width: cython.Py_ssize_t = work.width
     size: cython.Py_ssize_t = Lambda.shape[1] * Lambda.shape[2] * Lambda.shape[3]
     of_point: cython.p_double
-    for lane in range(width):
-        i = min(start + lane, Lambda.shape[0] - 1)
+    for point in range(width):
+        i = min(start + point, Lambda.shape[0] - 1)
         of_point = cython.address(Lambda[i, 0, 0, 0])
         for k in range(size):
-            work.Lambda[k * width + lane] = of_point[k]
-        work.sigma[lane] = sigma[i]
+            work.Lambda[k * width + point] = of_point[k]
+        work.sigma[point] = sigma[i]
         for k in range(D.shape[1]):
-            work.D[k * width + lane] = D[i, k]
+            work.D[k * width + point] = D[i, k]
         for k in range(known.shape[1]):
-            work.known[k * width + lane] = known[i, k]
+            work.known[k * width + point] = known[i, k]
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def lanes_for(data: Statistics) -> cython.Py_ssize_t:
+def batch_for(data: Statistics) -> cython.Py_ssize_t:
     """How many points are worked on side by side."""
-    return MLMPARITY_LANES if data.largest < _ALONE_FROM else 1
+    return MLMPARITY_BATCH if data.largest < _ALONE_FROM else 1
 
 
 def log_likelihood(
@@ -635,14 +635,14 @@ def log_likelihood(
         −inf where a matrix has no Cholesky factor.
     """
     n: cython.Py_ssize_t = Lambda.shape[0]
-    width: cython.Py_ssize_t = lanes_for(data)
+    width: cython.Py_ssize_t = batch_for(data)
     work: Work = Work(data, width, False)
     result = np.empty(n)
     out: cython.double[::1] = result
     start: cython.Py_ssize_t
-    lane: cython.Py_ssize_t
+    point: cython.Py_ssize_t
     value: cython.double
-    several: lanes
+    several: batch
     g: cython.Py_ssize_t = D.shape[1]
     for start in range(0, n, width):
         load(work, Lambda, sigma, D, known, start)
@@ -650,12 +650,12 @@ def log_likelihood(
             value = eliminate(data, work, work.Lambda)
             work.Lambda[0] = value + solve_coefficients(data, work, work.Lambda, g)
         else:
-            at = cython.cast(cython.pointer[lanes], work.Lambda)
+            at = cython.cast(cython.pointer[batch], work.Lambda)
             several = eliminate(data, work, at)
             at[0] = several + solve_coefficients(data, work, at, g)
-        for lane in range(min(width, n - start)):
-            value = -0.5 * work.Lambda[lane]
-            out[start + lane] = value if value == value else -INFINITY
+        for point in range(min(width, n - start)):
+            value = -0.5 * work.Lambda[point]
+            out[start + point] = value if value == value else -INFINITY
         PyErr_CheckSignals()
     return result
 

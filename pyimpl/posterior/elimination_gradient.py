@@ -9,14 +9,14 @@ import cython
 import numpy as np
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.math import INFINITY
+from cython.cimports.pyimpl.linalg.batch import batch, number, numbers, reciprocal, zero
 from cython.cimports.pyimpl.linalg.cholesky import inverse, solve_upper
-from cython.cimports.pyimpl.linalg.lanes import lanes, number, numbers, reciprocal, zero
 from cython.cimports.pyimpl.posterior.elimination import (
     Statistics,
     Work,
+    batch_for,
     eliminate,
     inverse_of_small,
-    lanes_for,
     load,
     solve_coefficients,
 )
@@ -472,7 +472,7 @@ def log_likelihood_gradient(
     g: cython.Py_ssize_t = D.shape[1]
     H: cython.Py_ssize_t = known.shape[1] - g
     size: cython.Py_ssize_t = Lambda.shape[1] * Lambda.shape[2] * Lambda.shape[3]
-    width: cython.Py_ssize_t = lanes_for(data)
+    width: cython.Py_ssize_t = batch_for(data)
     work: Work = Work(data, width, True)
     results = (np.empty(n), np.empty((n, size)), np.empty(n), np.empty((n, g)), np.empty((n, H)))
     values: cython.double[::1] = results[0]
@@ -481,12 +481,12 @@ def log_likelihood_gradient(
     d_D: cython.double[:, ::1] = results[3]
     d_fixed: cython.double[:, ::1] = results[4]
     start: cython.Py_ssize_t
-    lane: cython.Py_ssize_t
+    point: cython.Py_ssize_t
     i: cython.Py_ssize_t
     k: cython.Py_ssize_t
     value: cython.double
-    several: lanes
-    at: cython.pointer[lanes] = numbers(work.Lambda, cython.cast(cython.pointer[lanes], work.Lambda))
+    several: batch
+    at: cython.pointer[batch] = numbers(work.Lambda, cython.cast(cython.pointer[batch], work.Lambda))
     kept: cython.double[::1] = np.empty(width)
     for start in range(0, n, width):
         load(work, Lambda, sigma, D, known, start)
@@ -497,18 +497,18 @@ def log_likelihood_gradient(
         else:
             several = eliminate(data, work, at)
             several += solve_coefficients(data, work, at, g)
-            cython.cast(cython.pointer[lanes], cython.address(kept[0]))[0] = several
+            cython.cast(cython.pointer[batch], cython.address(kept[0]))[0] = several
             _differentiate(data, work, at, g)
-        for lane in range(min(width, n - start)):
-            i = start + lane
-            value = -0.5 * kept[lane]
+        for point in range(min(width, n - start)):
+            i = start + point
+            value = -0.5 * kept[point]
             values[i] = value if value == value else -INFINITY
             for k in range(size):
-                d_Lambda[i, k] = work.d_Lambda[k * width + lane]
-            d_sigma[i] = work.d_sigma[lane]
+                d_Lambda[i, k] = work.d_Lambda[k * width + point]
+            d_sigma[i] = work.d_sigma[point]
             for k in range(g):
-                d_D[i, k] = work.d_D[k * width + lane]
+                d_D[i, k] = work.d_D[k * width + point]
             for k in range(H):
-                d_fixed[i, k] = work.d_fixed[k * width + lane]
+                d_fixed[i, k] = work.d_fixed[k * width + point]
         PyErr_CheckSignals()
     return results[0], results[1].reshape(n, Lambda.shape[1], Lambda.shape[2], Lambda.shape[3]), *results[2:]

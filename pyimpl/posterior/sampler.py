@@ -33,7 +33,7 @@ from r_scripts.caller import warn
 
 __all__ = ["SamplerResult", "find_mode", "sample_collapsed", "sample_prior"]
 
-_MOST = 8_000_000  # numbers in a batch of proposals: memory
+_MOST_NUMBERS = 8_000_000  # numbers in a batch of proposals: memory
 _GRADIENT = 4.0  # a gradient costs about as much as so many evaluations
 _ADAPTATION = 12_000  # gradients before the first draw of Hamiltonian Monte Carlo
 _SUBCHAINS = 32  # of Hamiltonian Monte Carlo, for each chain
@@ -41,10 +41,10 @@ _BEYOND = 1e-9  # prior mass beyond the log density's domain from which a poster
 _LONG = 1e11  # multiplications (a minute or two) above which draws that are nearly independent are not thinned
 _MOST_GRADIENTS = 1_500_000  # of Hamiltonian Monte Carlo: what is not good by then is not going to be
 _DEPTH = 6  # of NUTS's trees, for the same reason
-_AGAIN = 1  # times that Hamiltonian Monte Carlo begins again
-_HOPELESS = 1.2  # R-hat above which the chains of Hamiltonian Monte Carlo are in different places
+_RESTARTS = 1  # times that Hamiltonian Monte Carlo begins again
+_RHAT_APART = 1.2  # R-hat above which the chains of Hamiltonian Monte Carlo are in different places
 _TIMED = 2  # evaluations by whose time the whole is foretold
-_FEW = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
+_FEW_EFFECTIVE_DRAWS = 400  # effective draws below which quantiles are not to be trusted (Vehtari et al. 2021)
 
 
 @dataclass(frozen=True)
@@ -261,25 +261,25 @@ def sample_collapsed(
     ConvergenceWarning
         Fewer than 400 effective draws or R-hat of 1.01 and more, whatever was tried.
     """
-    where_to = SamplerCoordinates(density)
-    say = progress or (lambda what, share: None)
-    say("finding the mode", 0.0)
+    coordinates = SamplerCoordinates(density)
+    report = progress or (lambda what, share: None)
+    report("finding the mode", 0.0)
     if any(gammaincc(shape, math.exp(LOG_TAU_MAX)) > _BEYOND for shape in density.spec.shape):
         raise unexplored(density)  # the log density ends where this prior has its mass
     kept = chains * draws
     run = _Run(
-        _Counted(where_to),
-        where_to,
+        _Counted(coordinates),
+        coordinates,
         chains,
         draws,
         seeds,
         # an ESS is itself an estimate, and a noisy one of few draws
         wanted=(target - 2 / np.sqrt(kept)) * kept,
-        max_thin=int(np.clip(_MOST / (density.dim * kept), 16, max_thin)),
+        max_thin=int(np.clip(_MOST_NUMBERS / (density.dim * kept), 16, max_thin)),
         costly=kept * density.multiplications > _LONG,
-        say=say,
+        report=report,
     )
-    _forecast(where_to, kept)
+    _forecast(coordinates, kept)
     proposal, efficiency = _adapted(run)
     best, proposal = _metropolis(run, proposal, efficiency)
     if best is not None and best.khat < 0.7 and (run.is_enough(best) or _good_enough(best)):
@@ -296,7 +296,7 @@ def sample_collapsed(
         result = replace(result, messages=tuple(run.messages))
     elif not _good_enough(result):
         run.messages.append(f"Hamiltonian Monte Carlo was poor (ESS {result.min_ess_bulk:.0f}): NUTS")
-        say("NUTS on the collapsed density", 0.5)
+        report("NUTS on the collapsed density", 0.5)
         result = max(result, _nuts(run, proposal), key=_quality)
     _warn_if_poor(result)
     return result
@@ -309,7 +309,7 @@ class _Run:
     Attributes
     ----------
     f : _Counted
-    where_to : SamplerCoordinates
+    coordinates : SamplerCoordinates
     chains, draws : int
     seeds : list of SeedSequence
         One for the adaptation, one for each chain.
@@ -319,21 +319,22 @@ class _Run:
         Transitions for each draw at most.
     costly : bool
         Whether seconds count more than the last third of the ESS: thousands of crossed effects.
-    say : callable
+    report : callable
+        Told what is being done, and which share of all is done.
     rng : Generator
         Of the adaptation.
     messages : list of str
     """
 
     f: _Counted
-    where_to: SamplerCoordinates
+    coordinates: SamplerCoordinates
     chains: int
     draws: int
     seeds: list[np.random.SeedSequence]
     wanted: float = 0.0
     max_thin: int = 256
     costly: bool = False
-    say: Callable[[str, float], None] = lambda what, share: None
+    report: Callable[[str, float], None] = lambda what, share: None
     messages: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -352,13 +353,13 @@ class _Run:
 
 def _adapted(run: _Run) -> tuple[Proposal, float]:
     """A proposal fitted by importance sampling, and its efficiency."""
-    f, rng, d = run.f, run.rng, run.where_to.dim
+    f, rng, d = run.f, run.rng, run.coordinates.dim
     proposal = _first_proposal(f)
-    density = run.where_to.density
+    density = run.coordinates.density
     if density.spec.weights is not None:
         refuse_if_coarse(density, f, proposal.mean)
     n_pilot = 150 + 75 * d if run.costly else 400 + 100 * d
-    efficiency, axes = 0.0, run.where_to.tails
+    efficiency, axes = 0.0, run.coordinates.tails
     for _ in range(6):
         u, log_weights = f.weighted(with_tails(proposal, axes), rng, n_pilot)
         if not np.isfinite(log_weights).any():
@@ -378,9 +379,9 @@ def _metropolis(run: _Run, proposal: Proposal, efficiency: float) -> tuple[Sampl
     thin = 1 if run.costly and efficiency > 0.5 else _transitions(efficiency)
     best: SamplerResult | None = None
     # a longer batch than max_thin asks for would take minutes, and find nothing
-    while thin <= 4 * run.max_thin and _metropolis_pays(thin, run.kept, run.where_to.dim):
+    while thin <= 4 * run.max_thin and _metropolis_pays(thin, run.kept, run.coordinates.dim):
         thin = min(thin, run.max_thin)
-        result, proposals, weights = _batch(run, with_tails(proposal, run.where_to.tails), thin, rngs)
+        result, proposals, weights = _batch(run, with_tails(proposal, run.coordinates.tails), thin, rngs)
         if run.is_enough(result) and result.khat < 0.7:
             return result, proposal
         ess = min(result.min_ess_bulk, result.min_ess_tail)
@@ -389,7 +390,7 @@ def _metropolis(run: _Run, proposal: Proposal, efficiency: float) -> tuple[Sampl
         if thin >= run.max_thin:
             break
         # refit on the longest batch so far, and start again with more transitions a draw
-        proposal = _better(run.f, proposal, proposals, weights, run.where_to.tails, run.rng)
+        proposal = _better(run.f, proposal, proposals, weights, run.coordinates.tails, run.rng)
         thin = min(run.max_thin, int(np.ceil(thin * np.clip(1.3 / max(ess / run.wanted, 0.05), 1.5, 4.0))))
         run.messages.append(f"refitted and thinned by {thin}: smallest ESS was {ess:.0f}")
     return best, proposal
@@ -399,13 +400,13 @@ def _batch(
     run: _Run, mixture: Proposal, thin: int, rngs: list[np.random.Generator]
 ) -> tuple[SamplerResult, np.ndarray, np.ndarray]:
     """One run of all chains, `thin` transitions a draw; its proposals (n, d) and their log weights (n,)."""
-    f, say, chains, draws, d = run.f, run.say, run.chains, run.draws, run.where_to.dim
+    f, report, chains, draws, d = run.f, run.report, run.chains, run.draws, run.coordinates.dim
     warm, length = 50 if run.costly else 200, draws * thin
     total = chains * (warm + length)
-    say(f"sampling, {thin} transitions a draw", 0.2)
+    report(f"sampling, {thin} transitions a draw", 0.2)
     proposals = np.stack([mixture.draw(r, warm + length) for r in rngs])
     flat = proposals.reshape(-1, d)
-    value = f(flat, lambda done: say(f"sampling, {done} of {total} evaluations", 0.2 + 0.5 * done / total))
+    value = f(flat, lambda done: report(f"sampling, {done} of {total} evaluations", 0.2 + 0.5 * done / total))
     log_weights = value - mixture.log_density(flat)
     value, weights = value.reshape(chains, -1), log_weights.reshape(chains, -1)
     kept_u, kept_f = np.empty((chains, draws, d)), np.empty((chains, draws))
@@ -419,7 +420,7 @@ def _batch(
         kept_u[c], kept_f[c] = proposals[c, where], value[c, where]
     bulk, tail, rhat = _worst(kept_u, kept_f)
     result = SamplerResult(
-        u=run.where_to.to_density(kept_u.reshape(-1, d)).reshape(kept_u.shape),
+        u=run.coordinates.to_density(kept_u.reshape(-1, d)).reshape(kept_u.shape),
         log_density=kept_f,
         method="independence Metropolis",
         acceptance=accepted / (chains * length),
@@ -435,13 +436,13 @@ def _batch(
     return result, flat, log_weights
 
 
-def _forecast(where_to: SamplerCoordinates, draws: int) -> None:
+def _forecast(coordinates: SamplerCoordinates, draws: int) -> None:
     """Say before it starts that sampling will take minutes: by the time of a few evaluations."""
-    d = where_to.density.dim
+    d = coordinates.density.dim
     points = np.zeros((_TIMED, d))
-    where_to.log_density(points)
+    coordinates.log_density(points)
     begun = time.perf_counter()
-    where_to.log_density(points)
+    coordinates.log_density(points)
     each = (time.perf_counter() - begun) / _TIMED
     # the curvature at the mode, batches that the proposal is fitted to, and at least one evaluation a draw
     least = 2 * d * (d + 1) + 3 * (150 + 75 * d) + 2 * draws
@@ -450,16 +451,16 @@ def _forecast(where_to: SamplerCoordinates, draws: int) -> None:
 
 def _first_proposal(f: _Counted) -> Proposal:
     """A t at the mode; a mixture where priors and data disagree, and several modes have mass."""
-    where_to = f.density
-    assert isinstance(where_to, SamplerCoordinates)
-    if is_easy(where_to.density):
-        mode, covariance = find_mode(f, where_to.start())
+    coordinates = f.density
+    assert isinstance(coordinates, SamplerCoordinates)
+    if is_easy(coordinates.density):
+        mode, covariance = find_mode(f, coordinates.start())
         _, slope = f.gradient(mode[None])
         if stands_at(slope[0], covariance):
             return Proposal.of(mode, covariance * 1.2)
-    modes = find_modes(where_to, f.gradient, f)
+    modes = find_modes(coordinates, f.gradient, f)
     if not modes:
-        mode, covariance = find_mode(f, where_to.start())
+        mode, covariance = find_mode(f, coordinates.start())
         return Proposal.of(mode, covariance * 1.2)
     if len(modes) == 1:
         return Proposal.of(modes[0].location, modes[0].covariance * 1.2)
@@ -497,7 +498,8 @@ def _quality(result: SamplerResult) -> float:
 def _good_enough(result: SamplerResult) -> bool:
     kept = result.u.shape[0] * result.u.shape[1]
     return kept < 100 or (
-        _quality(result) >= min(_FEW, 0.25 * kept) and result.max_rhat < _rhat_limit(result.u.shape[1]) + 0.01
+        _quality(result) >= min(_FEW_EFFECTIVE_DRAWS, 0.25 * kept)
+        and result.max_rhat < _rhat_limit(result.u.shape[1]) + 0.01
     )
 
 
@@ -508,9 +510,9 @@ def _rhat_limit(draws: int) -> float:
 
 def _hamiltonian(run: _Run, proposal: Proposal) -> SamplerResult:
     """Subchains of Hamiltonian Monte Carlo, started by importance, run on until the draws are good."""
-    f, density, rng, draws, messages = run.f, run.where_to, run.rng, run.draws, run.messages
-    run.say("Hamiltonian Monte Carlo: adaptation", 0.3)
-    # streams of their own: how many numbers the chains have used so far is nobody's business
+    f, density, rng, draws, messages = run.f, run.coordinates, run.rng, run.draws, run.messages
+    run.report("Hamiltonian Monte Carlo: adaptation", 0.3)
+    # streams of their own: the same numbers, however many the chains have used so far
     rngs = [np.random.default_rng([*seed.generate_state(4), 1]) for seed in run.seeds[1:]]
     subchains = int(np.clip(draws // 25, 1, _SUBCHAINS))
 
@@ -527,9 +529,9 @@ def _hamiltonian(run: _Run, proposal: Proposal) -> SamplerResult:
     per_subchain, thin, again, before = -(-draws // subchains), 2, 0, 0.0
     begun = f.evaluations
     while True:
-        run.say(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
+        run.report(f"Hamiltonian Monte Carlo, {thin} transitions a draw", 0.5)
         hmc.run(per_subchain * thin - hmc.transitions)
-        if hmc.divergences and again < _AGAIN:
+        if hmc.divergences and again < _RESTARTS:
             # as one would give Stan a larger adapt_delta
             again += 1
             messages.append(f"{hmc.divergences} transitions diverged: began again with shorter steps")
@@ -543,7 +545,7 @@ def _hamiltonian(run: _Run, proposal: Proposal) -> SamplerResult:
         if short < min(0.2, 1.2 * before):
             # many more transitions, and no better: they do not go where they should
             again += 1
-            if again > _AGAIN:  # R-hat says below whether what there is can be of use; the warning tells of the ESS
+            if again > _RESTARTS:  # R-hat says below whether what there is can be of use; the warning tells of the ESS
                 messages.append("more transitions did not help")
                 break
             messages.append("more transitions did not help: standardised anew")
@@ -556,7 +558,7 @@ def _hamiltonian(run: _Run, proposal: Proposal) -> SamplerResult:
             messages.append(f"stopped after {f.evaluations - begun} gradients")
             break
         thin = longer
-    if rhat > _HOPELESS:
+    if rhat > _RHAT_APART:
         raise unexplored(density.density)
     return SamplerResult(
         u=density.to_density(u.reshape(-1, density.dim)).reshape(u.shape),
@@ -575,7 +577,7 @@ def _hamiltonian(run: _Run, proposal: Proposal) -> SamplerResult:
 
 
 def _warn_if_poor(result: SamplerResult) -> None:
-    few = min(_FEW, result.u.shape[0] * result.u.shape[1] / 4)
+    few = min(_FEW_EFFECTIVE_DRAWS, result.u.shape[0] * result.u.shape[1] / 4)
     problems = []
     if not min(result.min_ess_bulk, result.min_ess_tail) >= few:
         problems.append(
@@ -605,7 +607,7 @@ def _nuts(run: _Run, proposal: Proposal) -> SamplerResult:
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    f, density = run.f, run.where_to
+    f, density = run.f, run.coordinates
     d = density.dim
     factor = proposal.factor
 

@@ -99,7 +99,7 @@ def test_progress_in_a_notebook_needs_no_widgets(monkeypatch: pytest.MonkeyPatch
     assert "75%" in display.pages[1]
     assert display.pages[-1] == ""  # nothing is left
     with progress_bar("stan_lmer", 1.0) as bar:
-        bar.say("<warm-up>", 0.5)
+        bar.describe("<warm-up>", 0.5)
     assert "stan_lmer: &lt;warm-up&gt;" in display.pages[-2]
     assert "50%" in display.pages[-2]
     assert capfd.readouterr().err == ""

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyimpl import lmer
-from pyimpl.likelihood.alike import merged_levels
+from pyimpl.likelihood.equal_levels import merged_levels
 from pyimpl.likelihood.objective import Objective
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pyimpl.design.random_term import RandomTerm
 from pyimpl.errors import ModelError
-from pyimpl.linalg.lanes import LANES
+from pyimpl.linalg.batch import BATCH
 from pyimpl.models.stan_lmer import stan_lmer
 from pyimpl.posterior.collapsed import CollapsedDensity, CoordinateValues
 from pyimpl.posterior.specification import Specification
@@ -220,8 +220,8 @@ def test_a_term_too_large_to_sample_is_refused_by_name() -> None:
 def test_draws_do_not_depend_on_what_is_drawn_together(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points with the Λ of the point before share its factor; progress and Ctrl-C come in between pieces."""
     density = CollapsedDensity(nested_specification() if name == "nested" else specification_of(name))
-    points = _points(density, 3, 0.2)[[*np.repeat([0, 1], 2 * LANES), 2, 2, 0, 1]]
-    points[LANES + 1, 0] += 0.3  # another sigma, the same Λ
+    points = _points(density, 3, 0.2)[[*np.repeat([0, 1], 2 * BATCH), 2, 2, 0, 1]]
+    points[BATCH + 1, 0] += 0.3  # another sigma, the same Λ
     values, seen = density.values(points), []
     together = density.conditional_draws(values, np.random.default_rng(1))
     monkeypatch.setattr(CollapsedDensity, "at_once", property(lambda self: 1))

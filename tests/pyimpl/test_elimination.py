@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyimpl import stan_lmer
-from pyimpl.linalg.lanes import LANES
+from pyimpl.linalg.batch import BATCH
 from pyimpl.posterior.collapsed import CollapsedDensity
 from pyimpl.posterior.elimination import log_likelihood, reduce
 from pyimpl.posterior.gradient import log_density_gradient
@@ -66,9 +66,9 @@ def test_a_component_for_lapack_has_the_density_of_dense_matrices_and_its_gradie
 @pytest.mark.parametrize("name", ["M1", "M3", "crossed", "four_two", "hs"])
 def test_a_point_s_value_does_not_depend_on_those_beside_it(name: str) -> None:
     density = CollapsedDensity(specification_of(name))
-    u = density.start() + 0.5 * np.random.default_rng(2).standard_normal((2 * LANES + 1, density.dim))
+    u = density.start() + 0.5 * np.random.default_rng(2).standard_normal((2 * BATCH + 1, density.dim))
     value, gradient = log_density_gradient(density, u)
-    for n in range(1, LANES + 2):
+    for n in range(1, BATCH + 2):
         np.testing.assert_array_equal(density.log_density(u[:n]), density.log_density(u)[:n])
         again, slope = log_density_gradient(density, u[:n])
         np.testing.assert_array_equal(again, value[:n])
@@ -88,17 +88,17 @@ def test_lanes_have_the_logarithms_that_a_number_alone_has() -> None:
 
 def test_a_point_outside_the_range_leaves_those_beside_it_alone() -> None:
     density = CollapsedDensity(specification_of("crossed"))
-    u = np.repeat(density.start()[None], LANES, axis=0)
+    u = np.repeat(density.start()[None], BATCH, axis=0)
     u[1, 1] = 400.0  # a standard deviation of e^400
     value, gradient = log_density_gradient(density, u)
     assert value[1] == -np.inf
     assert (gradient[1] == 0).all()
-    assert np.isfinite(value[[0, 2, 3][: LANES - 1]]).all()
+    assert np.isfinite(value[[0, 2, 3][: BATCH - 1]]).all()
     # the density with its gradient and the density alone are summed in another order: equal to rounding
     np.testing.assert_allclose(value[0], density.log_density(u[:1])[0], rtol=1e-14)
     draws = density.conditional_draws(density.values(u), np.random.default_rng(3))
     for part in (draws.coef, draws.b_matrix, draws.rss[:, None], draws.z_square[:, None]):
-        assert np.isfinite(part[[0, 2, 3][: LANES - 1]]).all()
+        assert np.isfinite(part[[0, 2, 3][: BATCH - 1]]).all()
     assert np.isnan(draws.rss[1])
 
 

@@ -95,11 +95,11 @@ def test_a_source_that_changed_is_told(package):
 
 
 def test_a_declaration_that_changed_makes_those_modules_stale_that_it_is_compiled_into(package):
-    declaration = package / "linalg" / "lanes.pxd"
+    declaration = package / "linalg" / "batch.pxd"
     declaration.write_text(declaration.read_text() + "\n# changed\n")
     stale = {sentence.split(": ")[1].split()[0] for sentence in problems(package)}
-    # conditional cimports elimination, whose declarations cimport lanes
-    assert {"pyimpl.linalg.lanes", "pyimpl.linalg.cholesky", "pyimpl.posterior.conditional"} <= stale
+    # conditional cimports elimination, whose declarations cimport batch
+    assert {"pyimpl.linalg.batch", "pyimpl.linalg.cholesky", "pyimpl.posterior.conditional"} <= stale
     assert stale.isdisjoint({"pyimpl.linalg.columns", "pyimpl.likelihood.engine"})
 
 
