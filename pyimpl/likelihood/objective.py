@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from pyimpl.errors import ModelError
-from pyimpl.likelihood.equal_levels import merged_levels
 from pyimpl.likelihood.engine import conditional_variances
+from pyimpl.likelihood.equal_levels import merged_levels
 from pyimpl.likelihood.reduce import Reduced, make_engine
 from pyimpl.likelihood.trust_region import TrustRegion
 
