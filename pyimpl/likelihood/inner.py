@@ -39,7 +39,8 @@ class Inner:
     pattern : Pattern or None
         Of the Schur complement; None where there are no outer factors.
     counts : ndarray, shape (J,), optional
-        How many levels each one's R stands for (see :mod:`pyimpl.likelihood.equal_levels`), where there are no outer factors.
+        How many levels each one's R stands for, where there are no outer factors: see
+        :mod:`pyimpl.likelihood.equal_levels`.
     """
 
     def __init__(self, R, C, indptr, columns, values, pattern, counts=None) -> None:  # type: ignore[no-untyped-def]
