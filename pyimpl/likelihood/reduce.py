@@ -53,6 +53,8 @@ __all__ = ["NARROW", "Factor", "FixedPart", "InnerPart", "OuterPart", "Reduced",
 
 _NEARLY_ORTHOGONAL = 0.05  # ‖Q'Q − I‖ of a first Q whose own factor is well-conditioned
 _WELL_CONDITIONED = 10.0  # condition number whose square costs a triangle no more than two of its digits
+_DEPENDENT = 1e-10  # share of its square that the columns before it leave of one that may depend on them
+_NOTHING_LEFT = 1e-12  # ... and share of its length that is rounding error: its square is lost beside all others'
 NARROW = 6  # columns of a narrow [X, y], for which a call of LAPACK takes longer than the work
 _NOT_FULL_RANK = "the fixed-effects model matrix does not have full column rank; drop the redundant columns"
 
@@ -373,9 +375,39 @@ def _orthogonal(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _triangle(X: np.ndarray) -> np.ndarray:
-    """R alone of :func:`_orthogonal`."""
+    """R alone of :func:`_orthogonal`, where columns may depend on others."""
     found = _by_cross_products(X, False)
-    return np.linalg.qr(X, mode="r") if found is None else found[1]
+    if found is not None:
+        return found[1]
+    R = _dependent_triangle(X)
+    return np.linalg.qr(X, mode="r") if R is None else R
+
+
+def _dependent_triangle(X: np.ndarray) -> np.ndarray | None:
+    """R of X = QR, with rows of zeros where a column depends on those before it but for rounding.
+
+    So do the predictors that random slopes have left nothing of: a fit of 40 000 rows, 120 fixed effects and a slope
+    takes two thirds of the time. None where columns are nearly dependent, or the last one, a response, is.
+    """
+    product = X.T @ X
+    length = np.sqrt(np.diag(product))
+    if not (np.isfinite(length).all() and length.min() > 0):
+        return None
+    product = product / length / length[:, None]
+    R, kept = np.zeros_like(product), np.zeros(len(product), dtype=bool)
+    for c in range(len(R)):
+        row = product[c, c:] - R[:c, c] @ R[:c, c:]
+        if row[0] > _DEPENDENT:
+            R[c, c:] = row / math.sqrt(row[0])
+            kept[c] = True
+    upper = R[np.ix_(kept, kept)]
+    if not kept[-1] or np.linalg.cond(upper) >= _WELL_CONDITIONED:
+        return None
+    combination = np.zeros((len(R), int((~kept).sum())))  # each dependent column less what the others make of it
+    combination[kept] = -np.linalg.solve(upper, R[np.ix_(kept, ~kept)])
+    combination[~kept] = np.eye(combination.shape[1])
+    left = np.linalg.norm(X @ (combination / length[:, None]), axis=0)
+    return R * length if left.max(initial=0.0) <= _NOTHING_LEFT else None
 
 
 def _by_cross_products(X: np.ndarray, want_q: bool) -> tuple[np.ndarray, np.ndarray] | None:

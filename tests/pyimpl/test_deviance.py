@@ -1,5 +1,6 @@
 """The profiled criteria and their gradient against multi-precision arithmetic on V itself."""
 
+import math
 from dataclasses import replace
 
 import mpmath as mp
@@ -14,7 +15,7 @@ from pyimpl.errors import ModelError
 from pyimpl.likelihood import reduce as reduce_module
 from pyimpl.likelihood import structure as structure_module
 from pyimpl.likelihood.objective import Objective
-from pyimpl.likelihood.reduce import reduce_design
+from pyimpl.likelihood.reduce import reduce_design, triangle_of
 from pyimpl.likelihood.responses import Responses
 from pyimpl.likelihood.rows import gram_schmidt, mean_degree, orthonormal_basis, triangle
 from pyimpl.likelihood.starts import default_start
@@ -558,6 +559,27 @@ def test_the_triangle_of_rows_keeps_the_digits_of_what_columns_before_leave(rows
     expected = np.linalg.qr(D[:, 1:], mode="r")
     np.testing.assert_allclose(R[0], 0.0)
     np.testing.assert_allclose(np.abs(R[1:, 1:]), np.abs(expected), rtol=1e-14 / near, atol=1e-14)
+
+
+@pytest.mark.parametrize("away", [0.0, 1e-15, 1e-9, 1e-4])
+def test_the_triangle_of_wide_rows_of_which_columns_depend_on_others(away):
+    """As on what random slopes have left: but what is no rounding error of a column is kept."""
+    rng = np.random.default_rng(8)
+    D = rng.normal(size=(500, 30)) * 10.0 ** rng.integers(-6, 6, 30)
+    new = rng.normal(size=500)
+    D[:, 7] = D[:, 2] / np.linalg.norm(D[:, 2]) - D[:, 5] / np.linalg.norm(D[:, 5]) + away * new / 20
+    D[:, 19] = 3e5 * (D[:, 7] + D[:, 11] / np.linalg.norm(D[:, 11]))
+    before, length = D.copy(), np.linalg.norm(D, axis=0)
+    R = triangle_of(D)
+    products = before.T @ before / length / length[:, None]
+    np.testing.assert_allclose(R.T @ R / length / length[:, None], products, atol=1e-13)
+    np.testing.assert_array_equal(R, np.triu(R))
+    dependent = np.abs(np.diag(R)) < 1e-12 * length
+    np.testing.assert_array_equal(np.flatnonzero(dependent), [7, 19] if away < 1e-12 else [19])
+    if away < 1e-12:  # else by Householder's way, in which a column of rounding errors takes its part of what is left
+        fitted = np.linalg.lstsq(before[:, :-1] / length[:-1], before[:, -1], rcond=1e-12)[0]
+        rest = np.linalg.norm(before[:, -1] - before[:, :-1] / length[:-1] @ fitted)
+        assert abs(R[-1, -1]) == pytest.approx(rest, rel=1e-12)
 
 
 @pytest.mark.parametrize("balanced", [False, True])
