@@ -1,6 +1,5 @@
 """The profiled criteria and their gradient against multi-precision arithmetic on V itself."""
 
-import math
 from dataclasses import replace
 
 import mpmath as mp
