@@ -214,7 +214,9 @@ class _Model:
             out.append(T)
         return out
 
-    def _reduced(self, T: Sequence[np.ndarray]) -> tuple[mpf, np.ndarray, list[tuple[np.ndarray, ...]]]:
+    def _reduced(
+        self, T: Sequence[np.ndarray]
+    ) -> tuple[mpf, np.ndarray, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
         """2 log|L|, [X y]'[X y] − R'R, and Λ, L and R of each part, with LL' = Λ'Z'ZΛ + I and LR = Λ'Z'[X y]."""
         log_det, S, solved = mpf(0), self.FF, []
         for part in self.parts:
@@ -306,8 +308,7 @@ class _Model:
                 put("ranef", modes[i], term=term.effects[k], **where)
                 put("condsd", mpmath.sqrt(spread[i, i]), term=term.effects[k], **where)
                 for other in range(k):
-                    pair = {"term": term.effects[k], "term2": term.effects[other]}
-                    put("condcov", spread[i, i - k + other], **pair, **where)
+                    put("condcov", spread[i, i - k + other], term=term.effects[k], term2=term.effects[other], **where)
         return out
 
 

@@ -28,7 +28,9 @@ _OPENING = (
     'viewBox="{}">'
 )
 _WHOLE = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>.*?</metadata>\s*<defs>\s*<style.*?</style>\s*</defs>(.*)', re.S)
-_TAG = re.compile(r"<[^>]*>")  # no text and no attribute has an angle bracket in it: matplotlib writes them as &lt; &gt;
+_TAG = re.compile(
+    r"<[^>]*>"
+)  # no text and no attribute has an angle bracket in it: matplotlib writes them as &lt; &gt;
 # a turn by nothing, the type, and the names of groups (figure_1, line2d_7), to which nothing refers
 _NEEDLESS = re.compile(r' transform="rotate\(-0 [^"]*"|font-family: [^;"]*;? ?|(?<=^<g) id="[^"]*"')
 _FINE = re.compile(r"-?\d+\.\d{3,}")
