@@ -162,11 +162,14 @@ class _Part:
     ZZ: np.ndarray
     ZF: np.ndarray
 
-    def Lambda(self, T: Sequence[np.ndarray]) -> np.ndarray:
-        """Block diagonal: a copy of each term's template per level."""
-        of = self.columns
-        rows = [[T[t][k, m] if (s, at) == (t, level) else mpf(0) for s, at, m in of] for t, level, k in of]
-        return np.array(rows, dtype=object)
+    def turned(self, T: Sequence[np.ndarray], M: np.ndarray) -> np.ndarray:
+        """Λ'M: Λ is block diagonal, a copy of each term's template per level."""
+        out = M.copy()
+        for i, (t, _, k) in enumerate(self.columns):
+            if k == 0:
+                own = slice(i, i + len(T[t]))
+                out[own] = T[t].T @ M[own]
+        return out
 
 
 class _Model:
@@ -214,18 +217,15 @@ class _Model:
             out.append(T)
         return out
 
-    def _reduced(
-        self, T: Sequence[np.ndarray]
-    ) -> tuple[mpf, np.ndarray, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-        """2 log|L|, [X y]'[X y] − R'R, and Λ, L and R of each part, with LL' = Λ'Z'ZΛ + I and LR = Λ'Z'[X y]."""
+    def _reduced(self, T: Sequence[np.ndarray]) -> tuple[mpf, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """2 log|L|, [X y]'[X y] − R'R, and L and R of each part, with LL' = Λ'Z'ZΛ + I and LR = Λ'Z'[X y]."""
         log_det, S, solved = mpf(0), self.FF, []
         for part in self.parts:
-            Lambda = part.Lambda(T)
-            L = _factor(Lambda.T @ part.ZZ @ Lambda + _identity(len(Lambda)))
-            R = _forward(L, Lambda.T @ part.ZF)
+            L = _factor(part.turned(T, part.turned(T, part.ZZ).T) + _identity(len(part.columns)))
+            R = _forward(L, part.turned(T, part.ZF))
             log_det += 2 * mpmath.fsum(map(mpmath.log, L.diagonal()))
             S = S - R.T @ R
-            solved.append((Lambda, L, R))
+            solved.append((L, R))
         return log_det, S, solved
 
     def criterion(self, theta: Sequence[mpf]) -> mpf:
@@ -298,9 +298,10 @@ class _Model:
         put("variance", sigma2, "Residual")
         put("sd", sigma, "Residual")
         # modes b = Λu with LL'u = Λ'Z'(y − Xβ), and their variances σ²Λ(LL')⁻¹Λ'
-        for part, (Lambda, L, R) in zip(self.parts, solved, strict=True):
-            modes = Lambda @ _backward(L, R[:, p] - R[:, :p] @ beta)
-            half = _forward(L, Lambda.T)
+        for part, (L, R) in zip(self.parts, solved, strict=True):
+            turned = part.turned(T, _identity(len(L)))  # Λ'
+            modes = turned.T @ _backward(L, R[:, p] - R[:, :p] @ beta)
+            half = _forward(L, turned)
             spread = sigma2 * (half.T @ half)
             for i, (t, level, k) in enumerate(part.columns):
                 term = design.terms[t]
