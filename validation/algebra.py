@@ -195,22 +195,15 @@ class Solution:
 
     Attributes
     ----------
-    objective : float
-        Profiled ML deviance, eq. (35), or REML criterion, eq. (42).
     beta, se : ndarray
-    vcov : ndarray
-    sigma : float
-    b : ndarray, shape (q,)
-        Conditional modes, Λu.
-    fitted, marginal : ndarray, shape (N,)
-        With and without the random effects, the offset included.
     """
 
-    objective: float
+    objective: float  # profiled ML deviance, eq. (35), or REML criterion, eq. (42)
     beta: np.ndarray
     vcov: np.ndarray
     sigma: float
-    b: np.ndarray
+    b: np.ndarray  # shape (q,): conditional modes, Λu
+    #: shape (N,): with and without the random effects, the offset included
     fitted: np.ndarray
     marginal: np.ndarray
     pieces: Pieces = field(repr=False)

@@ -47,27 +47,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Work:
-    """A comparison to make that is no case: it is run as one.
-
-    Attributes
-    ----------
-    name, title, formula : str
-    kind : {"likelihood", "bayes"}
-    compare : callable
-        ``compare(against=, seed=, progress=)`` makes the Comparison.
-    record : callable, optional
-        ``record(folder)`` writes what live R gives to a folder (its own where None), and returns the file's path.
-    pictures : callable, optional
-        ``pictures(against)`` draws further pictures for the report.
-    """
+    """A comparison to make that is no case: it is run as one."""
 
     name: str
     title: str
     formula: str
-    kind: str
-    compare: Callable[..., Comparison]
+    kind: str  # {"likelihood", "bayes"}
+    compare: Callable[..., Comparison]  # ``compare(against=, seed=, progress=)`` makes the Comparison
+    #: ``record(folder)`` writes what live R gives to a folder (its own where None), and returns the file's path
     record: "Callable[[Path | None], Path] | None" = None
-    pictures: "Callable[[str], list[Plot]] | None" = None
+    pictures: "Callable[[str], list[Plot]] | None" = None  # ``pictures(against)`` draws further pictures for the report
 
 
 #: What others add to the built-in cases (:func:`add`), in their order.

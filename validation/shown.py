@@ -50,24 +50,12 @@ GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("argumen
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """What a command prints of its comparisons.
+    """What a command prints of its comparisons."""
 
-    Attributes
-    ----------
-    all_rows : bool
-        Every row of the tables.
-    verbose : bool
-        What agrees is opened up, too: checks, notes, parameters.
-    quiet : bool
-        The verdict only, and no progress.
-    json_file : Path, optional
-        Where everything goes as JSON; ``-``: to standard output, with nothing else.
-    """
-
-    all_rows: bool
-    verbose: bool
-    quiet: bool
-    json_file: Path | None
+    all_rows: bool  # every row of the tables
+    verbose: bool  # what agrees is opened up, too: checks, notes, parameters
+    quiet: bool  # the verdict only, and no progress
+    json_file: Path | None  # where everything goes as JSON; ``-``: to standard output, with nothing else
 
     @property
     def only_json(self) -> bool:

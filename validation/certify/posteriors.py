@@ -102,19 +102,9 @@ def posterior_name(case: Case) -> str:
 
 @dataclass(frozen=True)
 class Estimates:
-    """A posterior by sums in double precision, with estimated errors.
+    """A posterior by sums in double precision, with estimated errors."""
 
-    Attributes
-    ----------
-    rows : dict of (parameter, statistic) to (value, error)
-        All of them, however large their errors.
-    sds : dict of parameter to float
-    log_evidence : float
-    dimensions, points : int
-    step : float
-    """
-
-    rows: dict[tuple[str, str], tuple[float, float]]
+    rows: dict[tuple[str, str], tuple[float, float]]  # all of them, however large their errors
     sds: dict[str, float]
     log_evidence: float
     dimensions: int

@@ -37,24 +37,12 @@ _Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None]
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Outcome of a recomputation.
+    """Outcome of a recomputation."""
 
-    Attributes
-    ----------
-    values : int
-        Values recomputed.
-    step : float
-        Greatest element of Newton's step from the stored θ, relative.
-    difference : float
-        Greatest relative difference from a stored value.
-    failures : tuple of str
-        What did not pass, in words.
-    """
-
-    values: int
-    step: float
-    difference: float
-    failures: tuple[str, ...]
+    values: int  # values recomputed
+    step: float  # greatest element of Newton's step from the stored θ, relative
+    difference: float  # greatest relative difference from a stored value
+    failures: tuple[str, ...]  # what did not pass, in words
 
     @property
     def passed(self) -> bool:

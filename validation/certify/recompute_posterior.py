@@ -49,28 +49,15 @@ AGREEMENT = 1e-12
 
 @dataclass(frozen=True)
 class PosteriorCheck:
-    """Outcome of a recomputation.
-
-    Attributes
-    ----------
-    name : str
-    values : int
-        Numbers compared with sums in double precision.
-    alone : int
-        Numbers that those sums do not have, and so were not compared with them: sds of random effects where there are
-        several terms.
-    precise : int
-        Numbers compared in multi-precision as well.
-    difference : float
-        Greatest of those differences, in posterior sds.
-    failures : tuple of str
-    """
+    """Outcome of a recomputation."""
 
     name: str
-    values: int
+    values: int  # numbers compared with sums in double precision
+    #: numbers that those sums do not have, and so were not compared with them: sds of random effects where there are
+    #: several terms
     alone: int
-    precise: int
-    difference: float
+    precise: int  # numbers compared in multi-precision as well
+    difference: float  # greatest of those differences, in posterior sds
     failures: tuple[str, ...]
 
     @property

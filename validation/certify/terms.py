@@ -23,21 +23,11 @@ Polynomial: TypeAlias = dict[tuple[int, ...], int]
 
 @dataclass(frozen=True)
 class Term:
-    """A term of so many effects a level.
+    """A term of so many effects a level."""
 
-    Attributes
-    ----------
-    entries : tuple of tuple of Polynomial
-        Σ.
-    bounds : tuple of tuple of float
-        For each parameter the values at which it is at a bound.
-    places : tuple of (row, column), optional
-        Of each parameter in T, where the parameters are T's elements.
-    """
-
-    entries: tuple[tuple[Polynomial, ...], ...]
-    bounds: tuple[tuple[float, ...], ...]
-    places: tuple[tuple[int, int], ...] | None = None
+    entries: tuple[tuple[Polynomial, ...], ...]  # Σ
+    bounds: tuple[tuple[float, ...], ...]  # for each parameter the values at which it is at a bound
+    places: tuple[tuple[int, int], ...] | None = None  # of each parameter in T, where the parameters are T's elements
 
     @property
     def size(self) -> int:

@@ -188,35 +188,19 @@ def traits_of(kind: str) -> dict[str, frozenset[str]]:
 
 @dataclass(frozen=True)
 class Base(Generic[FitT]):
-    """A right fit, with all that is needed to fit it again, rightly or wrongly.
-
-    Attributes
-    ----------
-    name, formula : str
-    data : pandas.DataFrame
-    reml : bool
-    traits : frozenset of str
-    fit : RecordedLmerFit, PlantedPosterior, tuple of LmerFit, or DataFrame
-        For likelihood-ratio tests the models, fewest parameters first; for what is reported after a fit the table.
-    options : mapping
-        Weights.
-    seed : int
-    draws : int
-        Of a posterior.
-    sigma : float
-        Residual standard deviation of the fit behind a table.
-    """
+    """A right fit, with all that is needed to fit it again, rightly or wrongly."""
 
     name: str
     formula: str
     data: pd.DataFrame
     reml: bool
     traits: frozenset[str]
+    #: for likelihood-ratio tests the models, fewest parameters first; for what is reported after a fit the table
     fit: FitT
-    options: Mapping[str, pd.Series] = field(default_factory=dict)
+    options: Mapping[str, pd.Series] = field(default_factory=dict)  # weights
     seed: int = 1
-    draws: int = 0
-    sigma: float = float("nan")
+    draws: int = 0  # of a posterior
+    sigma: float = float("nan")  # residual standard deviation of the fit behind a table
 
     def column(self, name: str) -> str:
         """The name that a variable of :func:`simulate` has in these data."""

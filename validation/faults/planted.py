@@ -26,36 +26,19 @@ def _reported(verb: str) -> Callable[["PlantedPosterior"], Any]:
 
 @dataclass(frozen=True)
 class PlantedPosterior:
-    """A posterior as plain data, meeting as much of ``validation.contract.BayesianFit`` as the judge asks for.
-
-    Attributes
-    ----------
-    formula : str
-    names : tuple of str
-        R's columns.
-    draws : ndarray, shape (parameters, chains, draws)
-    rows, num_upars : int
-        Rows used; length of the unconstrained vector.
-    log_prob : callable
-        Log density at unconstrained points.
-    at : callable
-        ``at(n, seed)``: draws on the unconstrained scale.
-    response : ndarray
-    origin : StanLmerFit
-        What was sampled.
-    reports : mapping
-        What ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give.
-    """
+    """A posterior as plain data, meeting as much of ``validation.contract.BayesianFit`` as the judge asks for."""
 
     formula: str
-    names: tuple[str, ...]
-    draws: np.ndarray
+    names: tuple[str, ...]  # R's columns
+    draws: np.ndarray  # shape (parameters, chains, draws)
+    #: rows used; length of the unconstrained vector
     rows: int
     num_upars: int
-    log_prob: Callable[[np.ndarray], float | np.ndarray]
-    at: Callable[[int, int], np.ndarray]
+    log_prob: Callable[[np.ndarray], float | np.ndarray]  # log density at unconstrained points
+    at: Callable[[int, int], np.ndarray]  # ``at(n, seed)``: draws on the unconstrained scale
     response: np.ndarray
-    origin: "StanLmerFit"
+    origin: "StanLmerFit"  # what was sampled
+    #: what ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give
     reports: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
