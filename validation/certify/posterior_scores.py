@@ -1,7 +1,6 @@
 """Samplers and quadrature judged by enclosed posteriors: z-scores with no error on the reference's side."""
 
 import contextlib
-import json
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,10 +11,10 @@ import pandas as pd
 from scipy.stats import norm
 
 from validation.cases import Case
-from validation.certify.scores import write_scores
+from validation.certify.scores import read_scores, write_scores
 from validation.progress import Tracker
 from validation.references import certified
-from validation.references.store import DIRECTORY, load
+from validation.references.store import load
 from validation.report.markdown import table
 
 __all__ = ["ALPHA", "SEED", "load_posterior_scores", "markdown", "score_posteriors", "score_summary"]
@@ -142,13 +141,7 @@ def load_posterior_scores(directory: Path | None = None) -> dict[str, dict[str, 
     LookupError
         There are none.
     """
-    try:
-        text = ((directory or DIRECTORY) / _FILE).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise LookupError(
-            "no sampler has been judged by the enclosed posteriors: `mlmparity certify --digits`"
-        ) from None
-    return cast("dict[str, dict[str, dict[str, float]]]", json.loads(text))
+    return cast("dict[str, dict[str, dict[str, float]]]", read_scores(_FILE, directory))
 
 
 def markdown(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

@@ -35,7 +35,6 @@ from validation.references.certified import (
     CertifiedPosterior,
     PosteriorRow,
     load_posterior,
-    save,
 )
 from validation.references.store import model_hash
 
@@ -269,17 +268,9 @@ def certify_posteriors(
     list of Path
         The files written.
     """
-
-    def kept(case: Case) -> bool:
-        def read() -> tuple[bool, CertifiedPosterior]:
-            stored = load_posterior(posterior_name(case), directory)
-            how = stored.proof.get(ENCLOSED)
-            return isinstance(how, dict) and how.get("method") == METHOD, stored
-
-        return finished(case, read)
-
-    def make(case: Case, far: Callable[[float], None]) -> Path | None:
-        found = certify_posterior(case, far)
-        return None if found is None else save(found, directory)
-
-    return write_each({posterior_name(case): case for case in cases}, make, None if anew else kept, progress)
+    work = {
+        posterior_name(case): case
+        for case in cases
+        if anew or not finished(case, posterior_name(case), load_posterior, {"method": METHOD}, directory)
+    }
+    return write_each(work, certify_posterior, directory, progress)

@@ -28,6 +28,7 @@ __all__ = [
     "Scores",
     "load_scores",
     "markdown",
+    "read_scores",
     "score",
     "score_cases",
     "score_table",
@@ -192,11 +193,15 @@ def load_scores(directory: Path | None = None) -> Scores:
     LookupError
         There are none.
     """
+    return cast("Scores", read_scores(_FILE, directory))
+
+
+def read_scores(name: str, directory: Path | None = None) -> object:
+    """A file of scores as last written; LookupError where there is none."""
     try:
-        text = ((directory or DIRECTORY) / _FILE).read_text(encoding="utf-8")
+        return json.loads(((directory or DIRECTORY) / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise LookupError("lme4 has not been scored; `mlmparity certify --digits` does it, where R is") from None
-    return cast("Scores", json.loads(text))
+        raise LookupError("nothing has been scored yet; `mlmparity certify --digits` does it, where R is") from None
 
 
 def markdown(content: Scores) -> str:
