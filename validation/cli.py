@@ -20,12 +20,12 @@ from rich.text import Text
 
 from r_scripts.dialect import Dialect
 from validation.arguments import Debug, JsonFile, Quiet, case_names
-from validation.cases_command import register as register_cases
+from validation.cases_command import list_cases
 from validation.errors import InputError, NoReferenceError, NoRError
-from validation.exit_codes import BAD_INPUT, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
+from validation.exit_codes import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
 from validation.options import Against
-from validation.sbc_command import register as register_sbc
+from validation.sbc_command import calibrate
 from validation.shown import (
     GIVEN,
     Shown,
@@ -439,9 +439,25 @@ def selftest(
     debug: Debug = False,
 ) -> int:
     """Plant every known fault and see that each is caught and named; count false alarms (no R needed)."""
-    from validation.selftest import command
+    import json
 
-    return command(quick, clean, seed, jobs, json_file, quiet, output_console(), error_console())
+    from validation.files import write_or_print
+    from validation.progress import tracker
+    from validation.selftest import run
+
+    # Starting processes takes longer than the quick suite itself.
+    processes = jobs if jobs is not None else 1 if quick else os.cpu_count() or 1
+    with tracker(1, quiet=quiet, console=error_console()) as track:
+        track.start("Self-test")
+        found = run(seed, quick=quick, clean=clean, jobs=processes, progress=track)
+        track.finish()
+    if json_file is not None:
+        write_or_print(json_file, json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
+    if str(json_file) != "-":
+        if not quiet:
+            output_console().print(found.table())
+        output_console().print(Text(f"{found.summary()} ({found.seconds:.0f} s)"), soft_wrap=True)
+    return OK if found.ok else DISAGREES
 
 
 def _show_version(wanted: bool) -> None:
@@ -539,6 +555,6 @@ def _make_output_safe() -> None:
             stream.reconfigure(errors="mlmparity-spell")  # type: ignore[union-attr]
 
 
-register_cases(app, _guarded)
-register_sbc(app, _guarded)
+app.command(name="cases")(_guarded(list_cases))
+app.command(name="sbc")(_guarded(calibrate))
 register_migrate(app, _guarded)
