@@ -75,8 +75,7 @@ def _score_estimates(case: Case, posterior: certified.CertifiedPosterior) -> dic
     from validation.certify.posteriors import default_density
     from validation.certify.run import data_of
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         found = integrate(default_density(build_design(case.formula, data_of(case), checks=STAN_LMER_CHECKS)))
     worst = {"moments": 0.0, "quantiles": 0.0}
     columns = {"q2.5": "2.5%", "q50": "50%", "q97.5": "97.5%"}
@@ -120,8 +119,7 @@ def score_posteriors(
             continue
         if progress is not None:
             progress(f"judging samplers by {name}", number / len(chosen))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             fit = stan_lmer(case.formula, data_of(case), seed=SEED)
         scores[name] = {
             "quadrature": _score_estimates(case, posterior),

@@ -138,8 +138,7 @@ def estimate(design: Design) -> Estimates | None:
     density = default_density(design)
     step = STEPS[density.dim]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             fine = integrate(density, step=step, drop=DROP, max_points=MOST_POINTS)
             other = integrate(density, step=1.25 * step, drop=NEARER_DROP, max_points=MOST_POINTS)
     except ModelError:  # too many points

@@ -80,8 +80,7 @@ def certify_case(case: Case) -> Certificate:
     """
     data = data_of(case)
     design = build_design(case.formula, data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a singular fit is certified too
+    with warnings.catch_warnings(action="ignore"):  # a singular fit is certified too
         fit = fit_design(design, case.REML)
     start = _parameters(fit, design).to_numpy()
     sums = exact_sums(design)
@@ -163,8 +162,7 @@ def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, f
         z = rng.normal(size=optimum.size)
         start = size * np.where(diagonal, np.exp(2 * z), 2 * z)
         start[between] = rng.uniform(low[between], high[between])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             other = fit_design(design, REML, start=start)
         ends.append(2 * (fit.logLik() - other.logLik()))
     if min(ends) < -1e-6:

@@ -158,8 +158,7 @@ def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: 
         if progress is not None:
             progress(f"scoring {case.name}", number / len(chosen))
         data = case.load("live")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # lme4's warnings are part of what it is scored with
+        with warnings.catch_warnings(action="ignore"):  # lme4's warnings are part of what it is scored with
             fits: tuple[LinearMixedFit, ...] = (
                 lme4.lmer(case.formula, data, REML=case.REML),
                 lme4.lmer(case.formula, data, REML=case.REML, control="tight"),

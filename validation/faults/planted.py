@@ -82,8 +82,7 @@ def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: o
     """Sample by ``pyimpl.stan_lmer`` and freeze."""
     import pyimpl
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # validity is gate 2's to judge
+    with warnings.catch_warnings(action="ignore"):  # validity is gate 2's to judge
         fit = cast("Callable[..., StanLmerFit]", pyimpl.stan_lmer)(formula, data, seed=seed, iter=2 * draws, **options)
     names, values = draws_of(fit)
     response = np.asarray(fit.design.y, dtype=float)
