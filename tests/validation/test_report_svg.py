@@ -42,7 +42,7 @@ def test_lines_stay_where_they_are(seed):
     before, after = drawn(lambda ax: ax.plot(walk))
     old, new = longest_path(before), longest_path(after)
     assert len(old) == len(new) > 400
-    assert np.abs(old - new).max() < 0.0051  # half a hundredth of a point
+    assert np.abs(old - new).max() < 0.0501  # half a tenth of a point
     assert len(after) < 0.8 * len(before)
 
 
@@ -69,9 +69,9 @@ def test_every_picture_of_the_report_is_small():
     figure = Figure()
     assert inline_svg(figure, "salt") == inline_svg(figure, "salt")
     for plot in plots(made.bayes()) + plots(made.likelihood(levels=73)):
-        assert len(plot.svg) < 40_000, plot.name
+        assert len(plot.svg) < 30_000, plot.name
         assert "matplotlib" not in plot.svg
-        assert not re.search(r"\d\.\d{3}", plot.svg)
+        assert not re.search(r"\d\.\d{4}", plot.svg)
 
 
 def test_a_title_with_half_a_character_salts_the_identifiers_too():

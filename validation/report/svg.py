@@ -12,14 +12,14 @@ __all__ = ["CANDIDATE", "INK", "REFERENCE", "RULE", "inline_svg"]
 # Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
 INK, RULE, REFERENCE, CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
 _CSS = {
-    INK: "var(--ink, #1b1e24)",
-    RULE: "var(--rule, #d5d8de)",
-    REFERENCE: "var(--reference, #2b6cb0)",
-    CANDIDATE: "var(--candidate, #c05a12)",
+    INK: "var(--ink)",
+    RULE: "var(--rule)",
+    REFERENCE: "var(--reference)",
+    CANDIDATE: "var(--candidate)",
     # The tutorial's three kinds of pooling.
-    "#0072b2": "var(--reference, #0072b2)",
-    "#c03a1e": "var(--candidate, #c03a1e)",
-    "#6a3d9a": "var(--third, #6a3d9a)",
+    "#0072b2": "var(--reference)",
+    "#c03a1e": "var(--candidate)",
+    "#6a3d9a": "var(--third)",
 }
 
 #: The picture's size is the page's to say; so is what all of it has alike: line joins and the type.
@@ -33,7 +33,9 @@ _TAG = re.compile(
 )  # no text and no attribute has an angle bracket in it: matplotlib writes them as &lt; &gt;
 # a turn by nothing, the type, and the names of groups (figure_1, line2d_7), to which nothing refers
 _NEEDLESS = re.compile(r' transform="rotate\(-0 [^"]*"|font-family: [^;"]*;? ?|(?<=^<g) id="[^"]*"')
-_FINE = re.compile(r"-?\d+\.\d{3,}")
+_STROKE = re.compile(r" ?stroke[-a-z]*: [^;\"]*;?")
+_LINES = re.compile(r' d="[^"CQ]*"')  # what follows a move is lines, unless curves are between
+_FINE = re.compile(r"-?\d+\.\d{2,}")
 _RASTER_DPI = 144  # of what is drawn as points of an embedded picture
 
 
@@ -51,9 +53,8 @@ def inline_svg(figure: "Figure", salt: str) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    figure.set_facecolor("none")
-    for ax in figure.axes:
-        ax.set_facecolor("none")
+    for background in (figure.patch, *(ax.patch for ax in figure.axes)):
+        background.set_visible(False)
     figure.set_dpi(_RASTER_DPI)
     buffer = io.StringIO()
     # savefig would draw it twice: once only to lay it out, which drawing does anyway
@@ -70,6 +71,15 @@ def inline_svg(figure: "Figure", salt: str) -> str:
 
 
 def _shorter(tag: re.Match[str]) -> str:
-    """A tag in one line, its numbers to a hundredth of a point, without what shows nothing."""
+    """A tag in one line, its numbers as sharp as they can be seen, without what shows nothing."""
     kept = _NEEDLESS.sub("", tag[0]).replace("xlink:href", "href")
-    return _FINE.sub(lambda number: f"{float(number[0]):.2f}", " ".join(kept.split()))
+    if kept.startswith("<use"):  # a marker's shape has its stroke
+        kept = _STROKE.sub("", kept)
+    kept = _LINES.sub(lambda path: path[0].replace(" L ", " "), " ".join(kept.split()))
+    return _FINE.sub(_rounded, kept)
+
+
+def _rounded(number: re.Match[str]) -> str:
+    """A tenth of a point; scales, opacities and the corners of markers are small, and keep their digits."""
+    value = float(number[0])
+    return f"{value:.1f}" if abs(value) > 10 else f"{value:.3g}"
