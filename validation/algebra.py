@@ -373,13 +373,6 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
 
     Prior weights make it the problem of W^½y, W^½X and W^½Z, with −Σ log w added to the objective; an offset is taken
     off y. A caller checks first that this reproduces the reference's objective.
-
-    Parameters
-    ----------
-    pieces : Pieces
-    theta : ndarray
-    reml : bool
-        REML criterion or ML deviance.
     """
     N, P = pieces.X.shape
     root = 1.0 if pieces.weights is None else np.sqrt(pieces.weights)

@@ -64,14 +64,8 @@ def _compared(kind: str, base: Base, candidate: Any, seed: int = DEFAULT_SEED) -
 def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Outcome:
     """Plant one fault and let the judge look.
 
-    Parameters
-    ----------
-    fault : Fault
-    base : Base
-    search : bool
-        Look for the smallest size that is still caught, by bisection on its logarithm.
-    thin : str
-        Of ``validation.faults.thin.THIN``: what alone the candidate answers; all where it is empty.
+    With ``search`` the smallest size that is still caught is looked for, by bisection on its logarithm. ``thin``, of
+    ``validation.faults.thin.THIN``, is what alone the candidate answers; all where it is empty.
     """
     size = fault.sized.planted if fault.sized else 0.0
     outcome = Outcome(

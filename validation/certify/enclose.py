@@ -98,15 +98,9 @@ class Enclosure:
 
 
 def enclose(balls: Balls, REML: bool, terms: Sequence[Term], start: np.ndarray) -> Enclosure:
-    """Prove the optimum near a start.
+    """Prove the optimum near the terms' parameters in a fit in double precision.
 
-    Parameters
-    ----------
-    balls : Balls
-    REML : bool
-    terms : sequence of Term
-    start : ndarray
-        Their parameters in a fit in double precision; one that is exactly at its bound 0 is taken to be at it.
+    One that is exactly at its bound 0 is taken to be at it.
 
     Raises
     ------

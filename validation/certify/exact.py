@@ -49,13 +49,7 @@ def _exact(values: np.ndarray) -> list[fmpq]:
 
 
 def exact_sums(design: Design) -> ExactSums:
-    """Sum a design's squares and products without rounding.
-
-    Parameters
-    ----------
-    design : pyimpl.design.design.Design
-        Its y, X and Z are doubles, and are taken for exactly what they are.
-    """
+    """Sum a design's squares and products without rounding: its y, X and Z are doubles, taken for what they are."""
     y = _exact(design.y)
     if design.offset is not None:
         y = [value - known for value, known in zip(y, _exact(design.offset), strict=True)]
@@ -103,10 +97,7 @@ def _parts(design: Design) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def less_explained(C: fmpq_mat, A: fmpq_mat, B: fmpq_mat) -> fmpq_mat:
     """C − B'A⁻B with a generalised inverse of A: what is left of the sums C when columns are fitted; its rank is exact.
 
-    Parameters
-    ----------
-    C, A, B : fmpq_mat
-        Sums of squares and products of the rest, of the fitted columns, and between these and the rest.
+    A are the sums of the fitted columns, B those between these and the rest.
     """
     q = A.nrows()
     reduced, rank = fmpq_mat([a + b for a, b in zip(A.tolist(), B.tolist(), strict=True)]).rref()

@@ -29,13 +29,7 @@ _FILE = "certified_posterior_scores.json"
 
 
 def score_summary(summary: pd.DataFrame, posterior: certified.CertifiedPosterior) -> dict[str, float]:
-    """Judge a summary of draws by the enclosed numbers.
-
-    Parameters
-    ----------
-    summary : pandas.DataFrame
-        As of ``validation.quantities.posterior_summary``.
-    posterior : CertifiedPosterior
+    """Judge a summary of draws, as of ``validation.quantities.posterior_summary``, by the enclosed numbers.
 
     Returns
     -------

@@ -70,14 +70,7 @@ class Recomputed:
 
 
 def recompute(certificate: Certificate, design: Design) -> Recomputed:
-    """Recompute a certificate's values.
-
-    Parameters
-    ----------
-    certificate : Certificate
-    design : Design
-        Of the data that the values were certified on.
-    """
+    """Recompute a certificate's values, on the design of the data that they were certified on."""
     with mpmath.workdps(PRECISION):
         model = _Model(design, certificate.reml)
         stored: dict[_Key, tuple[str, str]] = {row[:5]: row[5:] for row in certificate.rows}

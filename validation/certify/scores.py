@@ -81,13 +81,6 @@ _KEYS = ("quantity", "group", "term", "term2", "level")
 def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict[str, float]:
     """Digits of a fit against the certified values of a case.
 
-    Parameters
-    ----------
-    fit : LinearMixedFit
-    name : str
-        Certified case.
-    directory : Path, optional
-
     Returns
     -------
     dict of str to float
@@ -103,11 +96,6 @@ def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict
 
 def score_table(compared: pd.DataFrame) -> dict[str, float]:
     """Digits of a candidate, from the table of its comparison with certified values; the rules are those of `score`.
-
-    Parameters
-    ----------
-    compared : DataFrame
-        ``Comparison.table``, whose reference is certified.
 
     Returns
     -------

@@ -90,14 +90,7 @@ def unstructured(size: int) -> Term:
 
 
 def structured(size: int, name: str, hom: bool) -> Term:
-    """Standard deviations, one for all effects if `hom`, and last the correlation where there is one.
-
-    Parameters
-    ----------
-    size : int
-    name : {"diag", "cs", "ar1"}
-    hom : bool
-    """
+    """``diag``, ``cs`` or ``ar1``: standard deviations, one for all effects if `hom`, and last the correlation."""
     n_sd = 1 if hom else size
     n = n_sd + (name != "diag")
 
