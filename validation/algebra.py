@@ -195,22 +195,15 @@ class Solution:
 
     Attributes
     ----------
-    objective : float
-        Profiled ML deviance, eq. (35), or REML criterion, eq. (42).
     beta, se : ndarray
-    vcov : ndarray
-    sigma : float
-    b : ndarray, shape (q,)
-        Conditional modes, Λu.
-    fitted, marginal : ndarray, shape (N,)
-        With and without the random effects, the offset included.
     """
 
-    objective: float
+    objective: float  # profiled ML deviance, eq. (35), or REML criterion, eq. (42)
     beta: np.ndarray
     vcov: np.ndarray
     sigma: float
-    b: np.ndarray
+    b: np.ndarray  # shape (q,): conditional modes, Λu
+    #: shape (N,): with and without the random effects, the offset included
     fitted: np.ndarray
     marginal: np.ndarray
     pieces: Pieces = field(repr=False)
@@ -380,13 +373,6 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
 
     Prior weights make it the problem of W^½y, W^½X and W^½Z, with −Σ log w added to the objective; an offset is taken
     off y. A caller checks first that this reproduces the reference's objective.
-
-    Parameters
-    ----------
-    pieces : Pieces
-    theta : ndarray
-    reml : bool
-        REML criterion or ML deviance.
     """
     N, P = pieces.X.shape
     root = 1.0 if pieces.weights is None else np.sqrt(pieces.weights)

@@ -44,26 +44,14 @@ Fitter = Callable[..., "StanLmerFit"]
 
 @dataclass(frozen=True)
 class Model:
-    """A model to calibrate.
-
-    Attributes
-    ----------
-    name : str
-    title : str
-    formula : str
-    rows : int
-    groups : dict
-        Grouping factor -> number of levels.
-    slopes : int
-        Predictors ``x1``, ``x2``, ...
-    """
+    """A model to calibrate."""
 
     name: str
     title: str
     formula: str
     rows: int
-    groups: Mapping[str, int]
-    slopes: int
+    groups: Mapping[str, int]  # grouping factor -> number of levels
+    slopes: int  # predictors ``x1``, ``x2``, ...
 
     def data(self) -> pd.DataFrame:
         """Predictors and groups (the response is a placeholder: only its name matters)."""
@@ -94,23 +82,12 @@ def priors_of() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Ranks of the true values, and what they say.
-
-    Attributes
-    ----------
-    name : str
-    ranks : pandas.DataFrame
-        Simulation x quantity: draws below the true value.
-    draws : int
-        Draws that each was ranked among.
-    warned : int
-        Fits whose sampler said that it had not converged; their ranks count all the same.
-    """
+    """Ranks of the true values, and what they say."""
 
     name: str
-    ranks: pd.DataFrame
-    draws: int
-    warned: int
+    ranks: pd.DataFrame  # simulation x quantity: draws below the true value
+    draws: int  # draws that each was ranked among
+    warned: int  # fits whose sampler said that it had not converged; their ranks count all the same
 
     def table(self) -> pd.DataFrame:
         """One row a quantity: ``p`` (simultaneous), ``inside`` (its own 95% band), ``mean_rank`` (0.5 if right)."""

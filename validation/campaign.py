@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,37 +38,26 @@ __all__ = [
     "choose",
     "could_not_compare",
     "described",
+    "own_works",
     "pictures",
     "record_works",
     "recordable",
     "run",
-    "run_own",
 ]
 
 
 @dataclass(frozen=True)
 class Work:
-    """A comparison to make that is no case: it is run as one.
-
-    Attributes
-    ----------
-    name, title, formula : str
-    kind : {"likelihood", "bayes"}
-    compare : callable
-        ``compare(against=, seed=, progress=)`` makes the Comparison.
-    record : callable, optional
-        ``record(folder)`` writes what live R gives to a folder (its own where None), and returns the file's path.
-    pictures : callable, optional
-        ``pictures(against)`` draws further pictures for the report.
-    """
+    """A comparison to make that is no case: it is run as one."""
 
     name: str
     title: str
     formula: str
-    kind: str
-    compare: Callable[..., Comparison]
+    kind: str  # {"likelihood", "bayes"}
+    compare: Callable[..., Comparison]  # ``compare(against=, seed=, progress=)`` makes the Comparison
+    #: ``record(folder)`` writes what live R gives to a folder (its own where None), and returns the file's path
     record: "Callable[[Path | None], Path] | None" = None
-    pictures: "Callable[[str], list[Plot]] | None" = None
+    pictures: "Callable[[str], list[Plot]] | None" = None  # ``pictures(against)`` draws further pictures for the report
 
 
 #: What others add to the built-in cases (:func:`add`), in their order.
@@ -130,6 +120,7 @@ def run(
     seed: int | None = None,
     track: Tracker,
     finished: Callable[[Comparison], None] = lambda comparison: None,
+    reported: type[Exception] = Exception,
 ) -> list[Comparison]:
     """Make the comparisons one after the other; one that ends in an error is reported, and the others go on.
 
@@ -143,16 +134,16 @@ def run(
         Hears which comparison begins and what it does.
     finished : callable
         Called with each comparison when it is made.
+    reported : type
+        The errors that are; others are raised.
     """
     made = []
-    options: dict[str, Any] = {"against": source}
-    if seed is not None:
-        options["seed"] = seed
+    options: dict[str, Any] = {} if seed is None else {"seed": seed}
     for work in works:
         track.start(work.title)
         try:
-            comparison = work.compare(**options, progress=track)
-        except Exception as error:
+            comparison = work.compare(against=source, progress=track, **options)
+        except reported as error:
             logging.getLogger(__name__).debug("%s ended in an error", work.name, exc_info=True)
             comparison = could_not_compare(work.title, work.formula, work.kind, error, source.against)
         track.finish()
@@ -165,58 +156,32 @@ def run(
 Fit = Literal["REML", "ML", "bayes"]
 
 
-def run_own(
-    formulas: Sequence[str],
-    data: pd.DataFrame,
-    source: Source,
-    fit: Fit = "REML",
-    *,
-    seed: int | None = None,
-    dialect: Dialect | None = None,
-    track: Tracker,
-    finished: Callable[[Comparison], None] = lambda comparison: None,
-) -> list[Comparison]:
-    """Compare both sides on one's own data; an error is raised, for it is about the data or the formula.
+def own_works(
+    formulas: Sequence[str], data: pd.DataFrame, fit: Fit = "REML", dialect: Dialect | None = None
+) -> list[Work]:
+    """The comparisons of one's own models; several likelihood fits also by their likelihood-ratio tests.
 
-    Python prints in the words of the R it is compared with, unless another `dialect` is given.
-
-    Where one side fits the model and the other cannot, that is a disagreement, and no error. Several likelihood fits
-    are also compared by their likelihood-ratio tests.
+    Python prints in the words of the R it is compared with, unless another `dialect` is given. Run them with
+    ``reported=SideError``: where one side fits the model and the other cannot, that is a disagreement; any other error
+    is about the data or the formula.
     """
     bayes, reml = fit == "bayes", fit != "ML"
-    options: dict[str, Any] = {} if seed is None else {"seed": seed}
-    if dialect is not None:
-        options["candidate_options"] = spoken(bayes, dialect)
+    options: dict[str, Any] = {} if dialect is None else {"candidate_options": spoken(bayes, dialect)}
     kind = "bayes" if bayes else "likelihood"
-    made = []
-
-    def step(title: str, kind: str, make: Callable[[], Comparison]) -> None:
-        track.start(title)
-        try:
-            comparison = make()
-        except SideError as error:
-            comparison = could_not_compare(title, title, kind, error, source.against)
-        track.finish()
-        made.append(comparison)
-        finished(comparison)
-
-    for formula in formulas:
-        step(
-            formula,
-            kind,
-            lambda formula=formula: compare(  # type: ignore[misc]
-                formula, data, REML=reml, bayes=bayes, against=source, progress=track, **options
-            ),
-        )
+    works = [
+        Work(formula, formula, formula, kind, partial(compare, formula, data, REML=reml, bayes=bayes, **options))
+        for formula in formulas
+    ]
     if len(formulas) > 1 and not bayes:
-        from validation.anova import compare_anova
 
-        step(
-            f"anova: {'; '.join(formulas)}",
-            "anova",
-            lambda: compare_anova(formulas, data, REML=reml, against=source, progress=track),
-        )
-    return made
+        def tests(against: Source, progress: Progress, seed: int | None = None) -> Comparison:
+            from validation.anova import compare_anova
+
+            return compare_anova(formulas, data, REML=reml, against=against, progress=progress)
+
+        title = f"anova: {'; '.join(formulas)}"
+        works.append(Work("anova", title, title, "anova", tests))
+    return works
 
 
 def recordable(names: Sequence[str]) -> list[Case | Work]:

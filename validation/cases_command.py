@@ -1,7 +1,7 @@
 """The command ``mlmparity cases``: which cases there are."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,18 +12,13 @@ from rich.text import Text
 from validation.arguments import Debug, JsonFile, case_names
 from validation.console import VisibleConsole
 
-__all__ = ["register"]
+__all__ = ["list_cases"]
 
 #: What a model's endings say, in the order of the table.
 _ENDINGS = {"ml": "ML", "reml": "REML", "bayes": "Bayes"}
 
 
-def register(app: typer.Typer, guarded: Callable[[Callable[..., int]], Callable[..., None]]) -> None:
-    """Add the command to an app; ``guarded`` turns what it returns or raises into an exit code."""
-    app.command(name="cases")(guarded(_cases))
-
-
-def _cases(
+def list_cases(
     names: Annotated[list[str] | None, case_names("Names of cases, or parts of names; all when none is given.")] = None,
     json_file: JsonFile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the names only, one a line.")] = False,

@@ -20,12 +20,12 @@ from rich.text import Text
 
 from r_scripts.dialect import Dialect
 from validation.arguments import Debug, JsonFile, Quiet, case_names
-from validation.cases_command import register as register_cases
-from validation.errors import InputError, NoReferenceError, NoRError
-from validation.exit_codes import BAD_INPUT, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
+from validation.cases_command import list_cases
+from validation.errors import InputError, NoReferenceError, NoRError, SideError
+from validation.exit_codes import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
 from validation.options import Against
-from validation.sbc_command import register as register_sbc
+from validation.sbc_command import calibrate
 from validation.shown import (
     GIVEN,
     Shown,
@@ -34,8 +34,6 @@ from validation.shown import (
     import_ahead,
     output_console,
     run_and_show,
-    run_cases,
-    say_reference,
     start_r,
 )
 
@@ -151,7 +149,7 @@ def validate(
     can_write(output)
     import_ahead()
     shown = Shown(all_rows, verbose, quiet, json_file)
-    return run_cases(chosen, choose_source(against), seed, output, shown)
+    return run_and_show(chosen, choose_source(against), seed, output, shown)
 
 
 @app.command()
@@ -236,7 +234,7 @@ def compare(
             name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
         )
         raise InputError(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
-    from validation.campaign import run_own
+    from validation.campaign import own_works
     from validation.conformance.cases import with_reference
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
@@ -247,7 +245,7 @@ def compare(
         reference = choose_source(against)
         works = with_reference(reference, cases)
         can_write(output)
-        return run_cases(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
+        return run_and_show(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
     assert data is not None
     try:
         spoken = None if dialect is None else Dialect.of(dialect)
@@ -260,26 +258,17 @@ def compare(
         factors=list(factor or []),
         strings_as_factors=strings_as_factors,
     )
-    frame = reading.data
     if not quiet:
         from validation.report.wording import cell
 
-        shown = "standard input" if str(data) == "-" else str(data)
-        error_console().print(Text(f"Read {cell(shown)}: {cell(str(reading))}"), soft_wrap=True)
+        named = "standard input" if str(data) == "-" else str(data)
+        error_console().print(Text(f"Read {cell(named)}: {cell(str(reading))}"), soft_wrap=True)
     can_write(output)
     import_ahead()
-    reference = choose_source(against)
-    say_reference(reference, quiet)
     fit: Fit = "bayes" if bayes else "REML" if reml else "ML"
-    return run_and_show(
-        lambda track, show: run_own(
-            formulas, frame, reference, fit, seed=seed, dialect=spoken, track=track, finished=show
-        ),
-        len(formulas) + (len(formulas) > 1 and not bayes),
-        reference,
-        output,
-        Shown(all_rows, verbose, quiet, json_file),
-    )
+    own = own_works(formulas, reading.data, fit, spoken)
+    shown = Shown(all_rows, verbose, quiet, json_file)
+    return run_and_show(own, choose_source(against), seed, output, shown, reported=SideError)
 
 
 @app.command()
@@ -439,9 +428,25 @@ def selftest(
     debug: Debug = False,
 ) -> int:
     """Plant every known fault and see that each is caught and named; count false alarms (no R needed)."""
-    from validation.selftest import command
+    import json
 
-    return command(quick, clean, seed, jobs, json_file, quiet, output_console(), error_console())
+    from validation.files import write_or_print
+    from validation.progress import tracker
+    from validation.selftest import run
+
+    # Starting processes takes longer than the quick suite itself.
+    processes = jobs if jobs is not None else 1 if quick else os.cpu_count() or 1
+    with tracker(1, quiet=quiet, console=error_console()) as track:
+        track.start("Self-test")
+        found = run(seed, quick=quick, clean=clean, jobs=processes, progress=track)
+        track.finish()
+    if json_file is not None:
+        write_or_print(json_file, json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
+    if str(json_file) != "-":
+        if not quiet:
+            output_console().print(found.table())
+        output_console().print(Text(f"{found.summary()} ({found.seconds:.0f} s)"), soft_wrap=True)
+    return OK if found.ok else DISAGREES
 
 
 def _show_version(wanted: bool) -> None:
@@ -539,6 +544,6 @@ def _make_output_safe() -> None:
             stream.reconfigure(errors="mlmparity-spell")  # type: ignore[union-attr]
 
 
-register_cases(app, _guarded)
-register_sbc(app, _guarded)
+app.command(name="cases")(_guarded(list_cases))
+app.command(name="sbc")(_guarded(calibrate))
 register_migrate(app, _guarded)

@@ -30,17 +30,10 @@ STRUCTURES = ("us", "diag", "cs", "ar1")
 
 @dataclass(frozen=True)
 class Structure:
-    """The covariance structure of a term; its methods take p, the effects that a level has.
+    """The covariance structure of a term; its methods take p, the effects that a level has."""
 
-    Attributes
-    ----------
-    name : {"us", "diag", "cs", "ar1"}
-    hom : bool
-        Whether all effects have the same standard deviation.
-    """
-
-    name: str = "us"
-    hom: bool = False
+    name: str = "us"  # {"us", "diag", "cs", "ar1"}
+    hom: bool = False  # whether all effects have the same standard deviation
 
     def __post_init__(self) -> None:
         if self.name not in STRUCTURES:

@@ -13,15 +13,7 @@ _FUNCTIONS = {"t": "student_t"}
 
 
 def bridge_prior(prior: Any) -> "bridge.priors.Prior":
-    """The bridge's counterpart of a prior made with one of pyimpl's functions.
-
-    Parameters
-    ----------
-    prior : pyimpl.posterior.priors.Prior, Decov or Lkj
-
-    Returns
-    -------
-    bridge.priors.Prior
+    """The bridge's counterpart of a prior made with one of pyimpl's functions (``Prior``, ``Decov`` or ``Lkj``).
 
     Raises
     ------

@@ -148,8 +148,7 @@ def _record_stan(
         if kept is not None and number > 0:  # the first is sampled again: its fit evaluates the density
             names, draws, diverging = kept
         else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # kept as fields of the record
+            with warnings.catch_warnings(action="ignore"):  # kept as fields of the record
                 fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
             fit = fit if fit is not None else fit_now
             names, draws = draws_of(fit_now)

@@ -6,8 +6,9 @@ A cause is named only where undoing it gives the reference's numbers.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,25 +34,15 @@ __all__ = ["compare_emmeans", "compare_predictions"]
 
 #: What a column of a table is, by the names that R's packages give it.
 _QUANTITIES: Mapping[str, tuple[str, ...]] = {
-    "estimate": (
-        "emmean",
-        "response",
-        "ratio",
-        "effect.size",
-        "estimate",
-        "prediction",
-        "predicted",
-        "fit",
-        "Estimate",
-        "lsmean",
-    ),
+    "estimate": ("emmean", "response", "ratio", "effect.size", "estimate", "prediction", "predicted", "fit", "Estimate",
+                 "lsmean"),
     "se": ("SE", "std.error", "se.fit", "Std. Error", "se"),
     "df": ("df",),
     "lower": ("lower.CL", "asymp.LCL", "lower.HPD", "conf.low", "lwr", "lower"),
     "upper": ("upper.CL", "asymp.UCL", "upper.HPD", "conf.high", "upr", "upper"),
     "statistic": ("t.ratio", "z.ratio", "t value", "statistic"),
     "p": ("p.value", "Pr(>|t|)"),
-}
+}  # fmt: skip
 _RULES = {
     tolerance.check: tolerance.reason
     for tolerance in (REPORTED_ESTIMATE, REPORTED_SE, REPORTED_DF, REPORTED_INTERVAL, REPORTED_P)
@@ -216,8 +207,11 @@ def _side(given: Table, name: str) -> Side:
 def _causes(left: pd.DataFrame, right: pd.DataFrame) -> list[Cause]:
     """What, undone in the candidate's numbers, gives the reference's."""
     common = [label for label in left.index if label in right.index]
+    if not common:
+        return []
     ours, theirs = (table.loc[common].reset_index(drop=True) for table in (left, right))
-    return [cause for find in _FINDERS if (cause := find(ours, theirs)) is not None] if common else []
+    finders = (_of_errors, _of_intervals, _of_tests, _of_estimates)
+    return [Cause(4, *found) for find in finders for found in find(ours, theirs)]
 
 
 def _same(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray, limit: float) -> bool:
@@ -232,144 +226,103 @@ def _wrong(ours: pd.DataFrame, theirs: pd.DataFrame, quantity: str, limit: float
     return both and not _same(ours[quantity], theirs[quantity], limit)
 
 
-def _variances(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
-    if _wrong(ours, theirs, "se", REPORTED_SE.limit) and _same(ours["se"], np.sqrt(theirs["se"]), REPORTED_SE.limit):
-        return Cause(
-            4,
+#: Name, title, evidence and remedy of a cause.
+_Found: TypeAlias = Iterator[tuple[str, str, str, str]]
+
+
+def _of_errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
+    limit = REPORTED_SE.limit
+    if not _wrong(ours, theirs, "se", limit):
+        return
+    if _same(ours["se"], np.sqrt(theirs["se"]), limit):
+        yield (
             "variance-for-se",
             "Variances are given as standard errors",
             "the roots of the candidate's standard errors are the reference's",
             "Take the root of the diagonal of L V L'.",
         )
-    return None
-
-
-def _scaled_errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
-    if not _wrong(ours, theirs, "se", REPORTED_SE.limit):
-        return None
     extra = theirs["se"] ** 2 - ours["se"] ** 2
-    if (extra > 0).all() and extra.std() <= REPORTED_SE.limit * extra.mean() and len(extra) > 1:
-        return Cause(
-            4,
+    if (extra > 0).all() and extra.std() <= limit * extra.mean() and len(extra) > 1:
+        yield (
             "residual-variance-added",
             "The residual variance is in the standard errors of means",
             f"every squared standard error exceeds the reference's by {float(extra.mean()):.6g}",
             "Of a mean the error is that of its estimate; the residual variance belongs to a new observation.",
         )
-    return None
 
 
-def _half_widths(table: pd.DataFrame) -> np.ndarray:
-    return 0.5 * (table["upper"] - table["lower"]).to_numpy(float) / table["se"].to_numpy(float)
+def _freedom(table: pd.DataFrame) -> np.ndarray:
+    return table["df"].to_numpy(float) if "df" in table else np.full(len(table), np.inf)
 
 
-def _quantiles(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
+def _of_intervals(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
     if not {"lower", "upper", "se"} <= set(ours) & set(theirs):
-        return None
-    if _same(_half_widths(ours), _half_widths(theirs), SAME_QUANTILE.limit):
-        return None
-    df = ours["df"].to_numpy(float) if "df" in ours else np.full(len(ours), np.inf)
-    own = _half_widths(theirs)
+        return
+    limit, df = SAME_QUANTILE.limit, _freedom(ours)
+    right, own = (0.5 * (table["upper"] - table["lower"]) / table["se"] for table in (ours, theirs))
+    if _same(right, own, limit):
+        return
     normal = stats.norm.ppf(0.975)
-    if not np.isinf(df).all() and _same(np.full(len(own), normal), own, SAME_QUANTILE.limit):
-        return Cause(
-            4,
+    if not np.isinf(df).all() and _same(np.full(len(own), normal), own, limit):
+        yield (
             "normal-quantiles",
             "Normal quantiles stand where t's belong",
             f"the candidate's intervals are {normal:.4f} standard errors wide on each side, whatever the df",
             "Take quantiles of t with the degrees of freedom of each row.",
         )
-    for level in _LEVELS:
-        wanted = stats.t.ppf(0.5 + level / 2, df)
-        if _same(wanted, own, SAME_QUANTILE.limit):
-            return Cause(
-                4,
-                "other-level",
-                f"The candidate's intervals are of another level, {100 * level:g}%",
-                "their half widths in standard errors are that level's quantiles",
-                "Ask for the same level on both sides.",
-            )
-    return None
+        return
+    level = next((level for level in _LEVELS if _same(stats.t.ppf(0.5 + level / 2, df), own, limit)), None)
+    if level is not None:
+        yield (
+            "other-level",
+            f"The candidate's intervals are of another level, {100 * level:g}%",
+            "their half widths in standard errors are that level's quantiles",
+            "Ask for the same level on both sides.",
+        )
 
 
-def _adjustments(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
-    if not {"statistic", "p"} <= set(ours) & set(theirs) or _same(ours["p"], theirs["p"], REPORTED_P.limit):
-        return None
-    df = ours["df"].to_numpy(float) if "df" in ours else np.full(len(ours), np.inf)
-    plain = 2 * stats.t.sf(np.abs(ours["statistic"].to_numpy(float)), df)
-    adjusted = ours["p"].to_numpy(float)
-    guesses: list[tuple[str, str, np.ndarray, str]] = [
+def _of_tests(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
+    limit = REPORTED_P.limit
+    if not {"statistic", "p"} <= set(ours) & set(theirs) or _same(ours["p"], theirs["p"], limit):
+        return
+    plain = 2 * stats.t.sf(np.abs(ours["statistic"].to_numpy(float)), _freedom(ours))
+    several = np.minimum(1.0, plain * len(plain))
+    for name, title, values, remedy in (
         ("not-adjusted", "p-values are not adjusted for several tests", plain, "Adjust them, as adjust= says."),
         ("one-sided", "p-values are of one tail", plain / 2, "Double them: the tests are two-sided."),
-        (
-            "bonferroni",
-            "p-values are adjusted by Bonferroni's method",
-            np.minimum(1.0, plain * len(plain)),
-            "Take the family's own adjustment.",
-        ),
-    ]
-    for name, title, values, remedy in guesses:
-        if _same(theirs["p"], values, REPORTED_P.limit) and not _same(adjusted, values, REPORTED_P.limit):
-            return Cause(
-                4, name, title, "computed anew from the reference's statistics they are the candidate's", remedy
-            )
-    return None
-
-
-def _reversed(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
-    if _wrong(ours, theirs, "estimate", REPORTED_SE.limit) and _same(
-        ours["estimate"], -theirs["estimate"], REPORTED_SE.limit
+        ("bonferroni", "p-values are adjusted by Bonferroni's method", several, "Take the family's own adjustment."),
     ):
-        return Cause(
-            4,
+        if _same(theirs["p"], values, limit) and not _same(ours["p"], values, limit):
+            yield name, title, "computed anew from the reference's statistics they are the candidate's", remedy
+            return
+
+
+def _of_estimates(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
+    limit = REPORTED_SE.limit
+    one, other = (table["estimate"].to_numpy(float) for table in (ours, theirs))
+    wrong = _wrong(ours, theirs, "estimate", limit)
+    if wrong and _same(one, -other, limit):
+        yield (
             "reversed",
             "Differences are taken the other way round",
             "every estimate is the reference's with the other sign",
             "emmeans' pairwise is the first level minus the second.",
         )
-    return None
-
-
-def _swapped(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
-    """The reference's estimates are all there, under other labels."""
-    limit = REPORTED_SE.limit
-    one, other = np.asarray(ours["estimate"], dtype=float), np.asarray(theirs["estimate"], dtype=float)
-    if not _wrong(ours, theirs, "estimate", limit) or not _same(np.sort(one), np.sort(other), limit):
-        return None
-    where = np.flatnonzero(np.abs(other - one) > limit * np.abs(one))
-    return Cause(
-        4,
-        "levels-swapped",
-        "Numbers stand under other levels",
-        f"the candidate's {len(where)} estimates that differ are the reference's of other rows",
-        "Compare the order of the levels: the reference's is that of its factors.",
-    )
-
-
-def _single(ours: pd.DataFrame, theirs: pd.DataFrame) -> Cause | None:
-    """All but one estimate agree."""
-    limit = REPORTED_SE.limit
-    one, other = np.asarray(ours["estimate"], dtype=float), np.asarray(theirs["estimate"], dtype=float)
-    unit = np.asarray(ours["se"], dtype=float) if "se" in ours else np.abs(one)
+    if wrong and _same(np.sort(one), np.sort(other), limit):
+        count = np.count_nonzero(np.abs(other - one) > limit * np.abs(one))
+        yield (
+            "levels-swapped",
+            "Numbers stand under other levels",
+            f"the candidate's {count} estimates that differ are the reference's of other rows",
+            "Compare the order of the levels: the reference's is that of its factors.",
+        )
+    unit = ours["se"].to_numpy(float) if "se" in ours else np.abs(one)
     off = np.flatnonzero(np.abs(other - one) > limit * unit)
-    if len(one) < 3 or len(off) != 1 or _wrong(ours, theirs, "se", limit):
-        return None
-    row = int(off[0])
-    return Cause(
-        4,
-        "one-row",
-        "One row alone differs",
-        f"row {row + 1} of {len(one)}: {one[row]:.6g} there, {other[row]:.6g} here; every other estimate agrees",
-        "Look at what is special to this row: an empty cell, a level's weight.",
-    )
-
-
-_FINDERS: tuple[Callable[[pd.DataFrame, pd.DataFrame], Cause | None], ...] = (
-    _variances,
-    _scaled_errors,
-    _quantiles,
-    _adjustments,
-    _reversed,
-    _swapped,
-    _single,
-)
+    if len(one) >= 3 and len(off) == 1 and not _wrong(ours, theirs, "se", limit):
+        row = int(off[0])
+        yield (
+            "one-row",
+            "One row alone differs",
+            f"row {row + 1} of {len(one)}: {one[row]:.6g} there, {other[row]:.6g} here; every other estimate agrees",
+            "Look at what is special to this row: an empty cell, a level's weight.",
+        )

@@ -1,7 +1,6 @@
 """The command ``mlmparity sbc``: calibrate the sampler of ``pyimpl.stan_lmer`` on simulated data."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +10,10 @@ from rich.console import Console
 from validation.arguments import Debug, JsonFile, Quiet
 from validation.console import VisibleConsole
 
-__all__ = ["register"]
+__all__ = ["calibrate"]
 
 
-def register(app: typer.Typer, guarded: Callable[[Callable[..., int]], Callable[..., None]]) -> None:
-    """Add the command to an app; ``guarded`` turns what it returns or raises into an exit code."""
-    app.command(name="sbc")(guarded(_sbc))
-
-
-def _sbc(
+def calibrate(
     models: Annotated[
         list[str] | None, typer.Argument(help="intercepts, slopes, three, crossed; all when none is given.")
     ] = None,

@@ -4,14 +4,11 @@ Without R: the right fits are ``pyimpl``'s, on simulated data. A fault that slip
 defect of the judge, and so are more false alarms than the stated rate allows.
 """
 
-import json
-import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,13 +31,9 @@ from validation.faults.bases import (
 )
 from validation.faults.difference import changes
 from validation.faults.thin import THIN, compare_thinly
-from validation.options import DEFAULT_SEED
+from validation.options import DEFAULT_SEED, Progress
 from validation.references.recorded import RecordedLmerFit
 from validation.selftest_results import STATED_RATES, CleanRun, Outcome, SelfTest
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
 
 __all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest", "clean_run", "plant", "run"]
 
@@ -71,14 +64,8 @@ def _compared(kind: str, base: Base, candidate: Any, seed: int = DEFAULT_SEED) -
 def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Outcome:
     """Plant one fault and let the judge look.
 
-    Parameters
-    ----------
-    fault : Fault
-    base : Base
-    search : bool
-        Look for the smallest size that is still caught, by bisection on its logarithm.
-    thin : str
-        Of ``validation.faults.thin.THIN``: what alone the candidate answers; all where it is empty.
+    With ``search`` the smallest size that is still caught is looked for, by bisection on its logarithm. ``thin``, of
+    ``validation.faults.thin.THIN``, is what alone the candidate answers; all where it is empty.
     """
     size = fault.sized.planted if fault.sized else 0.0
     outcome = Outcome(
@@ -290,7 +277,7 @@ def run(
     quick: bool = False,
     clean: int | None = None,
     jobs: int = 1,
-    progress: Callable[[str, float | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> SelfTest:
     """Plant every fault, and compare right fits with right ones.
 
@@ -313,10 +300,12 @@ def run(
         raise ValueError(f"the number of clean comparisons cannot be {clean}; give 0 or more")
     if jobs < 1:
         raise ValueError(f"jobs={jobs}; give the number of processes, 1 or more")
+    from joblib import Parallel, delayed
+
     tasks = _tasks(seed, quick, clean)
     began = time.perf_counter()
     results: list[Outcome | CleanRun] = []
-    for found in _results(tasks, jobs):
+    for found in Parallel(n_jobs=jobs, return_as="generator")(delayed(_work)(task) for task in tasks):
         results.append(found)
         if progress is not None:
             words = found.fault if isinstance(found, Outcome) else f"clean: {found.change}"
@@ -327,45 +316,3 @@ def run(
         seed,
         time.perf_counter() - began,
     )
-
-
-def _results(tasks: Sequence[_Task], jobs: int) -> Iterator[Outcome | CleanRun]:
-    if jobs == 1:
-        yield from map(_work, tasks)
-        return
-    from joblib import Parallel, delayed
-
-    yield from Parallel(n_jobs=jobs, return_as="generator", batch_size=4)(delayed(_work)(task) for task in tasks)
-
-
-def command(
-    quick: bool,
-    clean: int | None,
-    seed: int,
-    jobs: int | None,
-    json_file: Path | None,
-    quiet: bool,
-    output: "Console",
-    errors: "Console",
-) -> int:
-    """Run the command ``mlmparity selftest``: print the table and the verdict; the exit code is 1 where it failed."""
-    from rich.text import Text
-
-    from validation.files import write_or_print
-    from validation.progress import tracker
-
-    # Starting processes takes longer than the quick suite itself.
-    processes = jobs if jobs is not None else 1 if quick else os.cpu_count() or 1
-    with tracker(1, quiet=quiet, console=errors) as track:
-        track.start("Self-test")
-        found = run(seed, quick=quick, clean=clean, jobs=processes, progress=lambda text, part: track(text, part))
-        track.finish()
-    if json_file is not None:
-        text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        write_or_print(json_file, text)
-        if str(json_file) == "-":
-            return 0 if found.ok else 1
-    if not quiet:
-        output.print(found.table())
-    output.print(Text(f"{found.summary()} ({found.seconds:.0f} s)"), soft_wrap=True)
-    return 0 if found.ok else 1

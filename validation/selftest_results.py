@@ -33,47 +33,25 @@ _MISSED, _MISNAMED = "not caught", "misnamed"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the judge made of one planted fault.
+    """What the judge made of one planted fault."""
 
-    Attributes
-    ----------
-    row : int
-        Of AGREEMENT.md's table.
-    kind, fault, base : str
-        Likelihood, posterior, anova or results; name of the fault; name of the base model.
-    expected : str
-        Name of the cause that should come first.
-    caught : bool
-        Whether the comparison failed.
-    causes : tuple of str
-        Names of the causes, likeliest first.
-    size, smallest : float or None
-        Size planted, and smallest size that was still caught (None where it was not looked for).
-    unit : str
-        Of the sizes.
-    error : str
-        What went wrong with the planting itself.
-    thin : str
-        What alone the candidate answered; all where it is empty.
-    careful : bool
-        Whether silence about the cause is right, too: the candidate answers little, or the model is hard.
-    changed : bool
-        Whether the planted fit has other numbers than the right one; otherwise there is nothing to catch.
-    """
-
-    row: int
+    row: int  # of AGREEMENT.md's table
+    #: likelihood, posterior, anova or results; name of the fault; name of the base model
     kind: str
     fault: str
     base: str
-    expected: str
-    caught: bool = False
-    causes: tuple[str, ...] = ()
+    expected: str  # name of the cause that should come first
+    caught: bool = False  # whether the comparison failed
+    causes: tuple[str, ...] = ()  # names of the causes, likeliest first
+    #: size planted, and smallest size that was still caught (None where it was not looked for)
     size: float | None = None
     smallest: float | None = None
-    unit: str = ""
-    error: str = ""
-    thin: str = ""
+    unit: str = ""  # of the sizes
+    error: str = ""  # what went wrong with the planting itself
+    thin: str = ""  # what alone the candidate answered; all where it is empty
+    #: whether silence about the cause is right, too: the candidate answers little, or the model is hard
     careful: bool = False
+    #: whether the planted fit has other numbers than the right one; otherwise there is nothing to catch
     changed: bool = True
 
     @property
@@ -94,24 +72,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class CleanRun:
-    """The judge's verdict on two right fits.
+    """The judge's verdict on two right fits."""
 
-    Attributes
-    ----------
-    kind, base, change : str
-        Likelihood, posterior, anova or results; base model; in what the two fits differ.
-    seed : int
-    verdict : str
-    failed : tuple of str
-        Checks that failed.
-    """
-
+    #: likelihood, posterior, anova or results; base model; in what the two fits differ
     kind: str
     base: str
     change: str
     seed: int
     verdict: str
-    failed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()  # checks that failed
 
     @property
     def alarm(self) -> bool:

@@ -11,7 +11,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,6 @@ __all__ = [
     "import_ahead",
     "output_console",
     "run_and_show",
-    "run_cases",
-    "say_reference",
     "start_r",
 ]
 
@@ -50,24 +48,12 @@ GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("argumen
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """What a command prints of its comparisons.
+    """What a command prints of its comparisons."""
 
-    Attributes
-    ----------
-    all_rows : bool
-        Every row of the tables.
-    verbose : bool
-        What agrees is opened up, too: checks, notes, parameters.
-    quiet : bool
-        The verdict only, and no progress.
-    json_file : Path, optional
-        Where everything goes as JSON; ``-``: to standard output, with nothing else.
-    """
-
-    all_rows: bool
-    verbose: bool
-    quiet: bool
-    json_file: Path | None
+    all_rows: bool  # every row of the tables
+    verbose: bool  # what agrees is opened up, too: checks, notes, parameters
+    quiet: bool  # the verdict only, and no progress
+    json_file: Path | None  # where everything goes as JSON; ``-``: to standard output, with nothing else
 
     @property
     def only_json(self) -> bool:
@@ -110,29 +96,19 @@ def import_ahead() -> None:
         threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
 
 
-def run_cases(works: "Sequence[Case | Work]", reference: "Source", seed: int | None, output: Path, shown: Shown) -> int:
-    """Compare cases, one after the other."""
-    from validation.campaign import run
-
-    say_reference(reference, shown.quiet)
-    return run_and_show(
-        lambda track, show: run(works, reference, seed=seed, track=track, finished=show),
-        len(works),
-        reference,
-        output,
-        shown,
-    )
-
-
 def run_and_show(
-    work: "Callable[[Any, Callable[[Comparison], None]], list[Comparison]]",
-    total: int,
+    works: "Sequence[Case | Work]",
     reference: "Source",
+    seed: int | None,
     output: Path,
     shown: Shown,
+    reported: type[Exception] = Exception,
 ) -> int:
-    """Do the work with progress, print each comparison as it comes, write the report, give the exit code."""
-    from validation.campaign import pictures
+    """Compare with progress, print each comparison as it comes, write the report, give the exit code.
+
+    Errors of the type ``reported`` are; others are raised.
+    """
+    from validation.campaign import pictures, run
     from validation.files import write_or_print
     from validation.progress import tracker
     from validation.report.files import write_report
@@ -151,8 +127,11 @@ def run_and_show(
                 soft_wrap=shown.brief and comparison.agrees,
             )
 
-    with tracker(total, quiet=shown.quiet, console=error_console()) as track:
-        comparisons = work(track, show)
+    if against == "recorded" and not shown.quiet:  # they stand for live R
+        said = f"Comparing against recorded references, because {reason}."
+        error_console().print(Text(said), soft_wrap=True)
+    with tracker(len(works), quiet=shown.quiet, console=error_console()) as track:
+        comparisons = run(works, reference, seed=seed, track=track, finished=show, reported=reported)
     seconds = time.monotonic() - began
     now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     generated = f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}"
@@ -186,13 +165,6 @@ def run_and_show(
 def _command_line() -> str:
     """The command as it was given, for a shell."""
     return shlex.join(["mlmparity", *GIVEN.get()])
-
-
-def say_reference(reference: "Source", quiet: bool) -> None:
-    """Say so where recorded references stand for live R."""
-    if reference.against == "recorded" and not quiet:
-        text = f"Comparing against recorded references, because {reference.reason}."
-        error_console().print(Text(text), soft_wrap=True)
 
 
 def can_write(folder: Path) -> None:

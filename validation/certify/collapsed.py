@@ -35,37 +35,22 @@ class NotEnclosedError(ValueError):
 
 @dataclass(frozen=True)
 class Effect:
-    """One random effect given τ: mean ``gain`` · (−x, 1), variance σ² · ``spread`` (besides that of x).
-
-    Attributes
-    ----------
-    term, level : int
-    gain : list of arb
-        τ²Z'V⁻¹[X r].
-    spread : arb
-    """
+    """One random effect given τ: mean ``gain`` · (−x, 1), variance σ² · ``spread`` (besides that of x)."""
 
     term: int
     level: int
-    gain: list[arb]
+    gain: list[arb]  # τ²Z'V⁻¹[X r]
     spread: arb
 
 
 @dataclass(frozen=True)
 class Node:
-    """What the density needs to know at one τ.
+    """What the density needs to know at one τ."""
 
-    Attributes
-    ----------
-    log_det, r2 : arb
-        log|V|, and the residual sum of squares that no coefficients can bring below (generalised least squares).
-    XX, Xr, rr : arb_mat, arb_mat, arb
-        Q.
-    effects : list of Effect
-    """
-
+    #: log|V|, and the residual sum of squares that no coefficients can bring below (generalised least squares)
     log_det: arb
     r2: arb
+    #: Q
     XX: arb_mat
     Xr: arb_mat
     rr: arb
@@ -74,34 +59,18 @@ class Node:
 
 @dataclass(frozen=True)
 class CollapsedModel:
-    """A model with its data and rstanarm's default priors, as balls.
+    """A model with its data and rstanarm's default priors, as balls."""
 
-    Attributes
-    ----------
-    n, p : int
-        Rows and coefficients.
-    counts : tuple of int
-        Levels of each term.
-    balls : Balls
-        Sums of the standardised columns and the centred response.
-    sd_y, mean_y : arb
-    scales : list of arb
-        Prior sds of (γ, β).
-    centres : list of fmpq
-        Means of the slopes' columns.
-    least_rss : arb
-        Residual sum of squares of least squares on [X Z]: a lower bound of r² at every τ.
-    """
-
+    #: rows and coefficients
     n: int
     p: int
-    counts: tuple[int, ...]
-    balls: Balls
+    counts: tuple[int, ...]  # levels of each term
+    balls: Balls  # sums of the standardised columns and the centred response
     sd_y: arb
     mean_y: arb
-    scales: list[arb]
-    centres: list[fmpq]
-    least_rss: arb
+    scales: list[arb]  # prior sds of (γ, β)
+    centres: list[fmpq]  # means of the slopes' columns
+    least_rss: arb  # residual sum of squares of least squares on [X Z]: a lower bound of r² at every τ
 
     @classmethod
     def of(cls, design: Design) -> "CollapsedModel":

@@ -46,22 +46,11 @@ def _need_programs() -> None:
 
 @dataclass(frozen=True)
 class CertifyCommand:
-    """What is to be certified, checked or scored; each method gives an exit code.
-
-    Attributes
-    ----------
-    cases : tuple of Case
-    bayes : bool
-        Their posteriors, too.
-    directory : Path or None
-        Of the references; the package's own where not given.
-    output, errors : Console
-    quiet : bool
-    """
+    """What is to be certified, checked or scored; each method gives an exit code."""
 
     cases: tuple[Case, ...]
-    bayes: bool
-    directory: Path | None
+    bayes: bool  # their posteriors, too
+    directory: Path | None  # of the references; the package's own where not given
     output: Console
     errors: Console
     quiet: bool

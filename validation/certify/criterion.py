@@ -26,25 +26,14 @@ Solution: TypeAlias = tuple[tuple[Column, ...], arb_mat, arb_mat, arb_mat]
 
 @dataclass(frozen=True)
 class Balls:
-    """Sums of squares and products as balls, at the precision in force when they were made.
-
-    Attributes
-    ----------
-    n, p : int
-    sizes : tuple of int
-        Effects of each term.
-    blocks : tuple of (columns, A, B)
-    C : arb_mat
-    log_weights : arb
-        Sum of the logarithms of the prior weights.
-    """
+    """Sums of squares and products as balls, at the precision in force when they were made."""
 
     n: int
     p: int
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...]  # effects of each term
     blocks: tuple[tuple[tuple[Column, ...], arb_mat, arb_mat], ...]
     C: arb_mat
-    log_weights: arb
+    log_weights: arb  # sum of the logarithms of the prior weights
 
     @classmethod
     def of(cls, sums: ExactSums) -> "Balls":
@@ -61,32 +50,16 @@ class Balls:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The criterion and what comes with it, every number a ball.
-
-    Attributes
-    ----------
-    value : arb
-    gradient : list of arb
-    hessian : arb_mat
-    beta : arb_mat, p x 1
-    unscaled : arb_mat
-        (X'V⁻¹X)⁻¹.
-    r2 : arb
-        Penalised residual sum of squares.
-    df : int
-        What r² is divided by: n, for REML n − p.
-    solutions : list of Solution
-        Of each block.
-    """
+    """The criterion and what comes with it, every number a ball."""
 
     value: arb
     gradient: list[arb]
     hessian: arb_mat
-    beta: arb_mat
-    unscaled: arb_mat
-    r2: arb
-    df: int
-    solutions: list[Solution]
+    beta: arb_mat  # shape p x 1
+    unscaled: arb_mat  # (X'V⁻¹X)⁻¹
+    r2: arb  # penalised residual sum of squares
+    df: int  # what r² is divided by: n, for REML n − p
+    solutions: list[Solution]  # of each block
 
 
 def identity(q: int) -> arb_mat:

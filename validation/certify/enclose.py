@@ -31,16 +31,10 @@ class NotCertifiedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Parameters:
-    """The parameters of all terms, in lme4's order, and which of them are held at their bound.
-
-    Attributes
-    ----------
-    terms : tuple of Term
-    bound : tuple of bool
-        For each parameter whether it is at its bound 0; only that of a term with one effect can be.
-    """
+    """The parameters of all terms, in lme4's order, and which of them are held at their bound."""
 
     terms: tuple[Term, ...]
+    #: for each parameter whether it is at its bound 0; only that of a term with one effect can be
     bound: tuple[bool, ...]
 
     def free(self) -> list[tuple[int, int]]:
@@ -88,27 +82,15 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Enclosure:
-    """A proved optimum.
-
-    Attributes
-    ----------
-    parameters : Parameters
-    values : tuple of arb
-        The free parameters.
-    radius : float
-        Half the side of the largest box tried in which the stationary point was proved to be the only one (0 where
-        nothing is free).
-    pivots : tuple of float
-        Lower bounds of the pivots of the Hessian over that box's inner box: all positive.
-    slopes : tuple of float
-        Lower bounds of the derivatives at the bounds: all positive.
-    """
+    """A proved optimum."""
 
     parameters: Parameters
-    values: tuple[arb, ...]
+    values: tuple[arb, ...]  # the free parameters
+    #: half the side of the largest box tried in which the stationary point was proved to be the only one (0 where
+    #: nothing is free)
     radius: float
-    pivots: tuple[float, ...]
-    slopes: tuple[float, ...]
+    pivots: tuple[float, ...]  # lower bounds of the pivots of the Hessian over that box's inner box: all positive
+    slopes: tuple[float, ...]  # lower bounds of the derivatives at the bounds: all positive
 
     def all_values(self) -> list[arb]:
         """All parameters as balls."""
@@ -116,15 +98,9 @@ class Enclosure:
 
 
 def enclose(balls: Balls, REML: bool, terms: Sequence[Term], start: np.ndarray) -> Enclosure:
-    """Prove the optimum near a start.
+    """Prove the optimum near the terms' parameters in a fit in double precision.
 
-    Parameters
-    ----------
-    balls : Balls
-    REML : bool
-    terms : sequence of Term
-    start : ndarray
-        Their parameters in a fit in double precision; one that is exactly at its bound 0 is taken to be at it.
+    One that is exactly at its bound 0 is taken to be at it.
 
     Raises
     ------

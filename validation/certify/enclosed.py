@@ -31,17 +31,9 @@ def statistics(
     estimates: Mapping[tuple[str, str], float],
     half_lines: bool,
 ) -> Iterator[Statistic]:
-    """Everything that is enclosed.
+    """Everything that is enclosed; quantiles of the variances where ``half_lines`` are.
 
-    Parameters
-    ----------
-    design : Design
-    model : CollapsedModel
-    integrals : Integrals
-    estimates : mapping of (parameter, statistic) to float
-        Approximate sds and quantiles: where the quantiles are looked for.
-    half_lines : bool
-        Whether quantiles of the variances are wanted.
+    The quantiles are looked for where approximate sds and quantiles, the ``estimates``, have them.
 
     Raises
     ------

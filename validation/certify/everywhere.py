@@ -28,20 +28,11 @@ MOST_PIECES = 20_000
 
 @dataclass(frozen=True)
 class GlobalProof:
-    """Outcome of the search.
-
-    Attributes
-    ----------
-    proved : bool
-    pieces : int
-        Pieces looked at.
-    why : str
-        Where it was given up.
-    """
+    """Outcome of the search."""
 
     proved: bool
-    pieces: int
-    why: str = ""
+    pieces: int  # pieces looked at
+    why: str = ""  # where it was given up
 
 
 def prove_only(

@@ -24,46 +24,24 @@ Column: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ExactBlock:
-    """Sums over the rows of one block of V.
+    """Sums over the rows of one block of V."""
 
-    Attributes
-    ----------
-    columns : tuple of (term, level, effect)
-        The block's columns of Z, sorted: q of them.
-    A : fmpq_mat, q x q
-        Z'WZ.
-    B : fmpq_mat, q x (p + 1)
-        Z'W[X y].
-    """
-
-    columns: tuple[Column, ...]
-    A: fmpq_mat
-    B: fmpq_mat
+    columns: tuple[Column, ...]  # the block's columns of Z, sorted: q of them
+    A: fmpq_mat  # shape q x q: Z'WZ
+    B: fmpq_mat  # shape q x (p + 1): Z'W[X y]
 
 
 @dataclass(frozen=True)
 class ExactSums:
-    """What the likelihood needs to know of the data, exactly.
+    """What the likelihood needs to know of the data, exactly."""
 
-    Attributes
-    ----------
-    n, p : int
-        Rows used, columns of X.
-    sizes : tuple of int
-        Number of effects of each term.
-    blocks : tuple of ExactBlock
-    C : fmpq_mat, (p + 1) x (p + 1)
-        [X y]'W[X y].
-    weights : tuple of fmpq
-        The prior weights other than 1.
-    """
-
+    #: rows used, columns of X
     n: int
     p: int
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...]  # number of effects of each term
     blocks: tuple[ExactBlock, ...]
-    C: fmpq_mat
-    weights: tuple[fmpq, ...] = ()
+    C: fmpq_mat  # shape (p + 1) x (p + 1): [X y]'W[X y]
+    weights: tuple[fmpq, ...] = ()  # the prior weights other than 1
 
 
 def _exact(values: np.ndarray) -> list[fmpq]:
@@ -71,13 +49,7 @@ def _exact(values: np.ndarray) -> list[fmpq]:
 
 
 def exact_sums(design: Design) -> ExactSums:
-    """Sum a design's squares and products without rounding.
-
-    Parameters
-    ----------
-    design : pyimpl.design.design.Design
-        Its y, X and Z are doubles, and are taken for exactly what they are.
-    """
+    """Sum a design's squares and products without rounding: its y, X and Z are doubles, taken for what they are."""
     y = _exact(design.y)
     if design.offset is not None:
         y = [value - known for value, known in zip(y, _exact(design.offset), strict=True)]
@@ -125,10 +97,7 @@ def _parts(design: Design) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def less_explained(C: fmpq_mat, A: fmpq_mat, B: fmpq_mat) -> fmpq_mat:
     """C − B'A⁻B with a generalised inverse of A: what is left of the sums C when columns are fitted; its rank is exact.
 
-    Parameters
-    ----------
-    C, A, B : fmpq_mat
-        Sums of squares and products of the rest, of the fitted columns, and between these and the rest.
+    A are the sums of the fitted columns, B those between these and the rest.
     """
     q = A.nrows()
     reduced, rank = fmpq_mat([a + b for a, b in zip(A.tolist(), B.tolist(), strict=True)]).rref()

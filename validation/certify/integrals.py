@@ -31,27 +31,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Settings:
-    """How finely to integrate.
+    """How finely to integrate."""
 
-    Attributes
-    ----------
-    digits : float
-        Remainders are to be below 10^−digits of the integral of the density.
-    half_lines : bool
-        Whether distribution functions of the variances are to be that good too.
-    point_digits : float
-        Points of a share below 10^−point_digits are left out of the coefficients' distribution functions.
-    effects : bool
-        Whether to integrate the random effects.
-    most_nodes : int
-        Most values of τ.
-    """
-
-    digits: float
-    half_lines: bool = True
+    digits: float  # remainders are to be below 10^−digits of the integral of the density
+    half_lines: bool = True  # whether distribution functions of the variances are to be that good too
+    #: points of a share below 10^−point_digits are left out of the coefficients' distribution functions
     point_digits: float = 24.0
-    effects: bool = True
-    most_nodes: int = 20_000
+    effects: bool = True  # whether to integrate the random effects
+    most_nodes: int = 20_000  # most values of τ
 
 
 class TooLargeError(NotEnclosedError):
@@ -69,37 +56,20 @@ class Point:
 
 @dataclass
 class Integrals:
-    """Enclosed integrals of the density (times e^−top).
-
-    Attributes
-    ----------
-    top : float
-    total : arb
-        Of the density.
-    sigma : dict of int to arb
-        Of σ, σ².
-    variance : list of (arb, arb)
-        For each term, of σ²τ² and its square.
-    x, xx : arb_mat
-        Of the standardised coefficients, p x 1, and their products, p x p.
-    effects : dict of (term, level) to (arb, arb)
-        Of a random effect and its square.
-    points : list of Point
-        For distribution functions of coefficients; what the points that are left out weigh is in ``loss``.
-    loss : arb
-    nodes, evaluations : int
-        Values of τ; values of (σ, τ).
-    """
+    """Enclosed integrals of the density (times e^−top)."""
 
     top: float
-    total: arb
-    sigma: dict[int, arb]
-    variance: list[tuple[arb, arb]]
+    total: arb  # of the density
+    sigma: dict[int, arb]  # of σ, σ²
+    variance: list[tuple[arb, arb]]  # for each term, of σ²τ² and its square
+    #: of the standardised coefficients, p x 1, and their products, p x p
     x: arb_mat
     xx: arb_mat
-    effects: dict[tuple[int, int], tuple[arb, arb]]
+    effects: dict[tuple[int, int], tuple[arb, arb]]  # of a random effect and its square
+    #: for distribution functions of coefficients; what the points that are left out weigh is in ``loss``
     points: list[Point]
     loss: arb
+    #: values of τ; values of (σ, τ)
     nodes: int
     evaluations: int
     sigma_line: "HalfLine"
@@ -110,16 +80,9 @@ class Integrals:
 
 @dataclass(frozen=True)
 class HalfLine:
-    """∫ of the density over a coordinate below a threshold.
+    """∫ of the density over a coordinate below a threshold."""
 
-    Attributes
-    ----------
-    weights : list of (arb, arb)
-        Where the points of the lattice are, and what they weigh.
-    step, remainder : arb
-    """
-
-    weights: list[tuple[arb, arb]]
+    weights: list[tuple[arb, arb]]  # where the points of the lattice are, and what they weigh
     step: arb
     remainder: arb
 

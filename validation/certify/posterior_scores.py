@@ -1,7 +1,6 @@
 """Samplers and quadrature judged by enclosed posteriors: z-scores with no error on the reference's side."""
 
 import contextlib
-import json
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,10 +11,10 @@ import pandas as pd
 from scipy.stats import norm
 
 from validation.cases import Case
-from validation.certify.scores import write_scores
+from validation.certify.scores import read_scores, write_scores
 from validation.progress import Tracker
 from validation.references import certified
-from validation.references.store import DIRECTORY, load
+from validation.references.store import load
 from validation.report.markdown import table
 
 __all__ = ["ALPHA", "SEED", "load_posterior_scores", "markdown", "score_posteriors", "score_summary"]
@@ -30,13 +29,7 @@ _FILE = "certified_posterior_scores.json"
 
 
 def score_summary(summary: pd.DataFrame, posterior: certified.CertifiedPosterior) -> dict[str, float]:
-    """Judge a summary of draws by the enclosed numbers.
-
-    Parameters
-    ----------
-    summary : pandas.DataFrame
-        As of ``validation.quantities.posterior_summary``.
-    posterior : CertifiedPosterior
+    """Judge a summary of draws, as of ``validation.quantities.posterior_summary``, by the enclosed numbers.
 
     Returns
     -------
@@ -76,8 +69,7 @@ def _score_estimates(case: Case, posterior: certified.CertifiedPosterior) -> dic
     from validation.certify.posteriors import default_density
     from validation.certify.run import data_of
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         found = integrate(default_density(build_design(case.formula, data_of(case), checks=STAN_LMER_CHECKS)))
     worst = {"moments": 0.0, "quantiles": 0.0}
     columns = {"q2.5": "2.5%", "q50": "50%", "q97.5": "97.5%"}
@@ -121,8 +113,7 @@ def score_posteriors(
             continue
         if progress is not None:
             progress(f"judging samplers by {name}", number / len(chosen))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             fit = stan_lmer(case.formula, data_of(case), seed=SEED)
         scores[name] = {
             "quadrature": _score_estimates(case, posterior),
@@ -142,13 +133,7 @@ def load_posterior_scores(directory: Path | None = None) -> dict[str, dict[str, 
     LookupError
         There are none.
     """
-    try:
-        text = ((directory or DIRECTORY) / _FILE).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise LookupError(
-            "no sampler has been judged by the enclosed posteriors: `mlmparity certify --digits`"
-        ) from None
-    return cast("dict[str, dict[str, dict[str, float]]]", json.loads(text))
+    return cast("dict[str, dict[str, dict[str, float]]]", read_scores(_FILE, directory))
 
 
 def markdown(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

@@ -35,7 +35,6 @@ from validation.references.certified import (
     CertifiedPosterior,
     PosteriorRow,
     load_posterior,
-    save,
 )
 from validation.references.store import model_hash
 
@@ -102,19 +101,9 @@ def posterior_name(case: Case) -> str:
 
 @dataclass(frozen=True)
 class Estimates:
-    """A posterior by sums in double precision, with estimated errors.
+    """A posterior by sums in double precision, with estimated errors."""
 
-    Attributes
-    ----------
-    rows : dict of (parameter, statistic) to (value, error)
-        All of them, however large their errors.
-    sds : dict of parameter to float
-    log_evidence : float
-    dimensions, points : int
-    step : float
-    """
-
-    rows: dict[tuple[str, str], tuple[float, float]]
+    rows: dict[tuple[str, str], tuple[float, float]]  # all of them, however large their errors
     sds: dict[str, float]
     log_evidence: float
     dimensions: int
@@ -149,8 +138,7 @@ def estimate(design: Design) -> Estimates | None:
     density = default_density(design)
     step = STEPS[density.dim]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             fine = integrate(density, step=step, drop=DROP, max_points=MOST_POINTS)
             other = integrate(density, step=1.25 * step, drop=NEARER_DROP, max_points=MOST_POINTS)
     except ModelError:  # too many points
@@ -279,17 +267,9 @@ def certify_posteriors(
     list of Path
         The files written.
     """
-
-    def kept(case: Case) -> bool:
-        def read() -> tuple[bool, CertifiedPosterior]:
-            stored = load_posterior(posterior_name(case), directory)
-            how = stored.proof.get(ENCLOSED)
-            return isinstance(how, dict) and how.get("method") == METHOD, stored
-
-        return finished(case, read)
-
-    def make(case: Case, far: Callable[[float], None]) -> Path | None:
-        found = certify_posterior(case, far)
-        return None if found is None else save(found, directory)
-
-    return write_each({posterior_name(case): case for case in cases}, make, None if anew else kept, progress)
+    work = {
+        posterior_name(case): case
+        for case in cases
+        if anew or not finished(case, posterior_name(case), load_posterior, {"method": METHOD}, directory)
+    }
+    return write_each(work, certify_posterior, directory, progress)

@@ -6,8 +6,7 @@ in place of its derivatives. A value passes where it lies within its radius; θ�
 nothing.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,7 +20,7 @@ from pyimpl.covariance.base import Covariance
 from pyimpl.design.design import Design
 from validation.references.certified import Certificate
 
-__all__ = ["PRECISION", "Recomputed", "recompute"]
+__all__ = ["PRECISION", "Recomputed", "exactly", "recompute"]
 
 #: Decimal digits: other than the enclosure's 96.
 PRECISION = 75
@@ -32,32 +31,18 @@ _NO_STEP = 1e-22
 #: What recomputed values may be off beyond their radius, relative: θ's 40 digits, carried through.
 _SLACK = 1e-27
 
-Matrix: TypeAlias = list[list[mpf]]
-
 #: quantity, group, term, term2, level
 _Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None]
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Outcome of a recomputation.
+    """Outcome of a recomputation."""
 
-    Attributes
-    ----------
-    values : int
-        Values recomputed.
-    step : float
-        Greatest element of Newton's step from the stored θ, relative.
-    difference : float
-        Greatest relative difference from a stored value.
-    failures : tuple of str
-        What did not pass, in words.
-    """
-
-    values: int
-    step: float
-    difference: float
-    failures: tuple[str, ...]
+    values: int  # values recomputed
+    step: float  # greatest element of Newton's step from the stored θ, relative
+    difference: float  # greatest relative difference from a stored value
+    failures: tuple[str, ...]  # what did not pass, in words
 
     @property
     def passed(self) -> bool:
@@ -85,14 +70,7 @@ class Recomputed:
 
 
 def recompute(certificate: Certificate, design: Design) -> Recomputed:
-    """Recompute a certificate's values.
-
-    Parameters
-    ----------
-    certificate : Certificate
-    design : Design
-        Of the data that the values were certified on.
-    """
+    """Recompute a certificate's values, on the design of the data that they were certified on."""
     with mpmath.workdps(PRECISION):
         model = _Model(design, certificate.reml)
         stored: dict[_Key, tuple[str, str]] = {row[:5]: row[5:] for row in certificate.rows}
@@ -162,8 +140,17 @@ class _Part:
     """Rows that are connected by shared levels: their columns of Z (term, level, effect), Z'Z and Z'[X y]."""
 
     columns: list[tuple[int, int, int]]
-    ZZ: Matrix
-    ZF: Matrix
+    ZZ: np.ndarray
+    ZF: np.ndarray
+
+    def turned(self, T: Sequence[np.ndarray], M: np.ndarray) -> np.ndarray:
+        """Λ'M: Λ is block diagonal, a copy of each term's template per level."""
+        out = M.copy()
+        for i, (t, _, k) in enumerate(self.columns):
+            if k == 0:
+                own = slice(i, i + len(T[t]))
+                out[own] = T[t].T @ M[own]
+        return out
 
 
 class _Model:
@@ -173,42 +160,30 @@ class _Model:
         self.design, self.reml = design, reml
         self.n, self.p = design.N, design.P
         self.correlated = [term.p > 1 for term in design.terms for _ in range(term.covariance.n_par)]
-        offset = np.zeros(self.n) if design.offset is None else design.offset
-        weights = [mpf(float(w)) for w in (np.ones(self.n) if design.weights is None else design.weights)]
+        weights = exactly(np.ones(self.n) if design.weights is None else design.weights)
         self.log_weights = mpmath.fsum(mpmath.log(w) for w in weights)
-        F = [
-            [*(mpf(float(x)) for x in row), mpf(float(y)) - mpf(float(b))]
-            for row, y, b in zip(design.X, design.y, offset, strict=True)
-        ]
-        half = [[w * x for x in row] for w, row in zip(weights, F, strict=True)]
-        self.FF = [[mpmath.fdot(zip(a, b, strict=True)) for b in zip(*half, strict=True)] for a in zip(*F, strict=True)]
-        self.parts = self._parts(half, weights)
+        y = exactly(design.y) - exactly(np.zeros(self.n) if design.offset is None else design.offset)
+        F = np.column_stack([exactly(design.X), y])
+        weighted = weights[:, None] * F
+        self.FF = F.T @ weighted
+        self.parts = list(self._parts(weighted, weights))
 
-    def _parts(self, half: Matrix, weights: list[mpf]) -> list[_Part]:
-        Z = self.design.Z.tocsr()
-        ZZ: defaultdict[tuple[int, int], mpf] = defaultdict(mpf)
-        ZF = [[mpf(0)] * (self.p + 1) for _ in range(Z.shape[1])]
-        for row, w in enumerate(weights):
-            here = slice(Z.indptr[row], Z.indptr[row + 1])
-            entries = [(int(c), mpf(float(x))) for c, x in zip(Z.indices[here], Z.data[here], strict=True)]
-            for a, x in entries:
-                for b, z in entries:
-                    ZZ[a, b] += w * x * z
-                ZF[a] = [total + x * value for total, value in zip(ZF[a], half[row], strict=True)]
+    def _parts(self, weighted: np.ndarray, weights: np.ndarray) -> Iterator[_Part]:
+        Z = self.design.Z.tocsc()
         terms = self.design.terms
         names = [(t, level, k) for t, term in enumerate(terms) for level in range(term.J) for k in range(term.p)]
         # the effects of a level hang together even where one of them is 0 in all its rows
         columns, firsts = np.arange(len(names)), [column - k for column, (_, _, k) in enumerate(names)]
         levels = sparse.coo_array((np.ones(len(names)), (columns, firsts)), shape=(len(names), len(names)))
-        Z.data[:] = 1.0
-        count, part = connected_components(Z.T @ Z + levels, directed=False)
-        parts = []
+        count, part = connected_components(abs(Z.T) @ abs(Z) + levels, directed=False)
         for number in range(count):
-            own = [int(column) for column in np.flatnonzero(part == number)]
-            parts.append(_Part([names[c] for c in own], [[ZZ[a, b] for b in own] for a in own], [ZF[c] for c in own]))
-        return parts
+            own = np.flatnonzero(part == number)
+            block = Z[:, own].tocsr()
+            rows = np.flatnonzero(np.diff(block.indptr))
+            z = exactly(block[rows].toarray())
+            yield _Part([names[c] for c in own], z.T @ (weights[rows, None] * z), z.T @ weighted[rows])
 
-    def templates(self, theta: Sequence[mpf]) -> list[Matrix]:
+    def templates(self, theta: Sequence[mpf]) -> list[np.ndarray]:
         """Λ's template of each term, lower triangular: its elements column by column, or what follows from ``par``."""
         rest = iter(theta)
         out = []
@@ -216,62 +191,46 @@ class _Model:
             if term.p > 1 and term.covariance.name != "us":
                 out.append(_structured(term.covariance, [next(rest) for _ in range(term.covariance.n_par)]))
                 continue
-            T = [[mpf(0)] * term.p for _ in range(term.p)]
+            T = _zeros(term.p)
             for j in range(term.p):
                 for i in range(j, term.p):
-                    T[i][j] = next(rest)
+                    T[i, j] = next(rest)
             out.append(T)
         return out
 
-    def _reduced(
-        self, theta: Sequence[mpf], visit: Callable[[_Part, Matrix, Matrix, list[Matrix]], None] | None = None
-    ) -> tuple[mpf, Matrix]:
-        """2 log|L| and [X y]'[X y] − R'R, with LL' = Λ'Z'ZΛ + I and LR = Λ'Z'[X y]."""
-        T = self.templates(theta)
-        log_det = mpf(0)
-        S = [list(row) for row in self.FF]
-        size = self.p + 1
+    def _reduced(self, T: Sequence[np.ndarray]) -> tuple[mpf, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """2 log|L|, [X y]'[X y] − R'R, and L and R of each part, with LL' = Λ'Z'ZΛ + I and LR = Λ'Z'[X y]."""
+        log_det, S, solved = mpf(0), self.FF, []
         for part in self.parts:
-            q = len(part.columns)
-            left = _rows_times(T, part.columns, part.ZZ)
-            both = _rows_times(T, part.columns, [list(column) for column in zip(*left, strict=True)])
-            L = _factor([[both[i][j] + (1 if i == j else 0) for j in range(q)] for i in range(q)])
-            R = _forward(L, _rows_times(T, part.columns, part.ZF))
-            log_det += 2 * mpmath.fsum(mpmath.log(L[i][i]) for i in range(q))
-            for i in range(size):
-                for j in range(i, size):
-                    S[i][j] -= mpmath.fdot((R[k][i], R[k][j]) for k in range(q))
-            if visit is not None:
-                visit(part, L, R, T)
-        for i in range(size):
-            for j in range(i):
-                S[i][j] = S[j][i]
-        return log_det, S
+            L = _factor(part.turned(T, part.turned(T, part.ZZ).T) + _identity(len(part.columns)))
+            R = _forward(L, part.turned(T, part.ZF))
+            log_det += 2 * mpmath.fsum(map(mpmath.log, L.diagonal()))
+            S = S - R.T @ R
+            solved.append((L, R))
+        return log_det, S, solved
 
     def criterion(self, theta: Sequence[mpf]) -> mpf:
         """ML deviance or REML criterion at θ."""
-        log_det, S = self._reduced(theta)
+        log_det, S, _ = self._reduced(self.templates(theta))
         RX = _factor(S)  # of [X y]: its last pivot is the residual sum of squares
         df = self.n - self.p if self.reml else self.n
-        value = log_det - self.log_weights + df * (1 + mpmath.log(2 * mpmath.pi * RX[-1][-1] ** 2 / df))
+        value = log_det - self.log_weights + df * (1 + mpmath.log(2 * mpmath.pi * RX[-1, -1] ** 2 / df))
         if self.reml:
-            value += 2 * mpmath.fsum(mpmath.log(RX[i][i]) for i in range(self.p))
+            value += 2 * mpmath.fsum(map(mpmath.log, RX.diagonal()[:-1]))
         return value
 
     def values(self, theta: Sequence[mpf], certificate: Certificate) -> dict[_Key, mpf]:
         """Every certified quantity at θ, by its labels."""
         design, p = self.design, self.p
-        visits: list[tuple[_Part, Matrix, Matrix]] = []
-        _, S = self._reduced(theta, lambda part, L, R, T: visits.append((part, L, R)))
+        T = self.templates(theta)
+        _, S, solved = self._reduced(T)
         RX = _factor(S)
-        df = self.n - p if self.reml else self.n
         criterion = self.criterion(theta)
-        sigma2 = RX[-1][-1] ** 2 / df
+        sigma2 = RX[-1, -1] ** 2 / (self.n - p if self.reml else self.n)
         sigma = mpmath.sqrt(sigma2)
-        inner = [row[:p] for row in RX[:p]]
-        beta = _backward(inner, [[RX[p][i]] for i in range(p)])
-        unit = [[mpf(int(i == j)) for j in range(p)] for i in range(p)]
-        inverse = _backward(inner, _forward(inner, unit))
+        inner = RX[:p, :p]
+        beta = _backward(inner, RX[p, :p])
+        inverse = _backward(inner, _forward(inner, _identity(p)))
         out: dict[_Key, mpf] = {}
 
         def put(
@@ -291,17 +250,16 @@ class _Model:
         put("BIC", criterion + npar * mpmath.log(self.n))
         put("sigma", sigma)
         for i, name in enumerate(design.coef_names):
-            error = sigma * mpmath.sqrt(inverse[i][i])
-            put("fixef", beta[i][0], term=name)
+            error = sigma * mpmath.sqrt(inverse[i, i])
+            put("fixef", beta[i], term=name)
             put("se", error, term=name)
-            put("t", beta[i][0] / error, term=name)
+            put("t", beta[i] / error, term=name)
             for j in range(i + 1):
-                put("vcov", sigma2 * inverse[i][j], term=name, term2=design.coef_names[j])
-        T = self.templates(theta)
+                put("vcov", sigma2 * inverse[i, j], term=name, term2=design.coef_names[j])
         for template, term in zip(T, design.terms, strict=True):
             elements: dict[int, mpf] = {}
-            for which, (i, j) in zip(term.covariance.theta_index, term.covariance.places, strict=True):
-                elements.setdefault(which, template[i][j])
+            for which, place in zip(term.covariance.theta_index, term.covariance.places, strict=True):
+                elements.setdefault(which, template[place])
             for which, name in enumerate(term.theta_names):
                 put("theta", elements[which], term=name)
         if design.structure is not None:
@@ -309,98 +267,76 @@ class _Model:
                 put("par", value, term=name)
         groups = list(dict.fromkeys(row[1] for row in certificate.rows if row[0] == "variance"))
         for template, term, group in zip(T, design.terms, groups, strict=False):
-            Sigma = [
-                [sigma2 * mpmath.fdot(zip(template[i], template[j], strict=True)) for j in range(term.p)]
-                for i in range(term.p)
-            ]
+            Sigma = sigma2 * (template @ template.T)
             for i, effect in enumerate(term.effects):
-                put("variance", Sigma[i][i], group, effect)
-                put("sd", mpmath.sqrt(Sigma[i][i]), group, effect)
+                put("variance", Sigma[i, i], group, effect)
+                put("sd", mpmath.sqrt(Sigma[i, i]), group, effect)
                 for j in range(i):
                     pair = (group, term.effects[j], effect)
-                    put("covariance", Sigma[i][j], *pair)
-                    if Sigma[i][i] and Sigma[j][j]:
-                        put("cor", Sigma[i][j] / mpmath.sqrt(Sigma[i][i] * Sigma[j][j]), *pair)
+                    put("covariance", Sigma[i, j], *pair)
+                    if Sigma[i, i] and Sigma[j, j]:
+                        put("cor", Sigma[i, j] / mpmath.sqrt(Sigma[i, i] * Sigma[j, j]), *pair)
         put("variance", sigma2, "Residual")
         put("sd", sigma, "Residual")
-        for part, L, R in visits:
-            self._modes(part, L, R, T, beta, sigma2, put)
+        # modes b = Λu with LL'u = Λ'Z'(y − Xβ), and their variances σ²Λ(LL')⁻¹Λ'
+        for part, (L, R) in zip(self.parts, solved, strict=True):
+            turned = part.turned(T, _identity(len(L)))  # Λ'
+            modes = turned.T @ _backward(L, R[:, p] - R[:, :p] @ beta)
+            half = _forward(L, turned)
+            spread = sigma2 * (half.T @ half)
+            for i, (t, level, k) in enumerate(part.columns):
+                term = design.terms[t]
+                where = {"group": term.group, "level": term.levels[level]}
+                put("ranef", modes[i], term=term.effects[k], **where)
+                put("condsd", mpmath.sqrt(spread[i, i]), term=term.effects[k], **where)
+                for other in range(k):
+                    put("condcov", spread[i, i - k + other], term=term.effects[k], term2=term.effects[other], **where)
         return out
 
-    def _modes(
-        self, part: _Part, L: Matrix, R: Matrix, T: list[Matrix], beta: Matrix, sigma2: mpf, put: Callable[..., None]
-    ) -> None:
-        """Modes b = Λu with LL'u = Λ'Z'(y − Xβ), and σ²Λ(LL')⁻¹Λ'."""
-        p, q = self.p, len(part.columns)
-        right = [[row[p] - mpmath.fdot((row[k], beta[k][0]) for k in range(p))] for row in R]
-        u = _backward(L, right)
-        rows = []  # of Λ
-        for t, level, k in part.columns:
-            rows.append([T[t][k][other] if (s, at) == (t, level) else mpf(0) for s, at, other in part.columns])
-        spread = _forward(L, [list(column) for column in zip(*rows, strict=True)])
-        for i, (t, level, k) in enumerate(part.columns):
-            term = self.design.terms[t]
-            labels = {"group": term.group, "level": term.levels[level]}
-            put("ranef", mpmath.fdot((rows[i][c], u[c][0]) for c in range(q)), term=term.effects[k], **labels)
-            for other in range(k + 1):
-                j = i - k + other
-                value = sigma2 * mpmath.fdot((spread[c][i], spread[c][j]) for c in range(q))
-                if other == k:
-                    put("condsd", mpmath.sqrt(value), term=term.effects[k], **labels)
-                else:
-                    put("condcov", value, term=term.effects[k], term2=term.effects[other], **labels)
+
+def exactly(values: np.ndarray) -> np.ndarray:
+    """Doubles as mpf, in an array of objects."""
+    return np.vectorize(lambda value: mpf(float(value)), otypes=[object])(values)
 
 
-def _structured(covariance: Covariance, par: list[mpf]) -> Matrix:
+def _zeros(size: int) -> np.ndarray:
+    return np.full((size, size), mpf(0))
+
+
+def _identity(size: int) -> np.ndarray:
+    return exactly(np.eye(size))
+
+
+def _structured(covariance: Covariance, par: list[mpf]) -> np.ndarray:
     """T of standard deviations and, but for ``diag``, a correlation: of all pairs (``cs``), or its powers (``ar1``)."""
     p = covariance.p
-    sd = [par[0 if covariance.hom else i] for i in range(p)]
-    R = [[mpf(int(i == j)) for j in range(p)] for i in range(p)]
+    sd = np.array([par[0 if covariance.hom else i] for i in range(p)])
+    R = _identity(p)
     if covariance.name != "diag":
         for i in range(p):
             for j in range(i):
-                R[i][j] = R[j][i] = par[-1] ** (i - j if covariance.name == "ar1" else 1)
-    return [[sd[i] * value for value in row] for i, row in enumerate(_factor(R))]
+                R[i, j] = R[j, i] = par[-1] ** (i - j if covariance.name == "ar1" else 1)
+    return sd[:, None] * _factor(R)
 
 
-def _rows_times(T: Sequence[Matrix], columns: Sequence[tuple[int, int, int]], M: Matrix) -> Matrix:
-    """Λ'M, where the rows of M are columns of Z."""
-    out = []
-    for i, (t, _, k) in enumerate(columns):
-        size = len(T[t])
-        first = i - k
-        out.append(
-            [mpmath.fdot((T[t][other][k], M[first + other][c]) for other in range(k, size)) for c in range(len(M[0]))]
-        )
-    return out
-
-
-def _factor(M: Matrix) -> Matrix:
+def _factor(M: np.ndarray) -> np.ndarray:
     """Lower triangular Cholesky factor (a last pivot of 0 is let stand)."""
-    size = len(M)
-    L = [[mpf(0)] * size for _ in range(size)]
-    for i in range(size):
-        for j in range(i + 1):
-            rest = M[i][j] - mpmath.fdot((L[i][k], L[j][k]) for k in range(j))
-            L[i][j] = mpmath.sqrt(rest) if i == j else rest / L[j][j]
+    L = _zeros(len(M))
+    for j in range(len(M)):
+        rest = M[j:, j] - L[j:, :j] @ L[j, :j]
+        L[j, j] = mpmath.sqrt(rest[0])
+        L[j + 1 :, j] = rest[1:] / L[j, j]
     return L
 
 
-def _forward(L: Matrix, B: Matrix) -> Matrix:
+def _forward(L: np.ndarray, B: np.ndarray) -> np.ndarray:
     """Solve LX = B."""
-    X: Matrix = []
-    for i, row in enumerate(B):
-        X.append([(value - mpmath.fdot((L[i][k], X[k][c]) for k in range(i))) / L[i][i] for c, value in enumerate(row)])
+    X = B.copy()
+    for i in range(len(L)):
+        X[i] = (X[i] - L[i, :i] @ X[:i]) / L[i, i]
     return X
 
 
-def _backward(L: Matrix, B: Matrix) -> Matrix:
-    """Solve L'X = B."""
-    size = len(B)
-    X: Matrix = [[] for _ in range(size)]
-    for i in reversed(range(size)):
-        X[i] = [
-            (value - mpmath.fdot((L[k][i], X[k][c]) for k in range(i + 1, size))) / L[i][i]
-            for c, value in enumerate(B[i])
-        ]
-    return X
+def _backward(L: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Solve L'X = B: a lower triangle, from its last row and column on."""
+    return _forward(L[::-1, ::-1].T, B[::-1])[::-1]

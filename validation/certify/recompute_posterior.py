@@ -25,6 +25,7 @@ from pyimpl.design.design import Design, build_design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.cases import Case
 from validation.certify.posteriors import Estimates, contradiction, estimate, posterior_name
+from validation.certify.recompute import exactly
 from validation.certify.run import data_stored_on
 from validation.references.certified import ENCLOSED, LOG_EVIDENCE, CertifiedPosterior, load_posterior
 from validation.references.store import DamagedReferenceError
@@ -48,28 +49,15 @@ AGREEMENT = 1e-12
 
 @dataclass(frozen=True)
 class PosteriorCheck:
-    """Outcome of a recomputation.
-
-    Attributes
-    ----------
-    name : str
-    values : int
-        Numbers compared with sums in double precision.
-    alone : int
-        Numbers that those sums do not have, and so were not compared with them: sds of random effects where there are
-        several terms.
-    precise : int
-        Numbers compared in multi-precision as well.
-    difference : float
-        Greatest of those differences, in posterior sds.
-    failures : tuple of str
-    """
+    """Outcome of a recomputation."""
 
     name: str
-    values: int
+    values: int  # numbers compared with sums in double precision
+    #: numbers that those sums do not have, and so were not compared with them: sds of random effects where there are
+    #: several terms
     alone: int
-    precise: int
-    difference: float
+    precise: int  # numbers compared in multi-precision as well
+    difference: float  # greatest of those differences, in posterior sds
     failures: tuple[str, ...]
 
     @property
@@ -140,21 +128,16 @@ class _Sums:
     sd_y: mpf
 
 
-def _mpf(values: np.ndarray) -> np.ndarray:
-    """Doubles as mpf, in an array of objects."""
-    return np.vectorize(lambda value: mpf(float(value)), otypes=[object])(values)
-
-
 def _sums(design: Design) -> _Sums:
     n, term = design.N, design.terms[0]
-    columns = _mpf(np.column_stack([design.X, design.y]))
+    columns = exactly(np.column_stack([design.X, design.y]))
     means = columns.sum(axis=0) / n
     means[0] = mpf(0)  # the intercept's column stays what it is
     centred = columns - means
     sds = [mpf(1), *(mp.sqrt(square / (n - 1)) for square in (centred[:, 1:] ** 2).sum(axis=0))]
     scales = np.array([mpf(5) / 2 * sds[-1] / (sd if sd else 1) for sd in sds[:-1]])
     W = centred * np.array([*scales, mpf(1)])
-    z = _mpf(term.columns[:, 0])
+    z = exactly(term.columns[:, 0])
     S, B = np.full(term.J, mpf(0)), np.full((term.J, W.shape[1]), mpf(0))
     np.add.at(S, term.codes, z * z)
     np.add.at(B, term.codes, z[:, None] * W)

@@ -65,21 +65,13 @@ LEAST_REACH = 12.0
 
 @dataclass(frozen=True)
 class Axis:
-    """Step along an axis and the errors it makes, as logarithms of shares of U.
-
-    Attributes
-    ----------
-    step : float
-    log_whole, log_half : float
-        Of integrals over the whole line and over a half-line.
-    rate : float
-        c: how much of the prior's rate the turned axis keeps.
-    """
+    """Step along an axis and the errors it makes, as logarithms of shares of U."""
 
     step: float
+    #: of integrals over the whole line and over a half-line
     log_whole: float
     log_half: float
-    rate: float
+    rate: float  # c: how much of the prior's rate the turned axis keeps
 
 
 def _errors(step: float, loss: float) -> tuple[np.ndarray, np.ndarray]:
@@ -119,20 +111,11 @@ def axis(loss: float, log_target: float, half_lines: bool) -> Axis:
 
 @dataclass(frozen=True)
 class Shape:
-    """The bound G over σ at one τ.
+    """The bound G over σ at one τ."""
 
-    Attributes
-    ----------
-    n : int
-        Rows.
-    log_sd_y : float
-    log_sigma0 : float
-        Log of σ₀.
-    """
-
-    n: int
+    n: int  # rows
     log_sd_y: float
-    log_sigma0: float
+    log_sigma0: float  # log of σ₀
 
     def shrunk(self, r2: np.ndarray | float) -> np.ndarray | float:
         """ρ of r²."""
@@ -192,14 +175,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Bounds:
-    """U and the share of it in the infinite cells, as logarithms, for each term and power of its τ.
+    """U and the share of it in the infinite cells, as logarithms, for each term and power of its τ."""
 
-    Attributes
-    ----------
-    log_all, log_ends : dict of (term, power) to float
-        The term does not matter with power 0.
-    """
-
+    #: the term does not matter with power 0
     log_all: dict[tuple[int, int], float]
     log_ends: dict[tuple[int, int], float]
 

@@ -25,8 +25,9 @@ from validation.certify.recompute import Recomputed, recompute
 from validation.certify.terms import terms_of
 from validation.certify.values import certified_values, objective_at
 from validation.judge.objective import theta_points
+from validation.options import silent
 from validation.progress import Tracker
-from validation.references.certified import Certificate, CertifiedPosterior, Row, load_certificate, save
+from validation.references.certified import ENCLOSED, Certificate, CertifiedPosterior, Row, load_certificate, save
 from validation.references.store import DamagedReferenceError, model_hash, save_data
 
 __all__ = [
@@ -79,8 +80,7 @@ def certify_case(case: Case) -> Certificate:
     """
     data = data_of(case)
     design = build_design(case.formula, data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a singular fit is certified too
+    with warnings.catch_warnings(action="ignore"):  # a singular fit is certified too
         fit = fit_design(design, case.REML)
     start = _parameters(fit, design).to_numpy()
     sums = exact_sums(design)
@@ -162,8 +162,7 @@ def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, f
         z = rng.normal(size=optimum.size)
         start = size * np.where(diagonal, np.exp(2 * z), 2 * z)
         start[between] = rng.uniform(low[between], high[between])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             other = fit_design(design, REML, start=start)
         ends.append(2 * (fit.logLik() - other.logLik()))
     if min(ends) < -1e-6:
@@ -248,31 +247,35 @@ def certify(
     list of Path
         The files written.
     """
-
-    def kept(case: Case) -> bool:
-        def read() -> tuple[bool, Certificate]:
-            stored = load_certificate(case.name, directory)
-            return stored.proof.get("method") == METHOD and stored.proof.get("bits") == BITS, stored
-
-        return finished(case, read)
-
-    work = {case.name: case for case in cases}
-    return write_each(work, lambda case, say: save(certify_case(case), directory), None if anew else kept, progress)
+    work = {
+        case.name: case
+        for case in cases
+        if anew or not finished(case, case.name, load_certificate, {"method": METHOD, "bits": BITS}, directory)
+    }
+    return write_each(work, lambda case, _: certify_case(case), directory, progress)
 
 
-def finished(case: Case, read: Callable[[], tuple[bool, Certificate | CertifiedPosterior]]) -> bool:
-    """Whether a file is there and whole (``read`` gives whether it is by the same method), and of the same data."""
+def finished(
+    case: Case,
+    name: str,
+    load: Callable[[str, Path | None], Certificate | CertifiedPosterior],
+    method: Mapping[str, object],
+    directory: Path | None,
+) -> bool:
+    """Whether a file is there and whole, by the same method, and of the same data."""
     try:
-        same_method, stored = read()
+        stored = load(name, directory)
     except (LookupError, DamagedReferenceError):
         return False
-    return same_method and stored.model_hash == model_hash(case.formula, data_of(case))
+    how = stored.proof.get(ENCLOSED, stored.proof)
+    same = isinstance(how, Mapping) and method.items() <= how.items()
+    return same and stored.model_hash == model_hash(case.formula, data_of(case))
 
 
 def write_each(
     work: Mapping[str, Case],
-    make: Callable[[Case, Callable[[float], None]], Path | None],
-    kept: Callable[[Case], bool] | None,
+    make: Callable[[Case, Callable[[float], None]], Certificate | CertifiedPosterior | None],
+    directory: Path | None,
     progress: Tracker | None,
 ) -> list[Path]:
     """Make and write one file after the other.
@@ -282,15 +285,11 @@ def write_each(
     work : mapping of str to Case
         By the names of the files.
     make : callable
-        Of a case, and what hears how far it is: the file written; None where there is none to write.
-    kept : callable, optional
-        Whether a case's file stays as it is.
+        Of a case, and what hears how far it is: the values; None where there are none to write.
+    directory : Path, optional
     progress : Tracker, optional
     """
-
-    def say(message: str, fraction: float) -> None:
-        if progress is not None:
-            progress(message, fraction)
+    say = progress or silent
 
     def far(number: int, fraction: float) -> None:
         say("", (number + fraction) / len(work))
@@ -298,9 +297,7 @@ def write_each(
     written = []
     for number, (name, case) in enumerate(work.items()):
         say(f"certifying {name}", number / len(work))
-        if kept is not None and kept(case):
-            continue
-        path = make(case, partial(far, number))
-        written += [] if path is None else [path]
+        made = make(case, partial(far, number))
+        written += [] if made is None else [save(made, directory)]
     say("certified", 1.0)
     return written

@@ -28,6 +28,7 @@ __all__ = [
     "Scores",
     "load_scores",
     "markdown",
+    "read_scores",
     "score",
     "score_cases",
     "score_table",
@@ -80,13 +81,6 @@ _KEYS = ("quantity", "group", "term", "term2", "level")
 def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict[str, float]:
     """Digits of a fit against the certified values of a case.
 
-    Parameters
-    ----------
-    fit : LinearMixedFit
-    name : str
-        Certified case.
-    directory : Path, optional
-
     Returns
     -------
     dict of str to float
@@ -102,11 +96,6 @@ def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict
 
 def score_table(compared: pd.DataFrame) -> dict[str, float]:
     """Digits of a candidate, from the table of its comparison with certified values; the rules are those of `score`.
-
-    Parameters
-    ----------
-    compared : DataFrame
-        ``Comparison.table``, whose reference is certified.
 
     Returns
     -------
@@ -157,8 +146,7 @@ def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: 
         if progress is not None:
             progress(f"scoring {case.name}", number / len(chosen))
         data = case.load("live")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # lme4's warnings are part of what it is scored with
+        with warnings.catch_warnings(action="ignore"):  # lme4's warnings are part of what it is scored with
             fits: tuple[LinearMixedFit, ...] = (
                 lme4.lmer(case.formula, data, REML=case.REML),
                 lme4.lmer(case.formula, data, REML=case.REML, control="tight"),
@@ -192,11 +180,15 @@ def load_scores(directory: Path | None = None) -> Scores:
     LookupError
         There are none.
     """
+    return cast("Scores", read_scores(_FILE, directory))
+
+
+def read_scores(name: str, directory: Path | None = None) -> object:
+    """A file of scores as last written; LookupError where there is none."""
     try:
-        text = ((directory or DIRECTORY) / _FILE).read_text(encoding="utf-8")
+        return json.loads(((directory or DIRECTORY) / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise LookupError("lme4 has not been scored; `mlmparity certify --digits` does it, where R is") from None
-    return cast("Scores", json.loads(text))
+        raise LookupError("nothing has been scored yet; `mlmparity certify --digits` does it, where R is") from None
 
 
 def markdown(content: Scores) -> str:

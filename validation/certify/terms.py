@@ -23,21 +23,11 @@ Polynomial: TypeAlias = dict[tuple[int, ...], int]
 
 @dataclass(frozen=True)
 class Term:
-    """A term of so many effects a level.
+    """A term of so many effects a level."""
 
-    Attributes
-    ----------
-    entries : tuple of tuple of Polynomial
-        Σ.
-    bounds : tuple of tuple of float
-        For each parameter the values at which it is at a bound.
-    places : tuple of (row, column), optional
-        Of each parameter in T, where the parameters are T's elements.
-    """
-
-    entries: tuple[tuple[Polynomial, ...], ...]
-    bounds: tuple[tuple[float, ...], ...]
-    places: tuple[tuple[int, int], ...] | None = None
+    entries: tuple[tuple[Polynomial, ...], ...]  # Σ
+    bounds: tuple[tuple[float, ...], ...]  # for each parameter the values at which it is at a bound
+    places: tuple[tuple[int, int], ...] | None = None  # of each parameter in T, where the parameters are T's elements
 
     @property
     def size(self) -> int:
@@ -100,14 +90,7 @@ def unstructured(size: int) -> Term:
 
 
 def structured(size: int, name: str, hom: bool) -> Term:
-    """Standard deviations, one for all effects if `hom`, and last the correlation where there is one.
-
-    Parameters
-    ----------
-    size : int
-    name : {"diag", "cs", "ar1"}
-    hom : bool
-    """
+    """``diag``, ``cs`` or ``ar1``: standard deviations, one for all effects if `hom`, and last the correlation."""
     n_sd = 1 if hom else size
     n = n_sd + (name != "diag")
 

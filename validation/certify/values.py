@@ -21,21 +21,9 @@ def certified_values(
 ) -> list[Labelled]:
     """Enclose every number that users read off a fit.
 
-    Parameters
-    ----------
-    design : Design
-        For the labels.
-    components : pandas.DataFrame
-        ``VarCorr()`` of any fit of the design, for R's names of its rows.
-    balls : Balls
-    REML : bool
-    enclosure : Enclosure
-
-    Returns
-    -------
-    list of (quantity, group, term, term2, level, ball)
-        Quantities as ``validation.quantities.likelihood_quantities`` names them (without the sums over rows), and
-        ``condcov``: conditional covariances between the effects of a term.
+    Quantities are those of ``validation.quantities.likelihood_quantities`` (without the sums over rows), and
+    ``condcov``: conditional covariances between the effects of a term. The labels are the design's, and those of the
+    components R's: ``VarCorr()`` of any fit of the design has them.
     """
     found = enclosure.parameters.evaluate(balls, REML, enclosure.values)
     sigma2 = found.r2 / found.df

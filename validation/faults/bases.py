@@ -4,6 +4,7 @@ Each base is another kind of model, so that a fault is not caught in one model o
 values, unequal groups and level labels whose order is not the alphabet's.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -43,28 +44,18 @@ def _traits(names: str) -> frozenset[str]:
 
 #: Name of a base -> its formula, the criterion, and what kind of model it is.
 LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
-    "slopes": (
-        "score ~ ses + (ses | school)",
-        False,
-        _traits("slopes, two effects, one term, predictor, slope of predictor"),
-    ),
+    "slopes": ("score ~ ses + (ses | school)", False,
+               _traits("slopes, two effects, one term, predictor, slope of predictor")),
     "intercept": ("score ~ ses + (1 | school)", True, _traits("one term, one effect, predictor")),
     "categorical": ("score ~ arm + ses + (1 | school)", False, _traits("one term, one effect, categorical, predictor")),
-    "crossed": (
-        "score ~ ses + (1 | school) + (1 | rater)",
-        True,
-        _traits("crossed, several terms, one effect, predictor"),
-    ),
+    "crossed": ("score ~ ses + (1 | school) + (1 | rater)", True,
+                _traits("crossed, several terms, one effect, predictor")),
     "nested": ("score ~ arm + (1 | school/room)", True, _traits("nested, several terms, one effect, categorical")),
     "singular": ("score ~ ses + (1 | school)", True, _traits("singular, one term, one effect, predictor")),
     "far from 0": ("score ~ ses + (1 | school)", False, _traits("far, one term, one effect, predictor")),
-    "weighted": (
-        "score ~ ses + offset(handicap) + (1 | school)",
-        False,
-        _traits("weighted, one term, one effect, predictor"),
-    ),
-}
-
+    "weighted": ("score ~ ses + offset(handicap) + (1 | school)", False,
+                 _traits("weighted, one term, one effect, predictor")),
+}  # fmt: skip
 
 _SPACED = {"score": "test score", "ses": "home status", "school": "the school"}
 
@@ -130,33 +121,22 @@ POSTERIOR_BASES: dict[str, tuple[str, frozenset[str]]] = {
 ANOVA_BASES: dict[str, tuple[tuple[str, ...], bool, str, frozenset[str]]] = {
     "random slope": (
         ("score ~ ses + (1 | school)", "score ~ ses + (ses | school)"),
-        True,
-        "slopes",
-        _traits("reml, variances, slopes"),
+        True, "slopes", _traits("reml, variances, slopes"),
     ),
     "fixed effects": (
         ("score ~ ses + (1 | school)", "score ~ ses + late + arm + (1 | school)"),
-        False,
-        "categorical",
-        _traits("ml"),
+        False, "categorical", _traits("ml"),
     ),
     "three models": (
-        (
-            "score ~ ses + (1 | school)",
-            "score ~ ses + (1 | school) + (1 | rater)",
-            "score ~ ses + late + (1 | school) + (1 | rater)",
-        ),
-        True,
-        "crossed",
-        _traits("reml, variances"),
+        ("score ~ ses + (1 | school)", "score ~ ses + (1 | school) + (1 | rater)",
+         "score ~ ses + late + (1 | school) + (1 | rater)"),
+        True, "crossed", _traits("reml, variances"),
     ),
     "missing values": (
         ("score ~ 1 + (1 | school)", "score ~ ses + (1 | school)"),
-        False,
-        "intercept",
-        _traits("other rows"),
+        False, "intercept", _traits("other rows"),
     ),
-}
+}  # fmt: skip
 
 
 def _grid(found: object) -> "EmmGrid":
@@ -175,48 +155,34 @@ RESULTS_BASES: "dict[str, tuple[Callable[[LmerFit], pd.DataFrame], frozenset[str
 }
 
 
+_BASES: Mapping[str, Mapping[str, tuple[object, ...]]] = {
+    "likelihood": LIKELIHOOD_BASES,
+    "posterior": POSTERIOR_BASES,
+    "anova": ANOVA_BASES,
+    "results": RESULTS_BASES,
+}
+
+
 def traits_of(kind: str) -> dict[str, frozenset[str]]:
     """The bases of a kind of comparison (a key of ``FAULTS``) and their traits."""
-    bases = {
-        "likelihood": {name: traits for name, (*_, traits) in LIKELIHOOD_BASES.items()},
-        "posterior": {name: traits for name, (*_, traits) in POSTERIOR_BASES.items()},
-        "anova": {name: traits for name, (*_, traits) in ANOVA_BASES.items()},
-        "results": {name: traits for name, (*_, traits) in RESULTS_BASES.items()},
-    }
-    return bases[kind]
+    return {name: cast("frozenset[str]", base[-1]) for name, base in _BASES[kind].items()}
 
 
 @dataclass(frozen=True)
 class Base(Generic[FitT]):
-    """A right fit, with all that is needed to fit it again, rightly or wrongly.
-
-    Attributes
-    ----------
-    name, formula : str
-    data : pandas.DataFrame
-    reml : bool
-    traits : frozenset of str
-    fit : RecordedLmerFit, PlantedPosterior, tuple of LmerFit, or DataFrame
-        For likelihood-ratio tests the models, fewest parameters first; for what is reported after a fit the table.
-    options : mapping
-        Weights.
-    seed : int
-    draws : int
-        Of a posterior.
-    sigma : float
-        Residual standard deviation of the fit behind a table.
-    """
+    """A right fit, with all that is needed to fit it again, rightly or wrongly."""
 
     name: str
     formula: str
     data: pd.DataFrame
     reml: bool
     traits: frozenset[str]
+    #: for likelihood-ratio tests the models, fewest parameters first; for what is reported after a fit the table
     fit: FitT
-    options: Mapping[str, pd.Series] = field(default_factory=dict)
+    options: Mapping[str, pd.Series] = field(default_factory=dict)  # weights
     seed: int = 1
-    draws: int = 0
-    sigma: float = float("nan")
+    draws: int = 0  # of a posterior
+    sigma: float = float("nan")  # residual standard deviation of the fit behind a table
 
     def column(self, name: str) -> str:
         """The name that a variable of :func:`simulate` has in these data."""
@@ -238,12 +204,9 @@ class Base(Generic[FitT]):
 
 def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> RecordedLmerFit:
     """Fit by ``pyimpl.lmer``, frozen, its objective and predictions live."""
-    import warnings
-
     import pyimpl
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a singular base says so
+    with warnings.catch_warnings(action="ignore"):  # a singular base says so
         return RecordedLmerFit.of(
             cast("Callable[..., LmerFit]", pyimpl.lmer)(formula, data, REML=reml, **options), live=True
         )
@@ -279,14 +242,11 @@ def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11)
     if name == "singular":  # less than no variance between schools: their means are all the same
         for j in range(schools):
             noise[school == j] -= noise[school == j].mean()
-    score = 50 + 4 * (ses - ses.mean() if name == "singular" else ses) + noise
-    if name == "singular":
-        for j in range(schools):
             ses[school == j] -= ses[school == j].mean() - 2.0
-        score = 50 + 4 * ses + noise
-    else:
+    score = 50 + 4 * ses + noise
+    if name != "singular":
         score += a[school] + effect
-        score += b[school] * ses if name in ("slopes",) else 0.0
+        score += b[school] * ses if name == "slopes" else 0.0
         score += rng.normal(0, 4.0, 9)[rater] if name == "crossed" else 0.0
         score += rng.normal(0, 4.0, (schools, 3))[school, room] if name == "nested" else 0.0
         score += handicap if name == "weighted" else 0.0
@@ -337,14 +297,11 @@ def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> Base[PlantedP
 @lru_cache(maxsize=8)
 def anova_base(name: str, seed: int = 1) -> "Base[tuple[LmerFit, ...]]":
     """Right fits of models to be compared by likelihood-ratio tests."""
-    import warnings
-
     import pyimpl
 
     formulas, reml, of, traits = ANOVA_BASES[name]
     data = simulate(seed, of)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a model with a random slope of no variance says so
+    with warnings.catch_warnings(action="ignore"):  # a model with a random slope of no variance says so
         fits = tuple(pyimpl.lmer(formula, data, REML=reml) for formula in formulas)
     return Base(name, "; ".join(formulas), data, reml, traits, fits, {}, seed)
 

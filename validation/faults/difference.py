@@ -25,14 +25,7 @@ _WORDS = frozenset({"formula", "printed", "optimizer", "provenance", "warnings",
 
 
 def changes(base: Base, planted: object) -> bool:
-    """Whether a planted fit has other numbers than the right one, beyond rounding.
-
-    Parameters
-    ----------
-    base : Base
-    planted : object
-        What the fault made; anything of another type than the right fit is a change.
-    """
+    """Whether a planted fit has other numbers than the right one, beyond rounding; another type is a change, too."""
     return not _same(_numbers(_right(base), base), _numbers(planted, base))
 
 

@@ -16,48 +16,24 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 @dataclass(frozen=True)
 class Sized:
-    """How large a fault is.
+    """How large a fault is."""
 
-    Attributes
-    ----------
-    planted : float
-        The size at which it is planted.
-    least : float
-        Where the search for the smallest size that is still caught ends.
-    unit : str
-        What the size is, in words.
-    """
-
-    planted: float
-    least: float
-    unit: str
+    planted: float  # the size at which it is planted
+    least: float  # where the search for the smallest size that is still caught ends
+    unit: str  # what the size is, in words
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A way of being wrong that people really met, to be planted into a right fit.
+    """A way of being wrong that people really met, to be planted into a right fit."""
 
-    Attributes
-    ----------
-    number : int
-        Row of AGREEMENT.md's table.
-    name : str
-        For a reader.
-    expected : str
-        ``Cause.name`` that must come first.
-    plant : callable
-        ``plant(base, size)`` -> wrong fit; ``size`` means nothing where ``sized`` is None.
-    kind : Kind
-    needs, without : frozenset of str
-        Traits that a base model must, and must not, have for the fault to be one.
-    sized : Sized, optional
-    """
-
-    number: int
-    name: str
-    expected: str
+    number: int  # row of AGREEMENT.md's table
+    name: str  # for a reader
+    expected: str  # ``Cause.name`` that must come first
+    #: ``plant(base, size)`` -> wrong fit; ``size`` means nothing where ``sized`` is None
     plant: Callable[[Base, float], object]
     kind: Kind = "likelihood"
+    #: traits that a base model must, and must not, have for the fault to be one
     needs: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     sized: Sized | None = None

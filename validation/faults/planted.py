@@ -26,36 +26,19 @@ def _reported(verb: str) -> Callable[["PlantedPosterior"], Any]:
 
 @dataclass(frozen=True)
 class PlantedPosterior:
-    """A posterior as plain data, meeting as much of ``validation.contract.BayesianFit`` as the judge asks for.
-
-    Attributes
-    ----------
-    formula : str
-    names : tuple of str
-        R's columns.
-    draws : ndarray, shape (parameters, chains, draws)
-    rows, num_upars : int
-        Rows used; length of the unconstrained vector.
-    log_prob : callable
-        Log density at unconstrained points.
-    at : callable
-        ``at(n, seed)``: draws on the unconstrained scale.
-    response : ndarray
-    origin : StanLmerFit
-        What was sampled.
-    reports : mapping
-        What ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give.
-    """
+    """A posterior as plain data, meeting as much of ``validation.contract.BayesianFit`` as the judge asks for."""
 
     formula: str
-    names: tuple[str, ...]
-    draws: np.ndarray
+    names: tuple[str, ...]  # R's columns
+    draws: np.ndarray  # shape (parameters, chains, draws)
+    #: rows used; length of the unconstrained vector
     rows: int
     num_upars: int
-    log_prob: Callable[[np.ndarray], float | np.ndarray]
-    at: Callable[[int, int], np.ndarray]
+    log_prob: Callable[[np.ndarray], float | np.ndarray]  # log density at unconstrained points
+    at: Callable[[int, int], np.ndarray]  # ``at(n, seed)``: draws on the unconstrained scale
     response: np.ndarray
-    origin: "StanLmerFit"
+    origin: "StanLmerFit"  # what was sampled
+    #: what ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give
     reports: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
@@ -99,8 +82,7 @@ def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: o
     """Sample by ``pyimpl.stan_lmer`` and freeze."""
     import pyimpl
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # validity is gate 2's to judge
+    with warnings.catch_warnings(action="ignore"):  # validity is gate 2's to judge
         fit = cast("Callable[..., StanLmerFit]", pyimpl.stan_lmer)(formula, data, seed=seed, iter=2 * draws, **options)
     names, values = draws_of(fit)
     response = np.asarray(fit.design.y, dtype=float)

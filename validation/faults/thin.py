@@ -53,13 +53,7 @@ def right_cause(expected: str, answered: Collection[str]) -> str:
 def compare_thinly(base: Base, wrong: LinearMixedFit, thin: str) -> Comparison:
     """Judge a wrong fit of which a thin candidate answers its few quantities, and declares the others missing.
 
-    Parameters
-    ----------
-    base : Base
-        The right fit and its data.
-    wrong : fit
-    thin : str
-        One of :data:`THIN`.
+    ``thin`` is one of :data:`THIN`.
     """
     return compare_answers(base, answer_of(wrong, THIN[thin]))
 

@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -163,7 +162,7 @@ def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), *,
         "static_rows": rows[:STATIC_ROWS],
         "remarks": any(row["remark"] for row in rows),
         "reasons": _reasons(rows),
-        "data": _deflated(_packed(rows, ordered["tolerance"].tolist())),
+        "data": _deflated(_columns(rows)),
         "plots": [
             {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
             for i, p in enumerate([*extra, *(plots(comparison) if drawn else ())])
@@ -259,7 +258,8 @@ def _row(row: Row) -> dict[str, Any]:
         "difference": format_number(row.difference, 2),
         "digits": "" if pd.isna(row.digits) else f"{row.digits:.1f}" if np.isfinite(row.digits) else "Inf",
         "scaled": format_number(row.scaled, 2),
-        "tolerance": tolerance_text(row.tolerance, row.unit),
+        "limit": tolerance_text(row.tolerance, row.unit),
+        "tolerance": plain(row.tolerance),  # to sort by
         "reason": row.reason,
         # why it agrees is the tolerance's reason, which stands once below the table
         "remark": "" if row.verdict in _GOOD else row.reason,
@@ -276,7 +276,7 @@ def _reasons(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
     found: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
         if row["verdict"]["name"] in _GOOD and row["reason"]:
-            found.setdefault((row["reason"], row["tolerance"]), {}).setdefault(row["quantity"])
+            found.setdefault((row["reason"], row["limit"]), {}).setdefault(row["quantity"])
     kept: dict[str, tuple[list[str], dict[str, None]]] = {}
     for (reason, tolerance), quantities in found.items():
         limits, words = kept.setdefault(reason, ([], {}))
@@ -290,30 +290,14 @@ def _some(limits: list[str]) -> str:
     return ", ".join(limits) if len(limits) <= _FEW_LIMITS else f"{limits[0]} and {len(limits) - 1} more"
 
 
-def _packed(shown: list[dict[str, Any]], tolerances: Sequence[float]) -> dict[str, Any]:
-    """Return the rows for the page's script: repeated texts once, numbers as precisely as they are shown."""
-    packed: dict[str, Any] = {"n": len(shown)}
-    texts = {name: [one[name] for one in shown] for name in ("check", "quantity", "place", "remark")}
-    texts["limit"] = [one["tolerance"] for one in shown]
-    texts["verdict"] = [one["verdict"]["name"] for one in shown]
-    for name, values in texts.items():
-        codes, uniques = pd.factorize(np.array(values, dtype=object))
-        packed[name] = _runs(codes.tolist())
-        packed[f"{name}_texts"] = [str(text) for text in uniques]
-    # numbers as the text that is shown: the script sorts by them and formats nothing
-    for name in ("reference", "difference", "digits", "scaled"):
-        packed[name] = " ".join(one[name] for one in shown)
-    same = [one["candidate"] == one["reference"] != "" for one in shown]
-    packed["candidate"] = " ".join("=" if equal else one["candidate"] for equal, one in zip(same, shown, strict=True))
-    packed["tolerance"] = _runs([plain(float(f"{value:.4g}")) for value in tolerances])
-    packed["words"] = {str(verdict): [VERDICT_SYMBOLS[verdict], str(verdict)] for verdict in Verdict}
-    return packed
-
-
-def _runs(values: list[Any]) -> list[Any]:
-    """Values, and pairs of a value and how often it follows itself."""
-    counted = [(value, len(list(run))) for value, run in groupby(values)]
-    return [value if count == 1 else [value, count] for value, count in counted]
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The rows for the page's script, column by column: the numbers as they are shown, for it formats nothing."""
+    names = [name for name in rows[0] if name not in ("verdict", "reason")] if rows else []
+    return {
+        **{name: [row[name] for row in rows] for name in names},
+        "verdict": [row["verdict"]["name"] for row in rows],
+        "symbols": {str(verdict): symbol for verdict, symbol in VERDICT_SYMBOLS.items()},
+    }
 
 
 def _deflated(data: Any) -> str:

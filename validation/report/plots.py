@@ -42,24 +42,12 @@ _RASTER_ABOVE = 400  # so many points are drawn as an embedded picture: thousand
 
 @dataclass(frozen=True)
 class Plot:
-    """One picture.
+    """One picture."""
 
-    Attributes
-    ----------
-    name : str
-        Short and stable: ``"estimates"``, ``"blups"``, ``"posterior"``, ``"ecdf"``, ``"scores"``.
-    title : str
-        Caption.
-    alt : str
-        What the picture shows, for someone who does not see it: with figures.
-    svg : str
-        The ``<svg>`` element.
-    """
-
-    name: str
-    title: str
-    alt: str
-    svg: str
+    name: str  # short and stable: ``"estimates"``, ``"blups"``, ``"posterior"``, ``"ecdf"``, ``"scores"``
+    title: str  # caption
+    alt: str  # what the picture shows, for someone who does not see it: with figures
+    svg: str  # the ``<svg>`` element
 
 
 def plots(comparison: Comparison) -> list[Plot]:

@@ -315,14 +315,7 @@ def _plural(count: int, noun: str) -> str:
 
 
 def source_line(comparisons: Sequence[Comparison], reason: str | None = None) -> str:
-    """Which of the two it was: live R (with versions) or recorded references (with why).
-
-    Parameters
-    ----------
-    comparisons : sequence of Comparison
-    reason : str, optional
-        Why recorded references were used, e.g. ``"R was not found on this computer"``.
-    """
+    """Which of the two it was: live R (with versions) or recorded references (with why: ``"R was not found"``)."""
     kinds = {comparison.reference.kind for comparison in comparisons}
     labels = sorted({_with_r(c.reference) for c in comparisons if c.reference.label != NOT_REACHED})
     named = f": {'; '.join(labels)}" if labels else ""

@@ -21,10 +21,6 @@
 
   const start = async (box) => {
     const data = await read(box.querySelector('script[type="text/plain"]').textContent.trim());
-    const unpacked = (runs) => runs.flatMap((run) => (Array.isArray(run) ? Array(run[1]).fill(run[0]) : [run]));
-    for (const name of ["check", "quantity", "place", "remark", "limit", "verdict", "tolerance"]) data[name] = unpacked(data[name]);
-    for (const name of ["reference", "candidate", "difference", "digits", "scaled"]) data[name] = data[name].split(" ");
-    data.candidate = data.candidate.map((value, i) => (value === "=" ? data.reference[i] : value));
     const body = box.querySelector("tbody"), remarks = box.querySelector('[data-key="remark"]');
     const status = box.querySelector(".status");
     const search = box.querySelector('input[type="search"]');
@@ -33,22 +29,20 @@
     const size = box.querySelector(".size");
     const previous = box.querySelector(".previous");
     const next = box.querySelector(".next");
-    const everything = Array.from({ length: data.n }, (_, index) => index);
-    const key = {};
-    for (const name of ["check", "quantity", "place", "remark", "limit", "verdict"]) key[name] = (i) => data[`${name}_texts`][data[name][i]];
-    const text = everything.map((i) => `${key.quantity(i)} ${key.place(i)} ${data.words[key.verdict(i)][1]}`.toLowerCase());
+    const everything = Array.from(data.verdict.keys()), total = everything.length;
+    const text = everything.map((i) => `${data.quantity[i]} ${data.place[i]} ${data.verdict[i]}`.toLowerCase());
     let sortKey = null, ascending = true, page = 0, chosen = everything;
 
     const compare = (a, b) => {
-      if (sortKey === "verdict") return severity[key.verdict(a)] - severity[key.verdict(b)];
-      if (!numeric.has(sortKey)) return collator.compare(key[sortKey](a), key[sortKey](b));
+      if (sortKey === "verdict") return severity[data.verdict[a]] - severity[data.verdict[b]];
+      if (!numeric.has(sortKey)) return collator.compare(data[sortKey][a], data[sortKey][b]);
       return toNumber(data[sortKey][a]) - toNumber(data[sortKey][b]);
     };
     const choose = () => {
       const wanted = search.value.trim().toLowerCase();
       chosen = everything.filter((i) =>
-        (!byVerdict.value || key.verdict(i) === byVerdict.value) &&
-        (byQuantity.value === "" || data.quantity[i] === Number(byQuantity.value)) && (!wanted || text[i].includes(wanted)));
+        (!byVerdict.value || data.verdict[i] === byVerdict.value) &&
+        (!byQuantity.value || data.quantity[i] === byQuantity.value) && (!wanted || text[i].includes(wanted)));
       if (sortKey) {
         const absent = (i) => numeric.has(sortKey) && Number.isNaN(toNumber(data[sortKey][i]));
         const there = chosen.filter((i) => !absent(i)), gone = chosen.filter(absent);
@@ -59,27 +53,27 @@
       draw();
     };
     const row = (i) => {
-      const verdict = key.verdict(i), [symbol, word] = data.words[verdict];
+      const verdict = data.verdict[i];
       const tr = element("tr", `row-${verdict}`);
-      const first = element("td"), badge = element("span", `badge verdict-${verdict}`), mark = element("span", "", symbol);
+      const first = element("td"), badge = element("span", `badge verdict-${verdict}`), mark = element("span", "", data.symbols[verdict]);
       mark.setAttribute("aria-hidden", "true");
-      badge.append(mark, ` ${word}`);
+      badge.append(mark, ` ${verdict}`);
       first.append(badge);
-      const place = element("th", "place", key.place(i));
+      const place = element("th", "place", data.place[i]);
       place.scope = "row";
       const number = (name) => element("td", "number", data[name][i]);
-      tr.append(first, element("td", "check", key.check(i)), element("td", "quantity", key.quantity(i)), place,
+      tr.append(first, element("td", "check", data.check[i]), element("td", "quantity", data.quantity[i]), place,
         number("reference"), number("candidate"), number("difference"), number("digits"), number("scaled"),
-        element("td", "number", key.limit(i)));
-      if (remarks) tr.append(element("td", "reason", key.remark(i)));
+        element("td", "number", data.limit[i]));
+      if (remarks) tr.append(element("td", "reason", data.remark[i]));
       return tr;
     };
     const draw = () => {
       const rows = Number(size.value), from = page * rows, shown = chosen.slice(from, from + rows);
       body.replaceChildren(...shown.map(row));
       const count = (n) => n.toLocaleString("en");
-      const of = chosen.length === data.n ? `${count(data.n)} rows` : `${count(chosen.length)} matching rows (of ${count(data.n)})`;
-      status.textContent = chosen.length ? `Rows ${count(from + 1)} to ${count(from + shown.length)} of ${of}` : `No row matches (of ${count(data.n)})`;
+      const of = chosen.length === total ? `${count(total)} rows` : `${count(chosen.length)} matching rows (of ${count(total)})`;
+      status.textContent = chosen.length ? `Rows ${count(from + 1)} to ${count(from + shown.length)} of ${of}` : `No row matches (of ${count(total)})`;
       previous.disabled = page === 0;
       next.disabled = from + rows >= chosen.length;
     };
