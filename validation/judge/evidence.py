@@ -145,10 +145,11 @@ class Evidence:
         rows = self.compared(*quantities)
         return rows["reference"].to_numpy(dtype=float), rows["candidate"].to_numpy(dtype=float)
 
-    def by_term(self, side: str, quantity: str) -> dict[str, float]:
-        """A side's numbers of a quantity that both sides have, by coefficient."""
-        rows = self.compared(quantity)
-        return {str(term): float(value) for term, value in zip(rows["term"], rows[side], strict=True)}
+    def by_term(self, quantity: str) -> tuple[dict[str, float], dict[str, float]]:
+        """The reference's and the candidate's numbers of a quantity that both sides have, by coefficient."""
+        terms = self.compared(quantity)["term"].astype(str)
+        left, right = (dict(zip(terms, values.tolist(), strict=True)) for values in self.arrays(quantity))
+        return left, right
 
     def value(self, side: str, quantity: str, **keys: str) -> float:
         """One number of ``"reference"`` or ``"candidate"``; NaN where the side lacks it."""
