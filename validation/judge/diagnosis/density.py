@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
-from validation.quantities import MAIN_EXCLUDED
+from validation.quantities import MAIN_EXCLUDED, groups_of, split_parameter
 from validation.tolerances import Match, Multiple
 
 __all__ = ["Block", "Explanation", "Layout", "explain", "layout_of"]
@@ -35,18 +35,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """rstanarm's unconstrained vector.
-
-    Attributes
-    ----------
-    blocks : tuple of Block
-    effects, random : list of int
-        Effects, and standardised random effects (padded level included), of each term.
-    """
+    """rstanarm's unconstrained vector."""
 
     blocks: tuple[Block, ...]
-    effects: list[int]
-    random: list[int]
+    effects: list[int]  # of each term
+    random: list[int]  # standardised random effects of each term, the padded level's among them
 
     def of(self, name: str) -> np.ndarray:
         """Positions of a part; none where the model has no such part."""
@@ -55,19 +48,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A difference of log densities, taken apart.
+    """A difference of log densities, taken apart; only the parts and maps that are needed.
 
-    Attributes
-    ----------
-    columns : dict of str to dict of str to float
-        Part -> term of the sum -> its coefficient; only parts that are needed.
-    maps : dict of str to float
-        The map T: ``"coefficient k"``, ``"sigma"`` and ``"scale i"`` are factors (candidate's scale over the
-        reference's), ``"tau-sigma"`` the power of σ that the candidate's τ lacks, ``"centre k"`` the shift of the
-        intercept for a unit of coefficient k; only those that are needed.
+    Of the map T ``"coefficient k"``, ``"sigma"`` and ``"scale i"`` are factors (candidate's scale over the
+    reference's), ``"tau-sigma"`` the power of σ that the candidate's τ lacks, ``"centre k"`` the shift of the intercept
+    for a unit of coefficient k.
     """
 
-    columns: dict[str, dict[str, float]]
+    columns: dict[str, dict[str, float]]  # part -> term of the sum -> its coefficient
     maps: dict[str, float]
 
 
@@ -297,38 +285,23 @@ def _shift_of_centre(
 
 
 def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | None:
-    """The parts of rstanarm's unconstrained vector, from its column names.
+    """The parts of rstanarm's unconstrained vector, from the columns of the draws; None where they are not all of it.
 
-    Parameters
-    ----------
-    names : list of str
-        Columns of the draws.
-    size : int
-        Length of the vector.
-    scales : bool
-        Whether the coefficients' prior has scales (or factors) of its own: they are what the names do not account for.
-
-    Returns
-    -------
-    Layout or None
-        None where the names do not account for all ``size`` coordinates.
+    Where the coefficients' prior has ``scales`` (or factors) of its own, they are what the names do not account for.
     """
     others = ("sigma", *MAIN_EXCLUDED)
     fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in others]
-    counts = Counter(_group_of(name) for name in names if name.startswith("Sigma["))
+    groups = groups_of(names)
+    counts = Counter(split_parameter(name, groups)[0] for name in names if name.startswith("Sigma["))
     effects = [round((math.sqrt(8 * count + 1) - 1) / 2) for count in counts.values()]
+    directions = sum((p - 1) * max(p - 2, 0) for p in effects)
     labels = [name for name in names if name.startswith("b[")]
-    random = len(labels)
-    intercept = "(Intercept)" in fixed
+    random, intercept = len(labels), "(Intercept)" in fixed
     lengths: list[tuple[str, str, int]] = [
         ("intercept", "the intercept (at centred predictors)", int(intercept)),
         ("coefficients", "the coefficients", len(fixed) - int(intercept)),
         ("random-effects", "the standardised random effects", random),
-        (
-            "directions",
-            "the directions of correlations (three or more effects)",
-            sum((p - 1) * max(p - 2, 0) for p in effects),
-        ),
+        ("directions", "the directions of correlations (three or more effects)", directions),
         ("correlations", "the correlations (decov's regularization)", sum(effects) - len(effects)),
         ("simplex", "the shares of variance (decov's concentration)", sum(p for p in effects if p > 1)),
         ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
@@ -349,10 +322,3 @@ def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | Non
     ends = [ends[i - 1] if i <= len(ends) else random for i in np.cumsum(effects)]
     per_term = np.diff([0, *ends]).tolist()
     return Layout(tuple(blocks), effects, per_term if len(effects) > 1 and sum(per_term) == random else [random])
-
-
-def _group_of(name: str) -> str:
-    """``Sigma[school:femaleF,(Intercept)]`` -> ``school``; an interaction group has colons itself, effects may too."""
-    inside = name[6:-1]
-    left, _, _ = inside.partition(",")
-    return left.rpartition(":")[0] if left.count(":") == 1 else left.partition(":")[0]

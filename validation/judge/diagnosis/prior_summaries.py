@@ -16,14 +16,7 @@ __all__ = ["has_scales", "improper_hs_plus", "printed_priors", "read_prior_summa
 def read_prior_summary(text: str) -> dict[str, str]:
     """What each block of ``print(prior_summary(m))`` says, the adjusted prior where there is one.
 
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    dict
-        ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
+    ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
     """
     priors: dict[str, str] = {}
     title = ""
