@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -61,15 +61,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Candidate:
-    """The candidate's fitting function.
+    """The candidate's fitting function, and further arguments of it.
 
-    Attributes
-    ----------
-    function : callable or None
-        ``function(formula, data, REML=...)`` or, for a posterior, ``function(formula, data, seed=...)``;
-        ``pyimpl.lmer`` or ``pyimpl.stan_lmer`` where None.
-    options : mapping
-        Further arguments of it.
+    ``function(formula, data, REML=...)`` or, for a posterior, ``function(formula, data, seed=...)``; ``pyimpl.lmer`` or
+    ``pyimpl.stan_lmer`` where None.
     """
 
     function: Callable[..., MultilevelFit] | None = None
@@ -78,33 +73,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a comparison besides the two fits.
-
-    Attributes
-    ----------
-    formula : str
-    title : str or None
-        Heading; the formula where not given.
-    reml : bool
-        The criterion that was asked for (likelihood fits).
-    data : pandas.DataFrame or None
-        The data of both: helps to name a cause.
-    seed : int
-        Of the points where objectives and densities are compared.
-    truth : pandas.DataFrame or None
-        Posterior summaries by quadrature, for either side to be judged against.
-    density : bool
-        Whether to compare log densities (gate 1).
-    progress : callable
-    """
+    """What is known of a comparison besides the two fits."""
 
     formula: str = ""
-    title: str | None = None
-    reml: bool = True
-    data: pd.DataFrame | None = None
-    seed: int = DEFAULT_SEED
-    truth: pd.DataFrame | None = None
-    density: bool = True
+    title: str | None = None  # the formula where not given
+    reml: bool = True  # the criterion that was asked for (likelihood fits)
+    data: pd.DataFrame | None = None  # of both: helps to name a cause
+    seed: int = DEFAULT_SEED  # of the points where objectives and densities are compared
+    truth: pd.DataFrame | None = None  # posterior summaries by quadrature, for either side to be judged against
+    density: bool = True  # whether to compare log densities (gate 1)
     progress: Progress = silent
 
 
@@ -197,41 +174,17 @@ def compare_model(
     candidate: Candidate | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Fit a model with both sides, and judge whether they agree.
+    """Fit a model with both sides, and judge whether they agree; errors as of :func:`compare`.
 
-    Parameters
-    ----------
-    model : Model
-        With the arguments of both sides, and R's own.
-    against : str or Source
-        Where the reference comes from (:func:`validation.references.choose.choose_source`).
-    title : str, optional
-    candidate : Candidate, optional
-    progress : callable, optional
-
-    Returns
-    -------
-    Comparison
-
-    Raises
-    ------
-    NoReferenceError, SideError
-        As of :func:`compare`.
+    ``against`` says where the reference comes from (:func:`validation.references.choose.choose_source`).
     """
     say = progress or silent
     candidate = candidate or Candidate()
     reference = reference_of(model, choose_source(against), say)
     data = reference.data if reference.data is not None else model.load("recorded")
     fitted = candidate_fit(replace(model, data=data), candidate, reference, say)
-    about = About(
-        model.formula,
-        title,
-        model.REML,
-        data,
-        model.seed,
-        quadrature_of(fitted.fit) if model.kind == "bayes" else None,
-        progress=say,
-    )
+    truth = quadrature_of(fitted.fit) if model.kind == "bayes" else None
+    about = About(model.formula, title, model.REML, data, model.seed, truth, progress=say)
     comparison = judge_pair(reference, fitted, about)
     length = reference.side.provenance.get("iter") if model.kind == "bayes" else None
     if length is not None and "iter" not in model.r_options:
@@ -329,24 +282,37 @@ def compare_draws(
 
 
 def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
-    """Judge two fits of a kind that are at hand: rows, checks, causes and notes.
+    """Judge two fits of a kind that are at hand, likelihood fits or posteriors: rows, checks, causes and notes."""
+    bayes = _is_posterior(reference.fit)
+    judged = (_posteriors if bayes else _likelihood_fits)(reference, candidate, about)
+    shown = reference.default if isinstance(reference, Reference) and reference.default is not None else reference.fit
+    notes = [*_fit_notes("reference", reference.fit), *_fit_notes("candidate", candidate.fit), *judged.notes]
+    return Comparison(
+        about.title or about.formula,
+        about.formula,
+        "bayes" if bayes else "likelihood",
+        reference.side,
+        candidate.side,
+        tuple(judged.checks),
+        table_of(judged.rows),
+        judged.causes,
+        tuple(notes),
+        judged.draws,
+        _printed(shown, candidate.fit),
+    )
 
-    Parameters
-    ----------
-    reference, candidate : Fitted
-        Both likelihood fits or both posteriors.
-    about : About
 
-    Returns
-    -------
-    Comparison
-    """
-    made = (_posteriors if _is_posterior(reference.fit) else _likelihood_fits)(reference, candidate, about)
-    notes = [*_fit_notes("reference", reference.fit), *_fit_notes("candidate", candidate.fit), *made.notes]
-    return replace(made, notes=tuple(notes))
+class _Judged(NamedTuple):
+    """What the judge and the diagnosis say of two fits."""
+
+    checks: list[Check]
+    rows: list[Row]
+    causes: tuple[Cause, ...]
+    notes: list[str]
+    draws: Mapping[str, pd.DataFrame]
 
 
-def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
+def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> _Judged:
     from validation.judge.likelihood import judge_likelihood
 
     fits = cast("LinearMixedFit", reference.fit), cast("LinearMixedFit", candidate.fit)
@@ -377,10 +343,10 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> Comp
     default = reference.default if isinstance(reference, Reference) else None
     if default is not None:
         notes.append(_digits_of_default(fits[0], default, about.reml))
-    return _comparison("likelihood", reference, candidate, about, checks, rows, causes, notes)
+    return _Judged(checks, rows, causes, notes, {})
 
 
-def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
+def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> _Judged:
     from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters
     from validation.judge.posteriors import judge_posteriors
 
@@ -399,32 +365,7 @@ def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> Compariso
         independent = evidence.independent(side)
         chosen = {name: independent[name] for name in main_parameters(list(independent))}
         draws[side] = pd.DataFrame({name: pd.Series(values) for name, values in chosen.items()})
-    return replace(_comparison("bayes", reference, candidate, about, checks, rows, causes, notes), draws=draws)
-
-
-def _comparison(
-    kind: str,
-    reference: Fitted,
-    candidate: Fitted,
-    about: About,
-    checks: Sequence[Check],
-    rows: Sequence[Row],
-    causes: tuple[Cause, ...],
-    notes: Sequence[str],
-) -> Comparison:
-    shown = reference.default if isinstance(reference, Reference) and reference.default is not None else reference.fit
-    return Comparison(
-        title=about.title or about.formula,
-        formula=about.formula,
-        kind=kind,
-        reference=reference.side,
-        candidate=candidate.side,
-        checks=tuple(checks),
-        table=table_of(rows),
-        causes=causes,
-        notes=tuple(notes),
-        printed=_printed(shown, candidate.fit),
-    )
+    return _Judged(checks, rows, causes, notes, draws)
 
 
 def _causes(
@@ -492,12 +433,8 @@ def describe_side(fit: object) -> Side:
 def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Progress = silent) -> Fitted:
     """Fit a model by the candidate, or by pyimpl in the reference's dialect where there is no other.
 
-    Raises
-    ------
-    NotSupportedError
-        The candidate says of itself that it does not have what the model needs.
-    SideError
-        The candidate could not fit the model.
+    A NotSupportedError where the candidate says of itself that it does not have what the model needs, otherwise a
+    SideError where it could not fit the model.
     """
     bayes, function, options = model.kind == "bayes", candidate.function, dict(candidate.options)
     if function is None:

@@ -55,15 +55,10 @@ MAIN_EXCLUDED = ("mean_PPD", "log-posterior")
 
 @dataclass(frozen=True)
 class Extraction:
-    """What could be read off a fit.
+    """What could be read off a fit, and why it did not give a quantity (a method that is not there, or that raised).
 
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        Columns :data:`KEYS`, ``value`` and ``error`` (the standard error of an estimate, the conditional sd of a BLUP,
-        the Monte Carlo standard error of a posterior summary; missing where there is none).
-    problems : mapping of str to str
-        Quantity -> why the fit did not give it (a method that is not there, or that raised).
+    The table has :data:`KEYS`, ``value`` and ``error``: the standard error of an estimate, the conditional sd of a
+    BLUP, the Monte Carlo standard error of a posterior summary; missing where there is none.
     """
 
     table: pd.DataFrame
@@ -210,20 +205,10 @@ _LIKELIHOOD: tuple[_Part, ...] = (
 
 
 def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extraction:
-    """Every number of a likelihood fit that R users read, by label.
+    """Every number of a likelihood fit that R users read, by label; of a fit that gives less, what it gives.
 
-    Parameters
-    ----------
-    fit : LinearMixedFit, or an object that meets as much of it as it can
-    reml : bool, optional
-        Whether the REML criterion was asked for; ``fit.isREML()`` where not given.
-
-    Returns
-    -------
-    Extraction
-        Quantities ``nobs npar df_residual ngrps criterion singular logLik deviance REMLcrit AIC BIC fixef se vcov t
-        theta sigma variance covariance sd cor ranef condsd coef fitted residuals scaled_residuals``, and ``par`` where
-        a term's covariances are structured.
+    ``REMLcrit`` where the REML criterion was asked for (``fit.isREML()`` where that is not said), and ``par`` where a
+    term's covariances are structured, besides :data:`_LIKELIHOOD`.
     """
     parts = list(_LIKELIHOOD)
     if bool(reml) if reml is not None else quietly(lambda: bool(fit.isREML()), False):
@@ -238,11 +223,6 @@ def inference_quantities(fit: LinearMixedFit) -> Extraction:
 
     From columns ``df`` and ``Pr(>|t|)`` (or ``Pr(>|z|)``, ``p``) of ``coef_table()``, as lmerTest prints them, or from
     ``satterthwaite()``. lme4 itself gives none, so nothing here is asked of a fit that has none.
-
-    Returns
-    -------
-    Extraction
-        Quantities ``df`` and ``p``, by term; empty where the fit gives neither.
     """
 
     def table_of_tests() -> pd.DataFrame:
@@ -273,25 +253,14 @@ _MOST_NEW_ROWS = 25
 
 
 def prediction_quantities(fit: LinearMixedFit, data: pd.DataFrame | None = None) -> Extraction:
-    """Predictions: of the fixed effects alone, and for levels that the data do not have.
+    """Predictions: of the fixed effects alone, and for levels that the data do not have (rows of ``data`` with such).
 
-    Parameters
-    ----------
-    fit : LinearMixedFit
-    data : pandas.DataFrame, optional
-        What the model was fitted to: rows with unseen levels are made of it.
-
-    Returns
-    -------
-    Extraction
-        Quantities ``predict-marginal`` (``re_form="~0"``) and ``predict-new`` (``allow_new_levels=True``), by row.
+    ``predict-marginal`` (``re_form="~0"``) and ``predict-new`` (``allow_new_levels=True``), by row.
     """
     predict = getattr(fit, "predict", None)
     if not callable(predict):
         return _extracted(fit, [])
-    parts: list[_Part] = [
-        (("predict-marginal",), lambda _: _by_row("predict-marginal", predict(None, re_form="~0"))),
-    ]
+    parts: list[_Part] = [(("predict-marginal",), lambda _: _by_row("predict-marginal", predict(None, re_form="~0")))]
     newdata = quietly(lambda: _unseen_levels(fit, data), None)
     if newdata is not None:
         parts.append((("predict-new",), lambda _: _by_row("predict-new", predict(newdata, allow_new_levels=True))))
@@ -380,12 +349,7 @@ def split_parameter(name: str, groups: Iterable[str] = ()) -> tuple[str | None, 
 
     ``b[(Intercept) school:20920]`` -> ``("school", "(Intercept)", None, "20920")``;
     ``Sigma[school:femaleF,(Intercept)]`` -> ``("school", "femaleF", "(Intercept)", None)``; anything else is a term.
-
-    Parameters
-    ----------
-    name : str
-    groups : iterable of str
-        Grouping factors (:func:`groups_of` all names): they decide where names have spaces or colons of their own.
+    The grouping factors (:func:`groups_of` all names) decide where names have spaces or colons of their own.
     """
     if name.startswith("b[") and name.endswith("]") and " " in name and ":" in name:
         inside = name[2:-1]
@@ -413,14 +377,7 @@ def split_parameter(name: str, groups: Iterable[str] = ()) -> tuple[str | None, 
 
 
 def draws_of(fit: BayesianFit) -> tuple[list[str], np.ndarray]:
-    """Names and draws of every parameter, R's column names, from ``fit.posterior`` (or ``as_matrix`` and ``chains``).
-
-    Returns
-    -------
-    names : list of str
-        Scalars first, then the random effects.
-    draws : ndarray, shape (parameters, chains, draws)
-    """
+    """R's column names, and draws (parameters by chains by draws), of every parameter of ``fit.posterior``."""
     posterior = fit.posterior
     dataset = posterior["posterior"].dataset if hasattr(posterior, "children") else posterior
     names: list[str] = []
@@ -467,18 +424,10 @@ def _mcse_sd(draws: np.ndarray) -> np.ndarray:
 
 
 def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
-    """Mean, sd and quantiles of each parameter with their Monte Carlo standard errors, ESS and R-hat.
+    """Mean, sd and quantiles of each parameter with their Monte Carlo standard errors, ESS and R-hat, in rows.
 
-    Parameters
-    ----------
-    names : list of str
-    draws : ndarray, shape (parameters, chains, draws)
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by parameter; columns ``mean sd q2.5 q50 q97.5``, each with ``mcse_`` before it, and ``ess_bulk
-        ess_tail rhat`` (Vehtari et al. 2021, by ArviZ).
+    Columns ``mean sd q2.5 q50 q97.5``, each with ``mcse_`` before it, and ``ess_bulk ess_tail rhat`` (Vehtari et al.
+    2021, by ArviZ).
     """
     from arviz_stats.base import array_stats
 
@@ -508,12 +457,9 @@ def _quantile_name(probability: float) -> str:
 
 
 def summary_quantities(summary: pd.DataFrame, groups: Iterable[str] | None = None) -> Extraction:
-    """The long table of a :func:`posterior_summary`; ``groups`` as of :func:`split_parameter`, its own if not given.
+    """The long table of a :func:`posterior_summary` (``post-mean``, ``post-sd``, ``post-q2.5``, ...).
 
-    Returns
-    -------
-    Extraction
-        Quantities ``post-mean post-sd post-q2.5 post-q50 post-q97.5``.
+    Groups are as of :func:`split_parameter`, those of its names if not given.
     """
     known = groups_of(map(str, summary.index)) if groups is None else tuple(groups)
     statistics = ["mean", "sd", *[_quantile_name(probability) for probability in QUANTILES]]
@@ -528,18 +474,10 @@ def summary_quantities(summary: pd.DataFrame, groups: Iterable[str] | None = Non
 
 
 def join(reference: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
-    """Two long tables joined by label, rows of either side kept.
+    """Two long tables (``Extraction.table``) joined by label, rows of either side kept.
 
-    Parameters
-    ----------
-    reference, candidate : pandas.DataFrame
-        ``Extraction.table``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        :data:`KEYS`, ``reference``, ``candidate``, ``error_reference``, ``error_candidate``, and ``has_reference``,
-        ``has_candidate``: whether the side has the row at all (its value may be missing all the same).
+    :data:`KEYS`, ``reference``, ``candidate``, ``error_reference``, ``error_candidate``, and ``has_reference``,
+    ``has_candidate``: whether the side has the row at all (its value may be missing all the same).
     """
     left, right = _keyed(reference, "reference"), _keyed(candidate, "candidate")
     joined = left.join(right, how="outer", sort=False)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
-__all__ = ["Cause", "Verdict"]
+__all__ = ["Cause", "Finding", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -62,3 +63,15 @@ class Cause:
     evidence: str
     remedy: str
     strength: float = field(default=0.0, repr=False, compare=False)
+
+
+class Finding(NamedTuple):
+    """Which fault a detector has found: its row of AGREEMENT.md's table, its name, and how strong the evidence is."""
+
+    fault: int
+    name: str
+    strength: float
+
+    def told(self, title: str, evidence: str, remedy: str) -> Cause:
+        """The cause, with its words."""
+        return Cause(self.fault, self.name, title, evidence, remedy, self.strength)

@@ -10,15 +10,7 @@ __all__ = ["Objective", "ask_ahead"]
 
 
 class Objective:
-    """A side's objective as a function of θ.
-
-    Parameters
-    ----------
-    at_one : callable
-        θ -> value.
-    at_rows : callable, optional
-        A matrix with a row for each θ -> their values; None where the side takes one θ at a time.
-    """
+    """A side's objective as a function of θ; ``at_rows`` takes a matrix with a row for each θ, where the side can."""
 
     def __init__(
         self, at_one: Callable[[np.ndarray], float], at_rows: Callable[[np.ndarray], np.ndarray] | None = None

@@ -26,17 +26,7 @@ _DRAWS = 20
 def density_points(reference: BayesianFit, candidate: BayesianFit | None, seed: int) -> tuple[np.ndarray, list[str]]:
     """Where two log densities are compared: draws of both sides, points further out, and single coordinates moved.
 
-    Parameters
-    ----------
-    reference, candidate : BayesianFit
-    seed : int
-
-    Returns
-    -------
-    points : ndarray, shape (at least 50, num_upars)
-        The first is the origin of all differences.
-    labels : list of str
-        ``"reference draw 3"``, ``"far 2"``, ``"coordinate 7 up"``, ...
+    50 points or more, and a label for each (``"reference draw 3"``, ``"far 2"``, ``"coordinate 7 up"``, ...).
     """
     if hasattr(reference, "recorded_points"):
         points = np.asarray(reference.recorded_points(), dtype=float)

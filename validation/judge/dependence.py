@@ -17,21 +17,9 @@ __all__ = ["correlation", "p_value", "pairs"]
 
 
 def pairs(main: Sequence[str], names: Sequence[str], groups: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Pairs of parameters whose dependence is compared.
+    """Pairs of parameters whose dependence is compared: of main ones (no random effects) each with every other.
 
-    Parameters
-    ----------
-    main : sequence of str
-        Parameters that are no random effects.
-    names : sequence of str
-        All parameters that both sides have.
-    groups : sequence of str
-        Grouping factors, as of :func:`validation.quantities.split_parameter`.
-
-    Returns
-    -------
-    list of (str, str)
-        Every pair of main parameters, and each random effect with the coefficient that it adds to.
+    And each random effect among all names, with the coefficient that it adds to.
     """
     coefficients = {split_parameter(name)[1]: name for name in main if split_parameter(name)[0] is None}
     own = []
@@ -46,16 +34,8 @@ def correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     """Correlation of the normal scores of two parameters' ranks (van der Waerden), and its Monte Carlo error.
 
     The error is that of the mean of the scores' products, by the effective sample size of those products: a little too
-    large where the correlation is strong, since the scores' own spread is known.
-
-    Parameters
-    ----------
-    first, second : ndarray, shape (chains, draws)
-
-    Returns
-    -------
-    value, error : float
-        Not a number where a parameter does not vary.
+    large where the correlation is strong, since the scores' own spread is known. Draws are chains by draws; both
+    numbers are none where a parameter does not vary.
     """
     from arviz_stats.base import array_stats
     from scipy.stats import rankdata

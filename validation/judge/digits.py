@@ -14,20 +14,9 @@ DOUBLE_DIGITS = 15.0
 def digits(value: float, reference: float) -> float:
     """Log relative error of ``value``: about the number of significant digits that agree with ``reference``.
 
-    ``-log10(|x - c| / |c|)``, or ``-log10|x|`` where ``c`` is 0 (McCullough, B. D. 1998, Am. Stat. 52, 358-366).
-
-    Parameters
-    ----------
-    value : float
-        What was obtained, x.
-    reference : float
-        What it should be, c.
-
-    Returns
-    -------
-    float
-        Between 0 and :data:`DOUBLE_DIGITS`; NaN where either number is missing, 0 where one is infinite and the other
-        is something else.
+    ``-log10(|x - c| / |c|)``, or ``-log10|x|`` where ``c`` is 0 (McCullough, B. D. 1998, Am. Stat. 52, 358-366):
+    between 0 and :data:`DOUBLE_DIGITS`; NaN where either number is missing, 0 where one is infinite and the other is
+    something else.
     """
     if math.isnan(value) or math.isnan(reference):
         return math.nan

@@ -26,46 +26,26 @@ _CONFIDENCE, _OF_SAMPLES, _OF_RANKS = 0.95, 100, 50
 class Ecdf:
     """An ECDF less what it is compared with.
 
-    Attributes
-    ----------
-    position : ndarray
-        Limits: fractions of the pooled sample, or shares of the possible ranks.
-    difference : ndarray
-        ECDF of a minus ECDF of b there; or the share of the ranks below the limit, minus the limit.
-    p_value : float
-        Probability, for one distribution (or uniform ranks), of an ECDF as extreme as this somewhere; exact for
-        independent draws.
+    ``p_value`` is the probability, for one distribution (or uniform ranks), of an ECDF as extreme as this somewhere;
+    exact for independent draws.
     """
 
-    position: np.ndarray
-    difference: np.ndarray
+    position: np.ndarray  # limits: fractions of the pooled sample, or shares of the possible ranks
+    difference: np.ndarray  # ECDF of a minus ECDF of b there; or the share of the ranks below the limit, minus it
     p_value: float
 
 
 @dataclass(frozen=True)
 class _Chain:
-    """How many of n values are below each limit: a chain in which they can only become more.
-
-    Attributes
-    ----------
-    n, values : int
-        Number of values, and of what the limits are among: pooled values, or possible ranks.
-    limits : ndarray
-        How many of the latter are below each limit.
-    tails : tuple of ndarray
-        P(C <= c) and P(C >= c) at each limit (rows) for c = 0..n (columns).
-    log_steps : callable
-        (limit before, limit, states, gained) -> log probability of gaining so many (columns) from each state (rows).
-    difference : callable
-        The ECDF difference that counts are.
-    """
+    """How many of n values are below each limit: a chain in which they can only become more."""
 
     n: int
-    values: int
-    limits: np.ndarray
-    tails: tuple[np.ndarray, np.ndarray]
+    values: int  # that the limits are among: pooled ones, or possible ranks
+    limits: np.ndarray  # how many of these are below each
+    tails: tuple[np.ndarray, np.ndarray]  # P(C <= c) and P(C >= c) at each limit (rows) for c = 0..n (columns)
+    #: (limit before, limit, states, gained) -> log probability of gaining so many (columns) from each state (rows).
     log_steps: Callable[[int, int, np.ndarray, np.ndarray], np.ndarray]
-    difference: Callable[[np.ndarray], np.ndarray]
+    difference: Callable[[np.ndarray], np.ndarray]  # the ECDF difference that counts are
 
     def bounds(self, level: float, strict: bool) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest counts whose both tail probabilities are at least (``strict``: above) level / 2."""
@@ -175,19 +155,10 @@ def _log_choose(total: np.ndarray | int, chosen: np.ndarray | int) -> np.ndarray
 
 
 def ecdf_difference(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Ecdf:
-    """ECDF difference of two samples and its simultaneous p-value.
+    """ECDF difference of two samples and its simultaneous p-value; tied values stand in a random order.
 
-    Parameters
-    ----------
-    a, b : ndarray
-        Independent draws (thin a Markov chain to its ESS first), at least two each and all finite.
-    seed : int
-        Of the random order of tied values.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two draws, or values that are not finite.
+    Draws must be independent (thin a Markov chain to its ESS first): a ValueError where there are fewer than two a
+    side, or any that are not finite.
     """
     a, b = np.asarray(a, dtype=float).ravel(), np.asarray(b, dtype=float).ravel()
     if min(a.size, b.size) < 2:
@@ -202,30 +173,14 @@ def ecdf_difference(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Ecdf:
 
 @lru_cache(maxsize=64)
 def band(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Simultaneous band of the ECDF difference of two samples of sizes n and m, for a plot.
-
-    Returns
-    -------
-    position, lower, upper : ndarray
-        Fraction of the pooled sample, and the band of the difference there.
-    """
+    """Simultaneous band of the ECDF difference of two samples, for a plot: share of the pool, lower and upper edge."""
     return _two_samples(n, m).band()
 
 
 def rank_ecdf(ranks: np.ndarray, draws: int) -> Ecdf:
-    """Compare ranks with the uniform distribution on 0..draws.
+    """Compare ranks, of true values among so many draws each, with the uniform distribution on 0..draws.
 
-    Parameters
-    ----------
-    ranks : ndarray of int
-        Each the number of draws below the true value.
-    draws : int
-        Draws that each true value was ranked among.
-
-    Raises
-    ------
-    ValueError
-        No ranks, or a rank outside 0..draws.
+    A ValueError where there are none, or one is outside.
     """
     ranks = np.asarray(ranks)
     if ranks.size == 0 or ranks.min() < 0 or ranks.max() > draws:

@@ -69,37 +69,18 @@ def _extended(base: Extraction, more: Extraction, quantities: set[str]) -> Extra
 
 @dataclass
 class Evidence:
-    """Two likelihood fits, read once.
-
-    Attributes
-    ----------
-    reference, candidate : LinearMixedFit
-    reml : bool
-        The criterion that was asked for.
-    data : pandas.DataFrame or None
-        The data both were given, where it is at hand.
-    left, right : Extraction
-        The quantities of the reference and of the candidate.
-    joined : pandas.DataFrame
-        ``quantities.join`` of both.
-    same_theta : pandas.DataFrame
-        Tier 2's points: ``point``, ``reference``, ``candidate`` objective (filled by tier 2).
-    objective_agrees : bool or None
-        Whether tier 2 found the objectives to be the same function; None where it could not tell.
-    undetermined : bool
-        Whether tier 4 found the objective to be flat between the two θ̂.
-    """
+    """Two likelihood fits, read once."""
 
     reference: LinearMixedFit
     candidate: LinearMixedFit
-    reml: bool
-    data: pd.DataFrame | None = None
-    left: Extraction = field(init=False)
-    right: Extraction = field(init=False)
-    joined: pd.DataFrame = field(init=False)
-    same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)
-    objective_agrees: bool | None = None
-    undetermined: bool = False
+    reml: bool  # the criterion that was asked for
+    data: pd.DataFrame | None = None  # that both were given, where it is at hand
+    left: Extraction = field(init=False)  # the quantities of the reference
+    right: Extraction = field(init=False)  # and of the candidate
+    joined: pd.DataFrame = field(init=False)  # ``quantities.join`` of both
+    same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)  # tier 2's points, and both objectives there
+    objective_agrees: bool | None = None  # tier 2: one function on both sides; None where it could not tell
+    undetermined: bool = False  # tier 4: the objective is flat between the two θ̂
     _objectives: dict[str, Objective | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -145,17 +126,18 @@ class Evidence:
         rows = self.compared(*quantities)
         return rows["reference"].to_numpy(dtype=float), rows["candidate"].to_numpy(dtype=float)
 
-    def by_term(self, side: str, quantity: str) -> dict[str, float]:
-        """A side's numbers of a quantity that both sides have, by coefficient."""
-        rows = self.compared(quantity)
-        return {str(term): float(value) for term, value in zip(rows["term"], rows[side], strict=True)}
+    def by_term(self, quantity: str) -> tuple[dict[str, float], dict[str, float]]:
+        """The reference's and the candidate's numbers of a quantity that both sides have, by coefficient."""
+        terms = self.compared(quantity)["term"].astype(str)
+        left, right = (dict(zip(terms, values.tolist(), strict=True)) for values in self.arrays(quantity))
+        return left, right
 
     def value(self, side: str, quantity: str, **keys: str) -> float:
         """One number of ``"reference"`` or ``"candidate"``; NaN where the side lacks it."""
         rows = self.rows(quantity)
         for key, label in keys.items():
             rows = rows[rows[key] == label]
-        return float(rows[side].iloc[0]) if len(rows) else float("nan")
+        return float(rows[side].iloc[0]) if len(rows) else math.nan
 
     def pair(self, quantity: str) -> tuple[float, float]:
         """Reference's and candidate's value of a quantity that has one row."""
@@ -163,11 +145,8 @@ class Evidence:
 
     def problem(self, quantity: str) -> str:
         """Why a side did not give a quantity."""
-        parts = []
-        for side, extraction in (("reference", self.left), ("candidate", self.right)):
-            if quantity in extraction.problems:
-                parts.append(f"{side}: {extraction.problems[quantity]}")
-        return "; ".join(parts)
+        problems = {"reference": self.left.problems, "candidate": self.right.problems}
+        return "; ".join(f"{side}: {known[quantity]}" for side, known in problems.items() if quantity in known)
 
     def malformed(self, side: str) -> Mapping[str, str]:
         """Part -> what is wrong with it, of what a side handed over (:class:`validation.checked_fit.CheckedFit`)."""
@@ -254,7 +233,7 @@ class Evidence:
     def own_objective(self, theta: np.ndarray) -> float:
         """The judge's own objective; NaN where its algebra is not known to hold."""
         solution = self.solve(theta)
-        return float("nan") if solution is None else solution.objective
+        return math.nan if solution is None else solution.objective
 
     @cached_property
     def reference_theta(self) -> np.ndarray | None:

@@ -88,20 +88,9 @@ def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
 
 
 def implied_numbers(solution: Solution) -> dict[Key, float]:
-    """Every number that follows from θ by the judge's own algebra.
-
-    Parameters
-    ----------
-    solution : Solution
-
-    Returns
-    -------
-    dict
-        (quantity, group, term, term2, level) -> number, as in the rows of a comparison.
-    """
+    """Every number that follows from θ by the judge's own algebra, by the keys of a comparison's rows."""
     values: dict[Key, float] = {}
-    names = solution.pieces.coef_names
-    se = solution.se
+    names, se = solution.pieces.coef_names, solution.se
     for i, name in enumerate(names):
         values["fixef", None, name, None, None] = float(solution.beta[i])
         values["se", None, name, None, None] = float(se[i])

@@ -19,23 +19,7 @@ __all__ = ["judge_likelihood"]
 
 
 def judge_likelihood(evidence: Evidence, seed: int, progress: Progress) -> tuple[list[Check], list[Row]]:
-    """Judge two likelihood fits by tiers 1 to 5.
-
-    Parameters
-    ----------
-    evidence : Evidence
-        Filled on the way with what the diagnosis needs.
-    seed : int
-        Of the random θ of tier 2.
-    progress : callable
-        Called with a message and a fraction.
-
-    Returns
-    -------
-    checks : list of Check
-    rows : list of Row
-        Rows of the comparison's table.
-    """
+    """Judge two likelihood fits by tiers 1 to 5; evidence is filled on the way with what the diagnosis needs."""
     checks: list[Check] = []
     rows: list[Row] = []
     tiers: list[Callable[[Evidence], tuple[Check, list[Row]]]] = [

@@ -46,23 +46,10 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
 
 
 def tidy_table(table: AnovaTable) -> pd.DataFrame:
-    """A table of likelihood-ratio tests under R's column names, whatever the program calls them.
+    """A table of likelihood-ratio tests under R's column names (:data:`COLUMNS`), whatever the program calls them.
 
-    Parameters
-    ----------
-    table : DataFrame or mapping
-        A row for each model (columns of R's ``anova``, or what other programs call them); a mapping of numbers is one
-        test between two models.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns of :data:`COLUMNS`, as far as they are there.
-
-    Raises
-    ------
-    ValueError
-        There is no statistic in it, or two columns mean the same.
+    A row for each model; a mapping of numbers is one test between two models. A ValueError where there is no statistic
+    in it, or two columns mean the same.
     """
     if isinstance(table, Mapping) and all(np.isscalar(value) for value in table.values()):
         table = {name: [math.nan, value] for name, value in table.items()}
@@ -89,48 +76,29 @@ def tidy_table(table: AnovaTable) -> pd.DataFrame:
 def refitted(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit]:
     """The fits that ``anova(refit=)`` compares, fewest parameters first: by ML where they were by REML and ``refit``.
 
-    Raises
-    ------
-    ValueError
-        A REML fit that has no ``refitML()``.
+    A ValueError where a REML fit has no ``refitML()``.
     """
     return sorted(_by_ml(fits, refit), key=lambda fit: fit.npar)  # a stable sort, like R's order()
 
 
 def _by_ml(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit]:
     """The same, in the order given."""
-
-    def by_ml(fit: LinearMixedFit) -> LinearMixedFit:
-        if not (refit and fit.isREML()):
-            return fit
-        refit_by_ml = getattr(fit, "refitML", None)
-        if callable(refit_by_ml):
-            return refit_by_ml()
-        raise ValueError(
-            f"{fit.formula} was fitted by REML and cannot be refitted by maximum likelihood; give a fit by maximum "
-            "likelihood (REML=False)"
-        )
-
-    return [by_ml(fit) for fit in fits]
+    found = []
+    for fit in fits:
+        by_ml = getattr(fit, "refitML", None) if refit and fit.isREML() else lambda fit=fit: fit
+        if not callable(by_ml):
+            raise ValueError(
+                f"{fit.formula} was fitted by REML and cannot be refitted by maximum likelihood; give a fit by maximum "
+                "likelihood (REML=False)"
+            )
+        found.append(by_ml())
+    return found
 
 
 def table_of_fits(fits: Sequence[LinearMixedFit]) -> pd.DataFrame:
     """The likelihood-ratio tests of fits that have no ``anova`` of their own, by its definition (lme4's ``anovaLmer``).
 
-    Parameters
-    ----------
-    fits : sequence of LinearMixedFit
-        As :func:`refitted` gives them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns :data:`COLUMNS`.
-
-    Raises
-    ------
-    ValueError
-        The fits do not use the same number of rows.
+    Fits as :func:`refitted` gives them; a ValueError where they do not use the same number of rows.
     """
     if len({int(fit.nobs()) for fit in fits}) > 1:
         raise ValueError("models were not all fitted to the same size of dataset")
@@ -157,30 +125,16 @@ def table_of_fits(fits: Sequence[LinearMixedFit]) -> pd.DataFrame:
 class AnovaEvidence:
     """Two tables of likelihood-ratio tests and the fits behind them.
 
-    Attributes
-    ----------
-    reference, candidate : pandas.DataFrame or None
-        The tables (:func:`tidy_table`); None where the side refused.
-    refusals : mapping of str to str
-        What a side said that refused, by ``"reference"`` and ``"candidate"``.
-    reference_fits : tuple of LinearMixedFit
-        As the reference fitted them, fewest parameters first.
-    candidate_fits : tuple of LinearMixedFit
-        The candidate's of the same models; empty where only its table is at hand.
-    refit : bool
-        Whether REML fits were to be refitted by maximum likelihood.
-    columns : tuple of str
-        Columns to compare.
-    data : pandas.DataFrame or None
+    Tables are as :func:`tidy_table` gives them; None where a side refused, and ``refusals`` has what it said.
     """
 
     reference: pd.DataFrame | None
     candidate: pd.DataFrame | None
-    refusals: Mapping[str, str]
-    reference_fits: tuple[LinearMixedFit, ...]
-    candidate_fits: tuple[LinearMixedFit, ...] = ()
-    refit: bool = True
-    columns: tuple[str, ...] = tuple(COLUMNS)
+    refusals: Mapping[str, str]  # by side
+    reference_fits: tuple[LinearMixedFit, ...]  # as the reference fitted them, fewest parameters first
+    candidate_fits: tuple[LinearMixedFit, ...] = ()  # of the same models; empty where only the table is at hand
+    refit: bool = True  # whether REML fits were to be refitted by maximum likelihood
+    columns: tuple[str, ...] = tuple(COLUMNS)  # that are compared
     data: pd.DataFrame | None = None
     names: tuple[str, ...] = field(init=False)
 
@@ -210,28 +164,20 @@ class AnovaEvidence:
             return np.full(len(self.reference_fits), math.nan)
         return table[name].to_numpy(dtype=float)
 
+    def both(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """One column of both sides' tables."""
+        return self.column("reference", name), self.column("candidate", name)
+
 
 def judge_anova(evidence: AnovaEvidence) -> tuple[list[Check], list[Row]]:
-    """Judge two tables of likelihood-ratio tests.
+    """Judge two tables of likelihood-ratio tests; ``term`` of a row is the model's formula.
 
-    Parameters
-    ----------
-    evidence : AnovaEvidence
-
-    Returns
-    -------
-    checks : list of Check
-        ``anova-models`` (the same models, rows used and parameters), ``anova-fits`` (log-likelihoods and information
-        criteria) and ``anova-tests`` (chi-square, degrees of freedom, p-values).
-    rows : list of Row
-        Rows of the comparison's table; ``term`` is the model's formula.
+    ``anova-models`` (the same models, rows used and parameters), ``anova-fits`` (log-likelihoods and information
+    criteria) and ``anova-tests`` (chi-square, degrees of freedom, p-values).
     """
-    checks: list[Check] = []
-    rows: list[Row] = []
-    models = _models(evidence)
+    rows = _models(evidence)
     said = "; ".join(f"the {side} refuses: {text}" for side, text in evidence.refusals.items())
-    checks.append(check_of("anova-models", models, said or counts(models), tolerances.EXACT.reason))
-    rows += models
+    checks = [check_of("anova-models", rows, said or counts(rows), tolerances.EXACT.reason)]
     if evidence.reference is None or evidence.candidate is None or len(evidence.reference) != len(evidence.candidate):
         return checks, rows
     for identifier, part, rule in (

@@ -18,21 +18,9 @@ _STEP, _POINTS = 1e-9, 17
 
 
 def measured_noise(objective: Callable[[np.ndarray], float], theta: np.ndarray, seed: int = 1) -> float:
-    """Measure the standard deviation of the rounding errors of an objective near θ.
+    """Measure the standard deviation of the rounding errors of an objective near θ; NaN where a value is not finite.
 
-    Parameters
-    ----------
-    objective : callable
-        A deviance function of θ.
-    theta : ndarray, shape (n,)
-        All steps are upwards, so that a θ on its lower bound stays feasible.
-    seed : int
-        Of the direction.
-
-    Returns
-    -------
-    float
-        In the objective's own unit; NaN where a value is not finite.
+    All steps are upwards, in a random direction, so that a θ on its lower bound stays feasible.
     """
     direction = np.random.default_rng(seed).uniform(0.5, 1.5, size=theta.size) * np.maximum(np.abs(theta), 1e-2)
     points = [theta + i * _STEP * direction for i in range(_POINTS)]

@@ -29,20 +29,10 @@ def theta_points(
 ) -> list[tuple[str, np.ndarray]]:
     """Where tier 2 compares the objectives: both optima, lme4's start, the boundary, and random feasible θ.
 
-    Parameters
-    ----------
-    optimum, other : ndarray
-        θ̂ of either side.
-    bounds : sequence of (float, float)
-        Lower and upper bound of each element of θ.
-    seed : int
-    n_random : int
-        Number of random points: what is bounded below by 0 log-normal about the optimum (about its unit where it is
-        0), what has two bounds (a correlation) uniform, the others normal.
-    scale : ndarray, optional
-        Unit of each element of θ, in which lme4's start is 1: that of its predictors
-        (:attr:`validation.algebra.Pieces.theta_scale`). At θ = 1 itself a predictor in Hz, whose θ̂ is 1e-4, leaves
-        both sides no digits to agree in. Default: 1.
+    Of the random points what is bounded below by 0 is log-normal about the optimum (about its unit where it is 0), what
+    has two bounds (a correlation) uniform, the others normal. ``scale`` is the unit of each element of θ, in which
+    lme4's start is 1: that of its predictors (:attr:`validation.algebra.Pieces.theta_scale`). At θ = 1 itself a
+    predictor in Hz, whose θ̂ is 1e-4, leaves both sides no digits to agree in.
     """
     unit = np.ones(len(optimum)) if scale is None else scale
     low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
@@ -50,19 +40,15 @@ def theta_points(
     points = [("reference optimum", optimum)]
     if other is not None:
         points.append(("candidate optimum", other))
-    points.append(("start", np.where(diagonal, unit, 0.0)))
-    points.append(("boundary, all 0", np.zeros_like(optimum)))
+    points += [("start", np.where(diagonal, unit, 0.0)), ("boundary, all 0", np.zeros_like(optimum))]
     for i in np.flatnonzero(diagonal)[:6]:
-        point = optimum.copy()
-        point[i] = 0.0
-        points.append((f"boundary, element {i + 1}", point))
+        points.append((f"boundary, element {i + 1}", np.where(np.arange(len(optimum)) == i, 0.0, optimum)))
     rng = np.random.default_rng(seed)
     size = np.where(np.abs(optimum) > Match.ROUGH * unit, np.abs(optimum), unit)
     for i in range(n_random):
         factor = np.where(diagonal, np.exp(rng.normal(size=optimum.size)), rng.normal(size=optimum.size))
         point = size * factor
-        if between.any():
-            point[between] = rng.uniform(low[between], high[between])
+        point[between] = rng.uniform(low[between], high[between])
         points.append((f"random {i + 1}", point))
     return points
 

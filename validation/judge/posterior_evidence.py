@@ -14,13 +14,12 @@ from validation.contract import BayesianFit
 from validation.errors import RAISED, error_in_words
 from validation.judge.quantiles import QuantileSide, quantile_side
 from validation.quantities import (
-    KEYS,
     MAIN_EXCLUDED,
     QUANTILES,
-    Extraction,
     draws_of,
     groups_of,
     join,
+    key_of,
     posterior_summary,
     split_parameter,
     summary_quantities,
@@ -33,36 +32,23 @@ __all__ = ["PosteriorEvidence", "error_and_limit", "main_parameters", "mcse_free
 class PosteriorEvidence:
     """Two posteriors, read once.
 
-    Attributes
-    ----------
-    reference, candidate : BayesianFit
-    truth : pandas.DataFrame or None
-        Summary by quadrature (columns of ``posterior_summary``, the ``mcse_`` ones its error), where there is one.
-    names, draws : dict
-        By side: parameter names and draws (parameters x chains x draws); absent where a side has summaries only.
-    summaries : dict of str to pandas.DataFrame
-        By side.
-    points : ndarray
-        Where the densities were compared (gate 1), one row each; ``point_labels`` says what each is.
-    densities : pandas.DataFrame
-        ``reference`` and ``candidate`` log density at the points.
-    dependence : list of (str, str, float, float, bool)
-        What gate 5 found: two parameters, their rank correlation on either side, and whether these agree.
+    What a side lacks is absent from ``names``, ``draws`` and ``summaries``, which are by side.
     """
 
     reference: BayesianFit
     candidate: BayesianFit
-    truth: pd.DataFrame | None = None
+    truth: pd.DataFrame | None = None  # summary by quadrature (as posterior_summary), ``mcse_`` its error
     density: bool = True
     names: dict[str, list[str]] = field(default_factory=dict)
-    draws: dict[str, np.ndarray] = field(default_factory=dict)
+    draws: dict[str, np.ndarray] = field(default_factory=dict)  # parameters x chains x draws
     summaries: dict[str, pd.DataFrame] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     joined: pd.DataFrame = field(default_factory=pd.DataFrame)
-    points: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    points: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # of gate 1, in rows
     point_labels: list[str] = field(default_factory=list)
-    densities: pd.DataFrame = field(default_factory=pd.DataFrame)
+    densities: pd.DataFrame = field(default_factory=pd.DataFrame)  # of both sides at the points
     detectable: float = math.nan
+    #: What gate 5 found: two parameters, their rank correlation on either side, and whether these agree.
     dependence: list[tuple[str, str, float, float, bool]] = field(default_factory=list)
     groups: tuple[str, ...] = ()
 
@@ -80,13 +66,8 @@ class PosteriorEvidence:
                     found.pop(side, None)
         # The names of both sides tell the grouping factors: so one name is taken apart alike on both.
         self.groups = groups_of(str(name) for summary in self.summaries.values() for name in summary.index)
-        extractions = {
-            side: summary_quantities(self.summaries[side], self.groups)
-            if side in self.summaries
-            else Extraction(_empty_table())
-            for side in ("reference", "candidate")
-        }
-        self.joined = join(extractions["reference"].table, extractions["candidate"].table)
+        summaries = (self.summaries.get(side, pd.DataFrame()) for side in ("reference", "candidate"))
+        self.joined = join(*(summary_quantities(summary, self.groups).table for summary in summaries))
 
     def quantile_sides(self, side: str) -> dict[float, QuantileSide]:
         """What a side knows of each quantile."""
@@ -119,12 +100,6 @@ class PosteriorEvidence:
         return {}
 
 
-def _empty_table() -> pd.DataFrame:
-    return pd.DataFrame(
-        {name: pd.Series(dtype=object if name in KEYS else float) for name in (*KEYS, "value", "error")}
-    )
-
-
 def main_parameters(names: Sequence[str]) -> list[str]:
     """Parameters that are neither random effects nor rstanarm's ``mean_PPD`` and ``log-posterior``."""
     return [name for name in names if not name.startswith("b[") and name not in MAIN_EXCLUDED]
@@ -152,18 +127,7 @@ def mcse_freedom(draws: np.ndarray, ess: float) -> tuple[float, float]:
     """Degrees of freedom of the mcse of a mean and of a sd, from how heavy the tails are.
 
     The mcse is itself an estimated variance: of ψ = x − m for the mean and (x − m)² for the sd. With κ the kurtosis of
-    ψ its relative variance is (κ − 1)/ESS, that of a χ² with 2·ESS/(κ − 1) degrees of freedom.
-
-    Parameters
-    ----------
-    draws : ndarray, shape (chains, draws)
-    ess : float
-        Bulk ESS.
-
-    Returns
-    -------
-    tuple of float
-        For the mean and for the sd.
+    ψ its relative variance is (κ − 1)/ESS (the bulk one), that of a χ² with 2·ESS/(κ − 1) degrees of freedom.
     """
     centred = draws.ravel() - draws.mean()
     found = []
@@ -187,8 +151,7 @@ def error_and_limit(
     if record["quantity"] == "post-sd":
         values = [abs(record["reference"]), abs(record["candidate"])]
         errors = [e * max(values) / v if v > 0 else e for e, v in zip(errors, values, strict=True)]
-    error = math.hypot(*errors)
-    key = (record["quantity"], *(record[name] for name in ("group", "term", "term2", "level")))
+    error, key = math.hypot(*errors), key_of(record)
     known = [(e, f[key]) for e, f in zip(errors, freedoms, strict=True) if error > 0 and f.get(key, 0.0) > 0]
     spread = sum((e / error) ** 4 / freedom for e, freedom in known)
     if spread * tolerances.MCSE_DEGREES_OF_FREEDOM > 1.0:

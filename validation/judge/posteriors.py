@@ -1,6 +1,8 @@
 """Posteriors, judged by gates (AGREEMENT.md): the same density, valid samplers, z, size, distribution, quadrature."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 from validation import tolerances
 from validation.checks import Check
@@ -15,52 +17,36 @@ from validation.options import Progress
 
 __all__ = ["judge_posteriors"]
 
+#: Its check, what judges, and the sides whose draws must be valid for it to say anything.
+_Gate: TypeAlias = tuple[str, Callable[[PosteriorEvidence], tuple[Check, list[Row]] | None], tuple[str, ...]]
+
 
 def judge_posteriors(evidence: PosteriorEvidence, seed: int, progress: Progress) -> tuple[list[Check], list[Row]]:
     """Judge two posteriors by gates 1 to 6, and each side against quadrature where there is one.
 
-    Returns
-    -------
-    checks : list of Check
-        Gate 2 decides what the others are worth: where a sampler is not valid, gates 3 to 5 are inconclusive.
-    rows : list of Row
+    Gate 2 decides what gates 3 to 5 are worth: where a sampler is not valid they are inconclusive. Against quadrature a
+    side stands alone: the other one's sampler does not matter. What is reported of a fit's own draws is judged, valid
+    or not.
     """
+    sides = "reference", "candidate"
+    of_density: list[_Gate] = [("gate-1", lambda e: same_density(e, seed), ())] if evidence.density else []
+    of_truth: list[_Gate] = [(f"truth-{side}", partial(against_truth, side=side), (side,)) for side in sides]
+    gates: list[_Gate] = [
+        *of_density,
+        ("gate-2", validity, ()),
+        ("gate-3", z_scores, sides),
+        ("gate-4", sizes, sides),
+        ("gate-5", distributions, sides),
+        *(of_truth if evidence.truth is not None else ()),
+        ("gate-6", summaries, ()),
+    ]
     checks: list[Check] = []
     rows: list[Row] = []
-
-    def say(identifier: str, fraction: float) -> None:
-        progress(f"{identifier.replace('-', ' ')}: {tolerances.TITLES[identifier]}", fraction)
-
-    if evidence.density:
-        say("gate-1", 0.0)
-        check, judged = same_density(evidence, seed)
-        checks.append(check)
-        rows.extend(judged)
-    say("gate-2", 0.3)
-    valid, validity_rows = validity(evidence)
-    checks.append(valid)
-    rows.extend(validity_rows)
-    gates: list[tuple[str, Callable[[], tuple[Check, list[Row]]]]] = [
-        ("gate-3", lambda: z_scores(evidence)),
-        ("gate-4", lambda: sizes(evidence)),
-        ("gate-5", lambda: distributions(evidence)),
-    ]
-    if evidence.truth is not None:
-        gates += [
-            ("truth-reference", lambda: against_truth(evidence, "reference")),
-            ("truth-candidate", lambda: against_truth(evidence, "candidate")),
-        ]
-    for position, (identifier, gate) in enumerate(gates):
-        say(identifier, 0.4 + 0.6 * position / len(gates))
-        check, judged = gate()
-        spoilt = invalid_sides(validity_rows)
-        # Against quadrature a side stands alone: the other one's sampler does not matter.
-        if spoilt & ({identifier.removeprefix("truth-")} if identifier.startswith("truth-") else spoilt):
-            check, judged = left_open(check, judged)
-        checks.append(check)
-        rows.extend(judged)
-    found = summaries(evidence)
-    if found is not None:  # of one fit's own draws, valid or not
-        checks.append(found[0])
-        rows.extend(found[1])
+    for position, (identifier, gate, by_draws_of) in enumerate(gates):
+        progress(f"{identifier.replace('-', ' ')}: {tolerances.TITLES[identifier]}", position / len(gates))
+        found = gate(evidence)
+        if found is not None:
+            check, judged = left_open(*found) if invalid_sides(rows).intersection(by_draws_of) else found
+            checks.append(check)
+            rows += judged
     return checks, rows

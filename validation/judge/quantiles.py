@@ -18,36 +18,17 @@ __all__ = ["QuantileSide", "quantile_side", "quantile_z"]
 
 @dataclass(frozen=True)
 class QuantileSide:
-    """One side's knowledge of a quantile of every parameter.
-
-    Attributes
-    ----------
-    value : dict of str to float
-        The quantile.
-    ess : dict of str to float
-        Effective draws behind it; infinite for quadrature.
-    draws : dict of str to ndarray
-        All draws; empty where a side has summaries only.
-    """
+    """One side's knowledge of a quantile of every parameter."""
 
     value: dict[str, float]
-    ess: dict[str, float]
-    draws: dict[str, np.ndarray]
+    ess: dict[str, float]  # effective draws behind it; infinite for quadrature
+    draws: dict[str, np.ndarray]  # empty where a side has summaries only
 
 
 def quantile_side(
     summary: pd.DataFrame, probability: float, names: list[str] | None = None, draws: np.ndarray | None = None
 ) -> QuantileSide:
-    """Collect one side's quantile.
-
-    Parameters
-    ----------
-    summary : pandas.DataFrame
-        As of ``validation.quantities.posterior_summary``.
-    probability : float
-    names, draws : list of str and ndarray of shape (parameters, chains, draws), optional
-        Where the side has draws.
-    """
+    """Collect one side's quantile from its summary (``quantities.posterior_summary``), and its draws if it has some."""
     column = f"q{100 * probability:g}"
     labels = [str(name) for name in summary.index]
     value = dict(zip(labels, summary[column].to_numpy(dtype=float), strict=True)) if column in summary else {}
@@ -56,11 +37,8 @@ def quantile_side(
 
         with np.errstate(all="ignore"):
             ess = np.atleast_1d(np.asarray(array_stats.ess(draws, method="quantile", prob=probability), dtype=float))
-        return QuantileSide(
-            value,
-            dict(zip(names, ess, strict=True)),
-            {name: draws[i].ravel() for i, name in enumerate(names)},
-        )
+        of_each = {name: draws[i].ravel() for i, name in enumerate(names)}
+        return QuantileSide(value, dict(zip(names, ess, strict=True)), of_each)
     exact = summary.get(f"mcse_{column}", pd.Series(np.nan, index=summary.index)).to_numpy(dtype=float) == 0.0
     kind = "ess_bulk" if probability == 0.5 else "ess_tail"
     sizes = summary[kind].to_numpy(dtype=float) if kind in summary else np.full(len(labels), math.nan)
@@ -71,12 +49,8 @@ def quantile_z(name: str, probability: float, left: QuantileSide, right: Quantil
     """Score the difference of one parameter's quantile: z of the left side's share of draws against the right's.
 
     Both sides' shares of draws below a common point (their quantiles' mean, weighted by ESS) are compared; a side
-    without draws has its quantile as the point, and the share ``probability``.
-
-    Returns
-    -------
-    float or None
-        None where neither side has draws, or an ESS is missing.
+    without draws has its quantile as the point, and the share ``probability``. None where neither side has draws, or an
+    ESS is missing.
     """
     sizes = left.ess.get(name, math.nan), right.ess.get(name, math.nan)
     values = left.value.get(name, math.nan), right.value.get(name, math.nan)

@@ -94,12 +94,8 @@ def missing_row(
     **place: Unpack[Place],
 ) -> Row:
     """A row that one side (or both) lacks: a failure, not a gap."""
-    side = (
-        "neither side has"
-        if not (has_reference or has_candidate)
-        else ("the candidate lacks" if has_reference else "the reference lacks")
-    )
-    reason = f"{side} this number" + (f": {why}" if why else "")
+    who = "the candidate lacks" if has_reference else "the reference lacks" if has_candidate else "neither side has"
+    reason = f"{who} this number" + (f": {why}" if why else "")
     return row(check, quantity, reference, candidate, Verdict.MISSING, reason, **place)
 
 
@@ -172,18 +168,7 @@ def judge_p(
 
 
 def judge_record(check: str, record: Mapping[str, Any], scale: float, tolerance: Tolerance, why: str = "") -> Row:
-    """Judge a number of the joined tables (:func:`validation.quantities.join`); what one side lacks is missing.
-
-    Parameters
-    ----------
-    check : str
-    record : mapping
-        A row of the joined table.
-    scale, tolerance
-        As of :func:`judge_number`.
-    why : str
-        Why a side lacks it.
-    """
+    """Judge a number of the joined tables (:func:`validation.quantities.join`); what one side lacks is missing."""
     quantity, left, right = record["quantity"], record["reference"], record["candidate"]
     place = cast("Place", {key: record[key] for key in ("group", "term", "term2", "level")})
     there = record["has_reference"], record["has_candidate"]

@@ -23,19 +23,7 @@ _STEP = 2e-3
 
 
 def degrees_of_freedom(at: Solution, reml: bool) -> np.ndarray:
-    """Satterthwaite's degrees of freedom of the coefficients.
-
-    Parameters
-    ----------
-    at : Solution
-        At the optimum.
-    reml : bool
-        The criterion.
-
-    Returns
-    -------
-    ndarray, shape (P,)
-    """
+    """Satterthwaite's degrees of freedom of the coefficients, at the optimum of a criterion."""
     pieces, n = at.pieces, at.theta.size
     nu = len(pieces.y) - (len(at.beta) if reml else 0)
     steps = _STEP * np.maximum(np.abs(at.theta), pieces.theta_scale)

@@ -151,11 +151,6 @@ def reported(fit: BayesianFit, draws: Draws) -> dict[Key, tuple[float, tuple[np.
 
     A verb that the fit does not have, and a number of which there are no draws, are left out: gates 3 to 5 say what is
     missing.
-
-    Parameters
-    ----------
-    fit : BayesianFit
-    draws : Draws
     """
 
     def coefficients(quantity: str) -> Iterator[_Reported]:

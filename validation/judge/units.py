@@ -20,20 +20,13 @@ __all__ = ["ComponentErrors", "component_errors", "components", "theta_covarianc
 
 @dataclass(frozen=True)
 class ComponentErrors:
-    """Standard errors of the covariance parameters.
+    """Standard errors of θ, ``par`` (where a term's covariances are structured), σ, Σ, SDs and correlations.
 
-    Attributes
-    ----------
-    known : dict
-        (quantity, group, term, term2, level) -> standard error, for ``theta``, ``par`` (where a term's covariances are
-        structured), ``sigma``, ``variance``, ``covariance``, ``sd`` and ``cor``; of θ, ``par`` and correlations only
-        where there is a curvature: on the boundary they have no normal approximation.
-    source : str
-        ``"curvature"`` or ``"closed form"``.
+    Of θ, ``par`` and correlations only where there is a curvature: on the boundary they have no normal approximation.
     """
 
     known: dict[Key, float]
-    source: str
+    source: str  # "curvature" or "closed form"
 
     def of(self, quantity: str, group: str | None, term: str | None = None, term2: str | None = None) -> float:
         """One of them, of a pair of effects in either order; NaN where it is not known."""
@@ -62,12 +55,8 @@ def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray, s
 
     Each step is chosen so that the deviance rises by about a tenth (a third of a standard error): far above its
     rounding error, near enough for the parabola. A few per cent of error is fine for a unit. ``scale`` is the size of
-    elements whose effects move the response by about σ (``Pieces.theta_scale``).
-
-    Returns
-    -------
-    ndarray or None
-        None where the Hessian is not positive definite or not finite.
+    elements whose effects move the response by about σ (``Pieces.theta_scale``). None where the Hessian is not positive
+    definite or not finite.
     """
     k, centre = len(theta), devfun(theta)
     steps = np.zeros((k, k))  # a step along each coordinate, in rows
@@ -101,11 +90,7 @@ def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray, s
 
 
 def component_errors(
-    pieces: Pieces,
-    theta: np.ndarray,
-    sigma: float,
-    reml: bool,
-    devfun: Callable[[np.ndarray], float] | None,
+    pieces: Pieces, theta: np.ndarray, sigma: float, reml: bool, devfun: Callable[[np.ndarray], float] | None
 ) -> ComponentErrors:
     """Standard errors of θ, σ, Σ, SDs and correlations at an optimum.
 
@@ -115,16 +100,6 @@ def component_errors(
     * On the boundary, without ``devfun`` or without curvature: the balanced one-way formula, Var(Σ̂_ij) ≈ (v_ii v_jj +
       v_ij²)/J with v = Σ + σ² diag(1/s), s the mean over levels of Σ_rows z² (Searle, Casella & McCulloch 1992, section
       3.5). It is positive whenever σ is.
-
-    Parameters
-    ----------
-    pieces : Pieces
-    theta : ndarray
-        The optimum.
-    sigma : float
-    reml : bool
-    devfun : callable or None
-        The profiled objective.
     """
     N, P = pieces.X.shape
     df = max(N - P if reml else N, 1)

@@ -17,23 +17,17 @@ from validation.verdict import Verdict
 __all__ = ["invalid_sides", "left_open", "repeated_draws", "validity"]
 
 
-def invalid_sides(validity_rows: Sequence[Row]) -> set[str]:
+def invalid_sides(rows: Sequence[Row]) -> set[str]:
     """Sides that gate 2 found not valid, or without draws."""
-    return {
-        side
-        for r in validity_rows
-        if r.verdict is not Verdict.AGREES
-        for side in ("reference", "candidate")
-        if side in str(r.level)
-    }
+    told = [str(r.level) for r in rows if r.check == "gate-2" and r.verdict is not Verdict.AGREES]
+    return {side for side in ("reference", "candidate") if any(side in level for level in told)}
 
 
 def left_open(check: Check, rows: list[Row]) -> tuple[Check, list[Row]]:
     """What invalid draws can still say: that a number is missing; nothing about agreement or disagreement."""
-    judged: list[Row] = [
-        r._replace(verdict=Verdict.INCONCLUSIVE, reason="the draws are not valid (gate 2)")
-        if r.verdict in (Verdict.AGREES, Verdict.DISAGREES)
-        else r
+    why = "the draws are not valid (gate 2)"
+    judged = [
+        r._replace(verdict=Verdict.INCONCLUSIVE, reason=why) if r.verdict in (Verdict.AGREES, Verdict.DISAGREES) else r
         for r in rows
     ]
     return check_of(check.id, judged, f"the draws are not valid (gate 2); {check.summary}", check.rule), judged
@@ -52,11 +46,7 @@ def repeated_draws(draws: np.ndarray) -> float:
     """Share of the draws that stand elsewhere once more, with the draw that follows them: a part that was copied.
 
     A sampler that rejects repeats a draw at once; that it comes back later, or in another chain, does not happen by
-    chance. Draws of few digits, which do meet by chance, are not judged.
-
-    Parameters
-    ----------
-    draws : ndarray, shape (parameters, chains, draws)
+    chance. Draws (parameters by chains by draws) of few digits, which do meet by chance, are not judged.
     """
     moving = [i for i in range(len(draws)) if np.unique(draws[i]).size > tolerances.Share.DISTINCT * draws[i].size][:8]
     if not moving:
@@ -78,11 +68,10 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     rows: list[Row] = []
     texts = []
     worst: dict[str, dict[str, tuple[float, str | None]]] = {}
-    for side, fit in (("reference", evidence.reference), ("candidate", evidence.candidate)):
-        summary = evidence.summaries.get(side)
-        # quadrature, certified: no Monte Carlo, nothing to converge
-        if summary is None or ((summary["mcse_mean"] == 0).all() and summary["ess_bulk"].isna().all()):
-            continue
+    for side, summary in evidence.summaries.items():
+        if (summary["mcse_mean"] == 0).all() and summary["ess_bulk"].isna().all():
+            continue  # quadrature, certified: no Monte Carlo, nothing to converge
+        fit = evidence.reference if side == "reference" else evidence.candidate
         found: dict[str, tuple[float, str | None]] = {"divergences": (_divergences(fit), None)}
         for column, sign in (("rhat", 1.0), ("ess_bulk", -1.0), ("ess_tail", -1.0)):
             numbers = summary[column].to_numpy(dtype=float)
@@ -105,9 +94,8 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         left, right = (values.get(side, (math.nan, None))[0] for side in ("reference", "candidate"))
         verdict, level = Verdict.INCONCLUSIVE if failed else Verdict.AGREES, " and ".join(failed) or None
         reason = (f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason
-        term = values[blamed[0]][1] if blamed else None
+        term, name = values[blamed[0]][1] if blamed else None, quantity.replace("_", "-")
         measured = Measure(unit=unit, limit=float(limit))
-        name = quantity.replace("_", "-")
         rows.append(row("gate-2", name, left, right, verdict, reason, measured, term=term, level=level))
     copied = {side: repeated_draws(draws) for side, draws in evidence.draws.items()}
     if copied:

@@ -1,13 +1,16 @@
 """Why two fits differ: detectors for the faults that people who port R code really meet (AGREEMENT.md's table).
 
 Each detector looks for one fault, independently of the others, and gives its cause with the figures that it computed
-and the strength of its evidence, or None. :func:`diagnose` runs them all and puts the likeliest first.
+and the strength of its evidence, or None. What it needs it takes with :func:`given`, what it takes for granted it says
+with :func:`assume`: where either fails it has found nothing. :func:`diagnose` runs them all, the likeliest first.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
+
+import numpy as np
 
 from validation.checks import Check
 from validation.errors import DetectorWarning, error_in_words
@@ -16,17 +19,36 @@ from validation.owndata import some
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
-__all__ = ["all_close", "close", "diagnose", "same_p", "unknown_cause"]
+__all__ = ["all_close", "assume", "close", "diagnose", "found_by", "given", "is_single", "same_p", "unknown_cause"]
 
 EvidenceT = TypeVar("EvidenceT")
+T = TypeVar("T")
 
-#: Numbers below are 0: data may be in any unit, so nothing larger is.
-_TINY = Match.ZERO
+
+class UnfoundedError(Exception):
+    """What a detector needs is not known, or what it takes for granted does not hold."""
+
+
+def assume(holds: object) -> None:
+    """Go on where something holds; otherwise the detector finds nothing."""
+    if not holds:
+        raise UnfoundedError
+
+
+def given(value: T | None) -> T:
+    """What a detector needs; without it, it finds nothing."""
+    if value is None:
+        raise UnfoundedError
+    return value
 
 
 def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
-    return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= relative * max(abs(target), _TINY)
+    return (
+        math.isfinite(value)
+        and math.isfinite(target)
+        and abs(value - target) <= relative * max(abs(target), Match.ZERO)
+    )
 
 
 def all_close(values: Iterable[float], targets: Iterable[float], relative: float = Match.ESTIMATED) -> bool:
@@ -42,6 +64,20 @@ def same_p(p: float, q: float, limit: float = Match.FOLLOWS) -> bool:
     return abs(logs[0] - logs[1]) <= limit * max(1.0, abs(logs[1]))
 
 
+def is_single(values: np.ndarray) -> np.ndarray:
+    """Which numbers are exactly representable in 32 bits."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values == values.astype(np.float32))
+
+
+def found_by(detector: Callable[[EvidenceT], Cause | None], evidence: EvidenceT) -> Cause | None:
+    """What a detector finds."""
+    try:
+        return detector(evidence)
+    except UnfoundedError:
+        return None
+
+
 def diagnose(
     evidence: EvidenceT,
     detectors: Sequence[Callable[[EvidenceT], Cause | None]],
@@ -49,25 +85,14 @@ def diagnose(
 ) -> tuple[Cause, ...]:
     """Run detectors over the evidence.
 
-    A detector that goes wrong finds nothing, and a :class:`~validation.errors.DetectorWarning` says so: the verdict
-    never depends on one, and our tests take the warning for the error that it is.
-
-    Parameters
-    ----------
-    evidence : Evidence or PosteriorEvidence
-    detectors : sequence of callable
-    unknown : callable, optional
-        Says what is known where no detector is sure; its cause then comes first.
-
-    Returns
-    -------
-    tuple of Cause
-        Likeliest first.
+    ``unknown`` says what is known where no detector is sure; its cause then comes first. A detector that goes wrong
+    finds nothing, and a :class:`~validation.errors.DetectorWarning` says so: the verdict never depends on one, and our
+    tests take the warning for the error that it is.
     """
     causes: list[Cause] = []
     for detector in detectors:
         try:
-            cause = detector(evidence)
+            cause = found_by(detector, evidence)
         except Exception as error:
             text = f"the detector {detector.__name__} went wrong: {error_in_words(error)}"
             warnings.warn(text, DetectorWarning, stacklevel=2)
@@ -86,16 +111,7 @@ def diagnose(
 def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
     """What is known where no cause is: the checks that passed, those that failed, and where they fail worst.
 
-    Parameters
-    ----------
-    checks : sequence of Check
-    rows : sequence of Row
-        The judged rows.
-
-    Returns
-    -------
-    Cause
-        Named ``"unknown"``, of row 0: no row of AGREEMENT.md's table.
+    It is named ``"unknown"``, of row 0: no row of AGREEMENT.md's table.
     """
     passed = [check for check in checks if check.verdict in (Verdict.AGREES, Verdict.BETTER)]
     failed = [check for check in checks if check.verdict.failed]
@@ -105,36 +121,16 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
     for check in failed:
         wrong = [r for r in rows if r.check == check.id and r.verdict.failed]
         names = list(dict.fromkeys(str(r.quantity) for r in wrong))
-        worst = max(
-            wrong,
-            key=lambda r: r.scaled / r.tolerance if r.tolerance > 0 and r.scaled >= 0 else -1.0,
-            default=None,
-        )
+        sized = [r for r in wrong if r.scaled >= 0]
+        worst = max(sized, key=lambda r: r.scaled / r.tolerance if r.tolerance > 0 else -1.0, default=None)
         text = f"they differ on: {_lower(check.title)} ({len(wrong)} rows: {', '.join(names[:6])}"
-        if worst is not None and worst.scaled >= 0:
+        if worst is not None:
             text += f"; the largest is {worst.name}, off by {worst.scaled:.3g} {worst.unit}"
         parts.append(text + ")")
     first = failed[0].id if failed else ""
-    advice = {
-        "tier-1": "The models differ before anything is estimated: begin with the first part of tier 1 that differs "
-        "(rows, columns, levels).",
-        "tier-2": "The same data give another objective: evaluate both at the same θ and take its terms apart "
-        "(log|L|, the residual sum of squares, log|R_X|, constants).",
-        "tier-3": "The objective is the same function, its reported optimum is not: look at the optimizer and at how "
-        "the log-likelihood is reported.",
-        "tier-4": "Data, objective and optimum agree, so the model was fitted rightly; what differs is computed "
-        "afterwards: look at how the candidate gets these numbers from θ.",
-        "tier-5": "The estimates agree; what differs is computed from them: look at the conditional modes, their "
-        "variances, and predictions.",
-        "anova-models": "The two sides do not compare the same models: look at how each counts parameters and rows.",
-        "anova-fits": "A model's log-likelihood differs: compare its two fits first (validation.compare).",
-        "anova-tests": "The fits agree, the test does not: recompute chi-square, degrees of freedom and p by hand.",
-        "gate-1": "The densities differ: switch the parts of the model off one by one (priors, then likelihood) and "
-        "compare again.",
-    }
-    remedy = advice.get(first, "The densities agree where they were compared, the draws do not: look at the sampler.")
-    given = {r.quantity for r in rows if not r.verdict.failed or r.verdict is Verdict.DISAGREES}
-    lacking = [words for quantity, words in _FOR_MORE.items() if quantity not in given]
+    remedy = _ADVICE.get(first, "The densities agree where they were compared, the draws do not: look at the sampler.")
+    known = {r.quantity for r in rows if not r.verdict.failed or r.verdict is Verdict.DISAGREES}
+    lacking = [words for quantity, words in _FOR_MORE.items() if quantity not in known]
     if first in ("tier-3", "tier-4", "tier-5") and not {"tier-2", "tier-3"} <= {first, *(c.id for c in passed)}:
         more = " and ".join(filter(None, (", ".join(lacking[:-1]), *lacking[-1:]))) or "the design (X, Z, y)"
         remedy = (
@@ -150,6 +146,24 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
     )
 
 
+#: Where to look, by the first check that failed.
+_ADVICE = {
+    "tier-1": "The models differ before anything is estimated: begin with the first part of tier 1 that differs "
+    "(rows, columns, levels).",
+    "tier-2": "The same data give another objective: evaluate both at the same θ and take its terms apart "
+    "(log|L|, the residual sum of squares, log|R_X|, constants).",
+    "tier-3": "The objective is the same function, its reported optimum is not: look at the optimizer and at how "
+    "the log-likelihood is reported.",
+    "tier-4": "Data, objective and optimum agree, so the model was fitted rightly; what differs is computed "
+    "afterwards: look at how the candidate gets these numbers from θ.",
+    "tier-5": "The estimates agree; what differs is computed from them: look at the conditional modes, their "
+    "variances, and predictions.",
+    "anova-models": "The two sides do not compare the same models: look at how each counts parameters and rows.",
+    "anova-fits": "A model's log-likelihood differs: compare its two fits first (validation.compare).",
+    "anova-tests": "The fits agree, the test does not: recompute chi-square, degrees of freedom and p by hand.",
+    "gate-1": "The densities differ: switch the parts of the model off one by one (priors, then likelihood) and "
+    "compare again.",
+}
 #: What tells more of a likelihood fit, where a candidate does not give it: quantity -> what to return.
 _FOR_MORE = {
     "nobs": "nobs",

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import Pieces
+from validation.judge.diagnosis import assume, given
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["basis", "coding", "kinds_of"]
 
@@ -56,43 +57,30 @@ def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
 
 def coding(evidence: Evidence) -> Cause | None:
     """Row 3: another reference level or contrast, a centred or rescaled predictor, columns in another order."""
-    left, given = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None or not left.coef_names or {"fixef"} & {*evidence.left.problems, *evidence.right.problems}:
-        return None
-    beta_left = np.asarray(evidence.reference.fixef(), dtype=float)
-    beta_right = np.asarray(evidence.candidate.fixef(), dtype=float)
+    left, own = given(evidence.reference_pieces), evidence.candidate_pieces
+    assume(left.coef_names and "fixef" not in {*evidence.left.problems, *evidence.right.problems})
+    beta_left, beta_right = (np.asarray(evidence.fit(side).fixef(), float) for side in ("reference", "candidate"))
     se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
     unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), Match.ZERO)
-    found: tuple[float, Pieces, np.ndarray] | None = None
-    for pieces in [given] if given is not None else _named(evidence, left):
-        A = basis(left, pieces)
-        if A is None or beta_left.size != A.shape[0] or beta_right.size != A.shape[1]:
-            continue
-        away = float(np.max(np.abs(A @ beta_right - beta_left) / unit))
-        if found is None or away < found[0]:
-            found = away, pieces, A
-    if found is None:
-        return None
-    distance, right, A = found
-    if given is None and not distance < _SAME_MODEL:
-        return None  # names alone are no evidence: the numbers must bear them out
+    found = [
+        (float(np.max(np.abs(A @ beta_right - beta_left) / unit)), pieces, A)
+        for pieces in ([own] if own is not None else _named(evidence, left))
+        if (A := basis(left, pieces)) is not None and A.shape == (beta_left.size, beta_right.size)
+    ]
+    distance, right, A = given(min(found, key=lambda one: one[0], default=None))
+    assume(own is not None or distance < _SAME_MODEL)  # names alone are no evidence: the numbers must bear them out
     kinds = kinds_of(left, right, A)
-    first = kinds[0]
-    only_right = [name for name in right.coef_names if name not in left.coef_names]
-    only_left = [name for name in left.coef_names if name not in right.coef_names]
-    names = ""
-    if only_left or only_right:
-        names = f"; only the reference has {', '.join(only_left) or 'none'}, only the candidate "
-        names += ", ".join(only_right) or "none"
-    return Cause(
-        3,
-        first.name,
+    first, names = kinds[0], ""
+    only = [[name for name in a.coef_names if name not in b.coef_names] for a, b in ((left, right), (right, left))]
+    if any(only):
+        shown = [", ".join(part) or "none" for part in only]
+        names = f"; only the reference has {shown[0]}, only the candidate {shown[1]}"
+    return Finding(3, first.name, Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH).told(
         "; ".join(dict.fromkeys(kind.words for kind in kinds)),
-        f"the candidate's X{'' if given is not None else ', as its coefficients are named,'} is the reference's X "
+        f"the candidate's X{'' if own is not None else ', as its coefficients are named,'} is the reference's X "
         "times an invertible matrix, and mapped by it the coefficients are "
         f"{distance:.2g} standard errors apart: the same model in another basis{names}",
         first.remedy,
-        strength=Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH,
     )
 
 
@@ -105,18 +93,14 @@ def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:
     names = [str(name) for name in evidence.candidate.fixef().index]
     fitted = evidence.rows("fitted")
     labels = fitted.loc[fitted["has_reference"], "level"].tolist()
-    if evidence.data is None or len(labels) != left.y.size:
-        return []
-    positions = pd.Index([str(label) for label in evidence.data.index]).get_indexer(labels)
-    if (positions < 0).any():
-        return []
-    rows = evidence.data.iloc[positions]
+    data = given(evidence.data)
+    positions = pd.Index([str(label) for label in data.index]).get_indexer(labels)
+    assume(len(labels) == left.y.size and (positions >= 0).all())
+    rows = data.iloc[positions]
     indicators: dict[str, np.ndarray] = {}
     for variable in rows.columns:
-        factor = isinstance(rows[variable].dtype, pd.CategoricalDtype) or not pd.api.types.is_numeric_dtype(
-            rows[variable]
-        )
-        if factor and any(part.startswith(str(variable)) for name in names for part in name.split(":")):
+        number = pd.api.types.is_numeric_dtype(rows[variable])
+        if not number and any(part.startswith(str(variable)) for name in names for part in name.split(":")):
             text = rows[variable].astype(str).to_numpy()
             indicators |= {f"{variable}{level}": (text == level).astype(float) for level in set(text)}
     columns = {name: left.X[:, j] for j, name in enumerate(left.coef_names)}
@@ -157,12 +141,9 @@ def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[i
     found: list[tuple[set[int], set[int]]] = []
     for j in changed:
         rows = {i for i in range(len(A)) if A[i, j] != 0 and not constant[i]}
-        columns = {j}
-        for other in [pair for pair in found if pair[0] & rows]:
-            rows |= other[0]
-            columns |= other[1]
-            found.remove(other)
-        found.append((rows, columns))
+        joined = [pair for pair in found if pair[0] & rows]
+        found = [pair for pair in found if pair not in joined]
+        found.append((rows.union(*(pair[0] for pair in joined)), {j}.union(*(pair[1] for pair in joined))))
     return [(sorted(rows), sorted(columns)) for rows, columns in found]
 
 
@@ -188,13 +169,11 @@ def _kind(left: Pieces, right: Pieces, rows: list[int], columns: list[int]) -> K
         "polynomial": "polynomial contrasts (linear, quadratic, ...: what R gives ordered factors; contr.poly)",
     }
     remedy = (
-        "Set the same contrasts on both sides; lmer's default is treatment contrasts for factors and polynomial ones "
-        "for ordered factors. Predictions and tests of the whole factor are the same either way."
+        "The candidate takes the factor as ordered, the reference does not: make it unordered (or ordered) on both."
+        if (now, was) == ("polynomial", "treatment")
+        else "Set the same contrasts on both sides; lmer's default is treatment contrasts for factors and polynomial "
+        "ones for ordered factors. Predictions and tests of the whole factor are the same either way."
     )
-    if now == "polynomial" and was == "treatment":
-        remedy = (
-            "The candidate takes the factor as ordered, the reference does not: make it unordered (or ordered) on both."
-        )
     before_words = f"; the reference by {words[was]}" if was is not None else ""
     return Kind(f"coding-{now}", f"The candidate codes {label} by {words[now]}{before_words}", remedy)
 
@@ -234,27 +213,17 @@ def _contrasts(columns: np.ndarray) -> str | None:
     m = columns.shape[1]
     if len(rows) != m + 1:
         return None
-
-    def same(wanted: np.ndarray) -> bool:
-        ordered = wanted[np.lexsort(wanted.T[::-1])]
-        return bool(np.allclose(rows, ordered, atol=Match.CHAINED))
-
-    helmert = np.zeros((m + 1, m))
-    for k in range(m):
-        helmert[: k + 1, k] = -1.0
-        helmert[k + 1, k] = k + 1.0
-    if same(np.vstack([np.zeros(m), np.eye(m)])):
-        return "treatment"
-    # With two levels both are ±1: R's contr.sum gives the first level 1, contr.helmert −1, and X does not say which
-    # level is first; treatment columns of the other side do, but "sum" is what people mean by ±1.
-    if same(np.vstack([np.eye(m), -np.ones(m)])):
-        return "sum"
-    if same(helmert):
-        return "helmert"
-    if np.allclose(rows.T @ rows, np.eye(m), atol=Match.CHAINED) and np.allclose(
-        rows.sum(axis=0), 0.0, atol=Match.CHAINED
+    # With two levels ±1 is both sum and Helmert: R's contr.sum gives the first level 1, contr.helmert −1, and X does
+    # not say which level is first; treatment columns of the other side do, but "sum" is what people mean by ±1, and by
+    # ±½ (deviation coding).
+    for name, wanted in (
+        ("treatment", np.eye(m + 1, m, -1)),
+        ("sum", np.vstack([np.eye(m), -np.ones(m)])),
+        ("helmert", np.diag(np.arange(1.0, m + 1), -1)[:, :m] - np.triu(np.ones((m + 1, m)))),
+        ("sum", np.array([[-0.5], [0.5]])),
     ):
-        return "polynomial"
-    if same(np.array([[-0.5], [0.5]])):
-        return "sum"  # deviation coding
-    return None
+        ordered = wanted[np.lexsort(wanted.T[::-1])]
+        if ordered.shape == rows.shape and np.allclose(rows, ordered, atol=Match.CHAINED):
+            return name
+    moments = np.vstack([rows.T @ rows - np.eye(m), rows.sum(axis=0)])
+    return "polynomial" if np.allclose(moments, 0.0, atol=Match.CHAINED) else None

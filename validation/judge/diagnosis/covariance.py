@@ -7,12 +7,13 @@ import numpy as np
 
 from validation.algebra import Pieces, Term
 from validation.covariances import STRUCTURES, Structure
+from validation.judge.diagnosis import assume, given
 from validation.judge.diagnosis.model import another_model, implied_by, optimum_of, searchable
 from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.structure import structure_words
 from validation.tolerances import Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["covariance_structure"]
 
@@ -22,12 +23,12 @@ def covariance_structure(evidence: Evidence) -> Cause | None:
     if evidence.other_structures:
         shown = [", ".join(structure_words(evidence.fit(side))) for side in ("reference", "candidate")]
         return _cause(f"the reference has {shown[0]}; the candidate {shown[1]}", Strength.ANOTHER_MODEL)
-    pieces, known = searchable(evidence), evidence.known_theta
-    if pieces is None or another_model(evidence) or _effects_lost(evidence):
-        return None
-    if evidence.structures("candidate") is not None and pieces.structured:
-        return None  # of one that says it has the reference's structures no other is looked for
-    implied = implied_by(evidence)
+    pieces, known, implied = given(searchable(evidence)), evidence.known_theta, implied_by(evidence)
+    has_variance = evidence.rows("variance")["has_candidate"]
+    # where variances are given and not of every effect, terms are others
+    assume(not another_model(evidence) and (has_variance.all() or not has_variance.any()))
+    # of one that says it has the reference's structures no other is looked for
+    assume(not pieces.structured or evidence.structures("candidate") is None)
     for place, term, structure in _others(pieces):
         if implied and known is not None and not _has(term, structure, pieces.by_term(known)[place]):
             continue  # all its numbers follow from its θ, which has another structure than this
@@ -44,12 +45,6 @@ def covariance_structure(evidence: Evidence) -> Cause | None:
         model = f"the model with {structure} covariances of {term.name} (the reference: {term.structure})"
         return _cause(proof.words(model), Strength.RECOMPUTED, lost)
     return None
-
-
-def _effects_lost(evidence: Evidence) -> bool:
-    """Whether the candidate gives variances, and not of every effect: its terms are others."""
-    given = evidence.rows("variance")["has_candidate"]
-    return bool(given.any() and not given.all())
 
 
 def _others(pieces: Pieces) -> Iterator[tuple[int, Term, Structure]]:
@@ -81,9 +76,7 @@ def _has(term: Term, structure: Structure, theta: np.ndarray) -> bool:
 
 
 def _cause(text: str, strength: float, lost: bool = False) -> Cause:
-    return Cause(
-        7,
-        "correlation-lost" if lost else "covariance-structure",
+    return Finding(7, "correlation-lost" if lost else "covariance-structure", strength).told(
         "The candidate keeps random effects independent (||), the reference correlates them (|)"
         if lost
         else "The random effects' covariances have another structure",
@@ -91,5 +84,4 @@ def _cause(text: str, strength: float, lost: bool = False) -> Cause:
         "(x | g) and us(x | g) have free covariances, diag(x | g) none, cs(x | g) one correlation of any two effects, "
         "ar1(x | g) one that falls with their distance; cs and diag have a standard deviation for each effect unless "
         "hom = TRUE, ar1 one for all unless hom = FALSE.",
-        strength=strength,
     )

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
-from validation.quantities import MAIN_EXCLUDED
+from validation.quantities import MAIN_EXCLUDED, groups_of, split_parameter
 from validation.tolerances import Match, Multiple
 
 __all__ = ["Block", "Explanation", "Layout", "explain", "layout_of"]
@@ -35,18 +35,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """rstanarm's unconstrained vector.
-
-    Attributes
-    ----------
-    blocks : tuple of Block
-    effects, random : list of int
-        Effects, and standardised random effects (padded level included), of each term.
-    """
+    """rstanarm's unconstrained vector."""
 
     blocks: tuple[Block, ...]
-    effects: list[int]
-    random: list[int]
+    effects: list[int]  # of each term
+    random: list[int]  # standardised random effects of each term, the padded level's among them
 
     def of(self, name: str) -> np.ndarray:
         """Positions of a part; none where the model has no such part."""
@@ -55,23 +48,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A difference of log densities, taken apart.
+    """A difference of log densities, taken apart; only the parts and maps that are needed.
 
-    Attributes
-    ----------
-    columns : dict of str to dict of str to float
-        Part -> term of the sum -> its coefficient; only parts that are needed.
-    maps : dict of str to float
-        The map T: ``"coefficient k"``, ``"sigma"`` and ``"scale i"`` are factors (candidate's scale over the
-        reference's), ``"tau-sigma"`` the power of σ that the candidate's τ lacks, ``"centre k"`` the shift of the
-        intercept for a unit of coefficient k; only those that are needed.
-    residual : float
-        Largest difference that is left, in units of gate 1's tolerance.
+    Of the map T ``"coefficient k"``, ``"sigma"`` and ``"scale i"`` are factors (candidate's scale over the
+    reference's), ``"tau-sigma"`` the power of σ that the candidate's τ lacks, ``"centre k"`` the shift of the intercept
+    for a unit of coefficient k.
     """
 
-    columns: dict[str, dict[str, float]]
+    columns: dict[str, dict[str, float]]  # part -> term of the sum -> its coefficient
     maps: dict[str, float]
-    residual: float
 
 
 def explain(
@@ -81,21 +66,9 @@ def explain(
     candidate: np.ndarray,
     density: Callable[[np.ndarray], np.ndarray],
 ) -> Explanation | None:
-    """Take the difference of two log densities apart.
+    """Take the difference of two log densities at some points apart; ``density`` gives the candidate's at others.
 
-    Parameters
-    ----------
-    layout : Layout
-    points : ndarray, shape (points, num_upars)
-    reference, candidate : ndarray, shape (points,)
-        Log densities there.
-    density : callable
-        The candidate's log density at other points.
-
-    Returns
-    -------
-    Explanation or None
-        None where nothing of this kind explains the difference to within gate 1's tolerance.
+    None where nothing of this kind explains the difference to within gate 1's tolerance.
     """
     finite = np.isfinite(reference) & np.isfinite(candidate)
     points, reference, candidate = points[finite], reference[finite], candidate[finite]
@@ -106,9 +79,7 @@ def explain(
     unit = np.maximum(unit, 1e-13 * np.abs(reference))
     parts = _parts(layout, points)
     found = _linear(parts, candidate - reference, unit)
-    if found is not None:
-        return Explanation(found[0], {}, found[1])
-    return _mapped(layout, parts, points, reference, unit, density)
+    return _mapped(layout, parts, points, reference, unit, density) if found is None else Explanation(found, {})
 
 
 # ---------------------------------------------------------------------------------------------------- the sum
@@ -122,10 +93,11 @@ def _parts(layout: Layout, u: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
         if np.isfinite(values).all() and np.ptp(values) > 0:
             parts.setdefault(part, {})[name] = values
 
-    gamma, z, log_a = (u[:, layout.of(name)] for name in ("intercept", "coefficients", "sigma"))
-    log_tau, log_zeta, logit = (u[:, layout.of(name)] for name in ("scale", "simplex", "correlations"))
-    a, tau, zeta = np.exp(log_a), np.exp(log_tau), np.exp(log_zeta)
-    K = z.shape[1]
+    gamma, z, log_a, log_tau, log_zeta, z_T, z_b = (
+        u[:, layout.of(name)]
+        for name in ("intercept", "coefficients", "sigma", "scale", "simplex", "directions", "random-effects")
+    )
+    a, tau, zeta, K = np.exp(log_a), np.exp(log_tau), np.exp(log_zeta), z.shape[1]
     if gamma.size and 0 < K <= 6:
         for k in range(K):
             put("centring", f"γ z{k + 1}", gamma[:, 0] * z[:, k])
@@ -135,41 +107,33 @@ def _parts(layout: Layout, u: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
         put("scale-sigma", f"τ{i + 1} a", tau[:, i] * a[:, 0])
     for k in range(K):
         put("coefficients-sigma", f"z{k + 1}² / a²", z[:, k] ** 2 / a[:, 0] ** 2)
-    z_T = u[:, layout.of("directions")]
-    if z_T.size:
-        put("directions", "Σ z_T²", np.sum(z_T**2, axis=1))
-    start = int(layout.of("random-effects")[0]) if layout.of("random-effects").size else 0
-    for i, length in enumerate(layout.random):
-        squares = np.sum(u[:, start : start + length] ** 2, axis=1)
-        start += length
+    put("directions", "Σ z_T²", np.sum(z_T**2, axis=1))
+    for i, of_term in enumerate(np.split(z_b, np.cumsum(layout.random)[:-1], axis=1)):
+        squares = np.sum(of_term**2, axis=1)
         put("random-effects", f"Σ z_b² (term {i + 1})", squares)
         put("random-effects-sigma", f"a Σ z_b² (term {i + 1})", squares * a[:, 0])
-    at = 0
-    for i, p in enumerate([p for p in layout.effects if p > 1]):
-        total = zeta[:, at : at + p].sum(axis=1)
-        put("simplex", f"log Σζ (term {i + 1})", np.log(total))
-        at += p
-    for k in range(log_zeta.shape[1]):
-        put("simplex", f"log ζ{k + 1}", log_zeta[:, k])
-        put("simplex", f"ζ{k + 1}", zeta[:, k])
-    for k in range(logit.shape[1]):
-        put("correlations", f"log ρ{k + 1}", -np.logaddexp(0.0, -logit[:, k]))
-        put("correlations", f"log(1 − ρ{k + 1})", -np.logaddexp(0.0, logit[:, k]))
-    for i in range(log_tau.shape[1]):
-        put("scale", f"log τ{i + 1}", log_tau[:, i])
-        put("scale", f"τ{i + 1}", tau[:, i])
-        put("scale", f"τ{i + 1}²", tau[:, i] ** 2)
-    for k in range(K):
-        put("coefficients", f"z{k + 1}", z[:, k])
-        put("coefficients", f"z{k + 1}²", z[:, k] ** 2)
-    if log_a.size:
-        put("sigma", "log a", log_a[:, 0])
-        put("sigma", "a", a[:, 0])
-        put("sigma", "a²", a[:, 0] ** 2)
-    if gamma.size:
-        put("intercept", "γ", gamma[:, 0])
-        put("intercept", "γ²", gamma[:, 0] ** 2)
+    shares = [p for p in layout.effects if p > 1]
+    for i, of_term in enumerate(np.split(zeta, np.cumsum(shares)[:-1], axis=1) if shares else ()):
+        put("simplex", f"log Σζ (term {i + 1})", np.log(of_term.sum(axis=1)))
+    for part, terms in _OF_ONE_COORDINATE.items():
+        for k, x in enumerate(u[:, layout.of(part)].T):
+            for name, rule in terms.items():
+                put(part, name.format(k + 1), rule(x))
     return parts
+
+
+#: Part -> the terms that each of its coordinates may add to the sum.
+_OF_ONE_COORDINATE: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "simplex": {"log ζ{}": lambda x: x, "ζ{}": np.exp},
+    "correlations": {
+        "log ρ{}": lambda x: -np.logaddexp(0.0, -x),
+        "log(1 − ρ{})": lambda x: -np.logaddexp(0.0, x),
+    },
+    "scale": {"log τ{}": lambda x: x, "τ{}": np.exp, "τ{}²": lambda x: np.exp(x) ** 2},
+    "coefficients": {"z{}": lambda x: x, "z{}²": np.square},
+    "sigma": {"log a": lambda x: x, "a": np.exp, "a²": lambda x: np.exp(x) ** 2},
+    "intercept": {"γ": lambda x: x, "γ²": np.square},
+}
 
 
 def _design(parts: dict[str, dict[str, np.ndarray]], unit: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]:
@@ -182,11 +146,10 @@ def _project(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nda
     """Coefficients and residual of a least-squares fit with columns of very different size."""
     size = np.linalg.norm(design, axis=0)
     q, r = np.linalg.qr(design / size)
-    keep = np.abs(np.diag(r)) > Match.ENTRY
-    if not keep.all():
-        coefficients = np.linalg.lstsq(design / size, target, rcond=1e-13)[0]
-    else:
+    if (np.abs(np.diag(r)) > Match.ENTRY).all():
         coefficients = np.linalg.solve(r, q.T @ target)
+    else:
+        coefficients = np.linalg.lstsq(design / size, target, rcond=1e-13)[0]
     return coefficients / size, target - design @ (coefficients / size)
 
 
@@ -200,28 +163,22 @@ def _estimable(parts: dict[str, dict[str, np.ndarray]], size: int) -> dict[str, 
 
 def _linear(
     parts: dict[str, dict[str, np.ndarray]], gap: np.ndarray, unit: np.ndarray
-) -> tuple[dict[str, dict[str, float]], float] | None:
-    """The fewest parts whose sum is the gap, and the largest residual in units; None where no sum is."""
+) -> dict[str, dict[str, float]] | None:
+    """The fewest parts whose sum is the gap, to within its units; None where no sum is."""
 
-    def fit(chosen: dict[str, dict[str, np.ndarray]]) -> tuple[dict[str, dict[str, float]], float]:
+    def fit(chosen: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, float]] | None:
         design, names = _design(chosen, unit)
         coefficients, residual = _project(design, gap / unit)
         found: dict[str, dict[str, float]] = {}
         for (part, name), value in zip(names, coefficients[1:], strict=True):
             found.setdefault(part, {})[name] = float(value)
-        return found, float(np.max(np.abs(residual)))
+        return found if float(np.max(np.abs(residual))) <= 1.0 else None
 
-    known = _estimable(parts, gap.size)
-    if known is None:
+    if (chosen := _estimable(parts, gap.size)) is None or (best := fit(chosen)) is None:
         return None
-    best = fit(known)
-    if best[1] > 1.0:
-        return None
-    chosen = dict(known)
-    for part in known:  # the unlikeliest first: what is not needed is left out
+    for part in chosen:  # the unlikeliest first
         fewer = {name: values for name, values in chosen.items() if name != part}
-        found = fit(fewer)
-        if found[1] <= 1.0:
+        if (found := fit(fewer)) is not None:  # what is not needed is left out
             chosen, best = fewer, found
     return best
 
@@ -237,16 +194,12 @@ def _mapped(
     unit: np.ndarray,
     density: Callable[[np.ndarray], np.ndarray],
 ) -> Explanation | None:
-    z, sigma, scale = (layout.of(name) for name in ("coefficients", "sigma", "scale"))
-    gamma = layout.of("intercept")
-    K, t = z.size, scale.size
-    if K > 12 or not sigma.size or not t:
+    gamma, z, sigma, scale = (layout.of(name) for name in ("intercept", "coefficients", "sigma", "scale"))
+    K, t, known = z.size, scale.size, _estimable(parts, len(points))
+    if K > 12 or not sigma.size or not t or known is None:
         return None
     names = [f"coefficient {k + 1}" for k in range(K)] + ["sigma"] + [f"scale {i + 1}" for i in range(t)]
-    design, _ = _design(parts, unit)
-    if design.shape[1] > len(points) - 8:
-        parts = {name: values for name, values in parts.items() if name != "centring"}
-        design, _ = _design(parts, unit)
+    design, _ = _design(known, unit)
     # Residuals are compressed so that a far point does not decide where the search goes.
     typical = np.argsort(reference)[::-1][: max(12, len(points) // 3)]
 
@@ -304,7 +257,7 @@ def _mapped(
             maps["tau-sigma"] = kappa
         centres = enumerate(found.x[K + 1 + t :])
         maps |= {f"centre {k + 1}": float(value) for k, value in centres if needed[K + 1 + t + k]}
-        return Explanation(linear[0], maps, linear[1])
+        return Explanation(linear, maps)
     return None
 
 
@@ -332,38 +285,23 @@ def _shift_of_centre(
 
 
 def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | None:
-    """The parts of rstanarm's unconstrained vector, from its column names.
+    """The parts of rstanarm's unconstrained vector, from the columns of the draws; None where they are not all of it.
 
-    Parameters
-    ----------
-    names : list of str
-        Columns of the draws.
-    size : int
-        Length of the vector.
-    scales : bool
-        Whether the coefficients' prior has scales (or factors) of its own: they are what the names do not account for.
-
-    Returns
-    -------
-    Layout or None
-        None where the names do not account for all ``size`` coordinates.
+    Where the coefficients' prior has ``scales`` (or factors) of its own, they are what the names do not account for.
     """
     others = ("sigma", *MAIN_EXCLUDED)
     fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in others]
-    counts = Counter(_group_of(name) for name in names if name.startswith("Sigma["))
+    groups = groups_of(names)
+    counts = Counter(split_parameter(name, groups)[0] for name in names if name.startswith("Sigma["))
     effects = [round((math.sqrt(8 * count + 1) - 1) / 2) for count in counts.values()]
+    directions = sum((p - 1) * max(p - 2, 0) for p in effects)
     labels = [name for name in names if name.startswith("b[")]
-    random = len(labels)
-    intercept = "(Intercept)" in fixed
+    random, intercept = len(labels), "(Intercept)" in fixed
     lengths: list[tuple[str, str, int]] = [
         ("intercept", "the intercept (at centred predictors)", int(intercept)),
         ("coefficients", "the coefficients", len(fixed) - int(intercept)),
         ("random-effects", "the standardised random effects", random),
-        (
-            "directions",
-            "the directions of correlations (three or more effects)",
-            sum((p - 1) * max(p - 2, 0) for p in effects),
-        ),
+        ("directions", "the directions of correlations (three or more effects)", directions),
         ("correlations", "the correlations (decov's regularization)", sum(effects) - len(effects)),
         ("simplex", "the shares of variance (decov's concentration)", sum(p for p in effects if p > 1)),
         ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
@@ -384,10 +322,3 @@ def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | Non
     ends = [ends[i - 1] if i <= len(ends) else random for i in np.cumsum(effects)]
     per_term = np.diff([0, *ends]).tolist()
     return Layout(tuple(blocks), effects, per_term if len(effects) > 1 and sum(per_term) == random else [random])
-
-
-def _group_of(name: str) -> str:
-    """``Sigma[school:femaleF,(Intercept)]`` -> ``school``; an interaction group has colons itself, effects may too."""
-    inside = name[6:-1]
-    left, _, _ = inside.partition(",")
-    return left.rpartition(":")[0] if left.count(":") == 1 else left.partition(":")[0]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from validation.judge.diagnosis import assume, given, is_single
 from validation.judge.diagnosis.priors import has_single_density
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
@@ -16,7 +17,7 @@ from validation.judge.validity import repeated_draws
 from validation.owndata import some
 from validation.quantities import groups_of, posterior_summary, quietly, split_parameter
 from validation.tolerances import Match, Share, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = [
     "copied_draws",
@@ -33,10 +34,12 @@ __all__ = [
 ]
 
 
-def _quantiles(evidence: PosteriorEvidence) -> pd.DataFrame | None:
-    if len(evidence.summaries) < 2:
-        return None
-    left, right = evidence.summaries["reference"], evidence.summaries["candidate"]
+def _sides(evidence: PosteriorEvidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return given(evidence.summaries.get("reference")), given(evidence.summaries.get("candidate"))
+
+
+def _joined(evidence: PosteriorEvidence) -> pd.DataFrame:
+    left, right = _sides(evidence)
     return left.add_suffix("_r").join(right.add_suffix("_c"), how="inner")
 
 
@@ -67,9 +70,7 @@ _QUANTILES = ("q2.5", "q50", "q97.5")
 
 def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 2: SDs where variances are expected, or the other way round, or relative to σ."""
-    both = _quantiles(evidence)
-    if both is None:
-        return None
+    both = _joined(evidence)
     limit = z_limit(len(both) * 3)
     for name, row in both.iterrows():
         label = str(name)
@@ -79,15 +80,12 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
             continue
         for kind, words, expected in _mapped_quantiles(evidence, label, row):
             if all(value > 0 and _within(row, q, value, error, limit) for q, (value, error) in expected.items()):
-                return Cause(
-                    2,
-                    f"scale-{kind}",
+                return Finding(2, f"scale-{kind}", Strength.ANOTHER_MODEL).told(
                     f"The candidate's draws of {label} are the {words.removeprefix('the ')}",
                     f"medians {centre:.5g} and {row['q50_c']:.5g}, where {expected['q50'][0]:.5g} is expected if they "
                     "are; so are the 2.5% and 97.5% quantiles within Monte Carlo error",
                     "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
                     "the root of a posterior mean is not the mean of the roots.",
-                    strength=Strength.ANOTHER_MODEL,
                 )
     return None
 
@@ -131,9 +129,7 @@ _REPORTED_WORDS = {
 
 def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
     """Row 2: the draws are right, but what is reported of them is another summary than R's (median sd, mean, ...)."""
-    if "candidate" not in evidence.draws:
-        return None
-    draws = Draws(evidence.names["candidate"], evidence.draws["candidate"])
+    draws = Draws(evidence.names.get("candidate", []), given(evidence.draws.get("candidate")))
     found = reported(evidence.candidate, draws)
 
     def same(value: float, target: float) -> bool:
@@ -143,10 +139,8 @@ def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
     for quantity in RULES:
         own = {key: pair for key, pair in found.items() if key[0] == quantity}
         off = {key: pair for key, pair in own.items() if not same(pair[0], by_rules(key, pair[1]))}
-        if not off:
-            continue
         for rule, (words, _) in RULES[quantity].items():
-            if all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
+            if off and all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
                 key, (value, vectors) = next(iter(off.items()))
                 where = " ".join(part for part in key[1:] if part)
                 text = (
@@ -156,46 +150,34 @@ def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
                 )
                 explained.append((quantity, rule, words, text))
                 break
-    if not explained:
-        return None
+    assume(explained)
     quantity, rule, words, _ = explained[0]
-    return Cause(
-        2,
-        f"summary-{quantity.removeprefix('reported-')}-{rule}",
+    return Finding(2, f"summary-{quantity.removeprefix('reported-')}-{rule}", Strength.OWN_RULE).told(
         f"The {_REPORTED_WORDS[quantity]} that the candidate reports are {words}",
         "; ".join(text for *_, text in explained[:3]),
         "rstanarm's VarCorr has the posterior mean of the covariance matrix: its SDs are roots of mean variances, "
         "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
         "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
-        strength=Strength.OWN_RULE,
     )
 
 
 def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
     """Row 3: coefficients of other levels of a factor, because another level is its reference."""
-    if len(evidence.summaries) < 2:
-        return None
-    left, right = (
-        {str(name): float(value) for name, value in evidence.summaries[side]["mean"].items()}
-        for side in ("reference", "candidate")
+    left, right = ({str(name): float(value) for name, value in side["mean"].items()} for side in _sides(evidence))
+    lost, extra = (
+        [name for name in main_parameters([*mine]) if name not in others and not name.startswith("Sigma[")]
+        for mine, others in ((left, right), (right, left))
     )
-    lost = [name for name in main_parameters(list(left)) if name not in right and not name.startswith("Sigma[")]
-    extra = [name for name in main_parameters(list(right)) if name not in left and not name.startswith("Sigma[")]
-    if len(lost) != 1 or len(extra) != 1:
-        return None  # of a factor both sides have all levels but one; interactions have more, and are not told here
+    # of a factor both sides have all levels but one; interactions have more, and are not told here
+    assume(len(lost) == 1 == len(extra))
     theirs, ours = lost[0], extra[0]  # the level that the candidate's coefficients start from, and R's
     stem = "".join(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(theirs, ours, strict=False)))
-    if not stem or "(Intercept)" in (theirs, ours) or "(Intercept)" not in left:
-        return None
+    assume(stem and "(Intercept)" not in (theirs, ours) and "(Intercept)" in left)
     step = left[theirs]
     spread = float(evidence.summaries["reference"]["sd"].loc[theirs])
-    checks = [(ours, -step)] if "(Intercept)" not in right else [
-        (ours, -step), ("(Intercept)", left["(Intercept)"] + step)
-    ]  # fmt: skip
+    checks = [(ours, -step), ("(Intercept)", left["(Intercept)"] + step)][: 1 + ("(Intercept)" in right)]
     near = all(abs(right[name] - value) <= spread for name, value in checks)
-    return Cause(
-        3,
-        "coding-reference-level",
+    return Finding(3, "coding-reference-level", Strength.ANOTHER_INPUT if near else Strength.PARTIAL).told(
         f"The candidate's coefficients start from another level of the factor {stem}: {ours} in place of {theirs}",
         "; ".join(
             f"{name} has the posterior mean {right[name]:.5g}, where {value:.5g} is expected if "
@@ -206,14 +188,12 @@ def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
         "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
         "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
         "differences from another group.",
-        strength=Strength.ANOTHER_INPUT if near else Strength.PARTIAL,
     )
 
 
 def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
     """Row 7: random effects of one group without their correlations."""
-    if len(evidence.summaries) < 2:
-        return None
+    assume(len(evidence.summaries) == 2)
     pairs = {side: _covariance_names(summary.index) for side, summary in evidence.summaries.items()}
     for group, (single, double) in pairs["reference"].items():
         theirs = pairs["candidate"].get(group, (0, 0))
@@ -225,9 +205,7 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
             continue
         count = {side: sum(pairs[side].get(group, (0, 0))) for side in pairs}
         p = pairs[other][group][0]
-        return Cause(
-            7,
-            "correlation-lost",
+        return Finding(7, "correlation-lost", Strength.ANOTHER_MODEL).told(
             f"The {lacking} fits the random effects of {group} as independent: their correlation is missing",
             f"(... | {group}) has {p} random effects for each level, so {count[other]} variances and covariances in "
             f"the {other}; the {lacking} has {count[lacking]}: the variances, and no covariance",
@@ -235,7 +213,6 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
             f"correlation; (1 + x || {group}) says that there is none. Without it slopes and intercepts are shrunken "
             "otherwise, and predictions and standard errors differ. Ask the program for correlated random effects; "
             "where it has none, compare with ||.",
-            strength=Strength.ANOTHER_MODEL,
         )
     return None
 
@@ -259,48 +236,35 @@ def rows_used(evidence: PosteriorEvidence) -> Cause | None:
     names = {side: set(map(str, summary.index)) for side, summary in evidence.summaries.items()}
     extra = [n for n in names.get("candidate", set()) - names.get("reference", set()) if n.startswith("b[")]
     odd = [n for n in extra if re.search(r":(nan|NaN|NA|None|<NA>|-2147483648)\]$", n)]
-    if (counts[0] == counts[1] and not odd) or (not odd and not all(map(math.isfinite, counts))):
-        return None
-    return Cause(
-        4,
-        "missing-as-level" if odd else "rows",
+    assume(odd or (counts[0] != counts[1] and all(map(math.isfinite, counts))))
+    return Finding(4, "missing-as-level" if odd else "rows", Strength.LISTED).told(
         "A missing value became a level" if odd else "The two sides do not use the same rows",
         f"rows used: reference {counts[0]:.0f}, candidate {counts[1]:.0f}"
         + (f"; the candidate has {', '.join(sorted(odd)[:3])}" if odd else ""),
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit).",
-        strength=Strength.LISTED,
     )
 
 
 def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 8: draws that stand under other levels, or other parameters' names: right as a set, not by label."""
-    both = _quantiles(evidence)
-    if both is None:
-        return None
+    both = _joined(evidence)
     names = [str(name) for name in both.index]
     random = both.loc[[name for name in names if name.startswith("b[") and "_NEW_" not in name]]
     if len(random) >= 4 and (moved := _elsewhere(random, ["mean"])):
-        return Cause(
-            8,
-            "permuted-levels",
+        return Finding(8, "permuted-levels", Strength.ANOTHER_INPUT).told(
             "The random effects are right but stand at the wrong levels",
             f"{moved} of {len(random)} posterior means differ by label; sorted, they agree within Monte Carlo error",
             "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
             "adjacent and levels have the factor's order.",
-            strength=Strength.ANOTHER_INPUT,
         )
     main = both.loc[main_parameters(names)]
-    if moved := _elsewhere(main, ["mean", "sd"]):
-        return Cause(
-            8,
-            "permuted-terms",
-            "The parameters are right but stand under the wrong names",
-            f"{moved} of {len(main)} posterior means differ by name; sorted, means and sds agree within Monte Carlo "
-            "error",
-            "Take each parameter's name from the same place as its draws.",
-            strength=Strength.ANOTHER_INPUT,
-        )
-    return None
+    moved = _elsewhere(main, ["mean", "sd"])
+    assume(moved)
+    return Finding(8, "permuted-terms", Strength.ANOTHER_INPUT).told(
+        "The parameters are right but stand under the wrong names",
+        f"{moved} of {len(main)} posterior means differ by name; sorted, means and sds agree within Monte Carlo error",
+        "Take each parameter's name from the same place as its draws.",
+    )
 
 
 def _elsewhere(rows: pd.DataFrame, statistics: Sequence[str]) -> int:
@@ -323,30 +287,25 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
 
     α' = α + c'β has slopes on β's draws that are larger by c. So c says how far the mean is moved, by means alone.
     """
-    both = _quantiles(evidence)
-    if both is None or len(evidence.draws) < 2 or "(Intercept)" not in both.index:
-        return None
+    both = _joined(evidence)
+    assume(len(evidence.draws) == 2 and "(Intercept)" in both.index)
     main = both.loc[main_parameters([str(name) for name in both.index])]
     others = [name for name in main.index if name not in ("(Intercept)", "sigma") and not name.startswith("Sigma[")]
     difference, z = _shifts(main)
     place, limit = list(main.index).index("(Intercept)"), z_limit(len(main))
-    if not others or list(np.flatnonzero(z > limit)) != [place]:
-        return None
+    assume(others and list(np.flatnonzero(z > limit)) == [place])
     (left, of_left), (right, of_right) = (_slopes(evidence, side, others) for side in ("reference", "candidate"))
     c, means, shift = right - left, main.loc[others, "mean_r"].to_numpy(), float(difference[place])
     expected, error = float(c @ means), math.sqrt(means @ (of_left + of_right) @ means)
-    if not (abs(expected) > limit * error and abs(shift - expected) <= limit * math.hypot(error, shift / z[place])):
-        return None  # an error that is not known proves nothing
+    # an error that is not known proves nothing
+    assume(abs(expected) > limit * error and abs(shift - expected) <= limit * math.hypot(error, shift / z[place]))
     at = ", ".join(f"{name} {value:.3g}" for name, value in zip(others, c, strict=True))
-    return Cause(
-        9,
-        "intercept-shifted",
+    return Finding(9, "intercept-shifted", Strength.PARTIAL).told(
         "The intercept is reported at other values of the predictors: at their means?",
         f"its draws hang together with the coefficients' as they do at {at}; that moves its mean by {expected:+.4g}, "
         f"with a Monte Carlo error of {error:.2g}, and it is {shift:+.4g} from the reference's. Every other main "
         "parameter agrees",
         "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
-        strength=Strength.PARTIAL,
     )
 
 
@@ -362,101 +321,69 @@ def _slopes(evidence: PosteriorEvidence, side: str, others: Sequence[str]) -> tu
 
 def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: chains, or parts of them, that stand in the draws more than once."""
-    draws = evidence.draws.get("candidate")
-    if draws is None:
-        return None
+    draws = given(evidence.draws.get("candidate"))
     share = repeated_draws(draws)
-    if share == 0.0:
-        return None
+    assume(share)
     chains = range(draws.shape[1])
     same = [(a + 1, b + 1) for a in chains for b in chains if a < b and np.array_equal(draws[:, a], draws[:, b])]
-    return Cause(
-        12,
-        "copied-draws",
+    return Finding(12, "copied-draws", Strength.ANOTHER_MODEL).told(
         "The candidate's draws hold copies: "
         + (f"chain {same[0][1]} is chain {same[0][0]}" if same else "parts of the chains come more than once"),
         f"{share:.1%} of its draws stand elsewhere once more, with the draw that follows them"
         + (f"; equal throughout are the chains {', '.join(f'{a} and {b}' for a, b in same[:6])}" if same else ""),
         "Chains need seeds of their own, and each is to be read once: copies make R-hat, ESS and Monte Carlo errors "
         "look better than they are.",
-        strength=Strength.ANOTHER_MODEL,
     )
 
 
 def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
     """Row 8: every parameter's own draws are right, and they do not belong together."""
-    both = _quantiles(evidence)
-    if both is None:
-        return None
+    both = _joined(evidence)
     # a parameter that is another one (the intercept at other values of the predictors) has other correlations, too
     _, z = _shifts(both)
     others = {str(name) for name, away in zip(both.index, z > z_limit(len(both)), strict=True) if away}
     wrong = [found for found in evidence.dependence if not found[-1] and not {found[0], found[1]} & others]
-    if not wrong:
-        return None
     # Parameters that hang together in the reference and are independent in the candidate.
     lost = [found for found in wrong if abs(found[3]) < Share.LOST * abs(found[2])]
-    if len(lost) < max(1, len(wrong) // 2):
-        return None
+    assume(lost and len(lost) >= len(wrong) // 2)
     first, second, left, right, _ = max(lost, key=lambda found: abs(found[2]))
-    return Cause(
-        8,
-        "torn-apart",
+    return Finding(8, "torn-apart", Strength.EQUAL_OPTIMA).told(
         "The candidate's draws of different parameters do not belong together",
         f"{len(wrong)} of {len(evidence.dependence)} rank correlations differ, {len(lost)} of them (nearly) lost: of "
         f"{first} and {second} it is {left:.2f} in the reference and {right:.2f} in the candidate",
         "Keep the draws of all parameters in one order, iteration by iteration and chain by chain: parameters sorted, "
         "shuffled or thinned each by itself keep their own distributions, and give wrong predictions and differences.",
-        strength=Strength.EQUAL_OPTIMA,
     )
 
 
 def single_precision(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: draws that went through 32-bit floats."""
-    if "candidate" not in evidence.draws:
-        return None
-
-    def share(draws: np.ndarray) -> float:
-        with np.errstate(over="ignore"):
-            return float(np.mean(draws == draws.astype(np.float32)))
-
-    own = share(evidence.draws["candidate"])
-    other = share(evidence.draws["reference"]) if "reference" in evidence.draws else 0.0
+    own = float(is_single(given(evidence.draws.get("candidate"))).mean())
+    other = float(is_single(evidence.draws["reference"]).mean()) if "reference" in evidence.draws else 0.0
     in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
-    if (own < Share.NEARLY_ALL or other > Share.HALF) and not in_density:
-        return None
+    assume(in_density or (own >= Share.NEARLY_ALL and other <= Share.HALF))
     what, strength = "stores its draws", Strength.LOOSE_MATCH
     text = f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})"
     if in_density:
         also = f"so are {own:.0%} of its draws" if own > Share.NEARLY_ALL else "its draws are not"
         what, strength = "computes its log density", Strength.ANOTHER_MODEL
         text = f"all its log densities are exactly representable in 32 bits; {also}"
-    return Cause(
-        12,
-        "single-precision",
+    return Finding(12, "single-precision", strength).told(
         f"The candidate {what} in single precision",
         text,
         "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
         "point otherwise.",
-        strength=strength,
     )
 
 
 def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: parameters that the candidate does not give."""
-    if len(evidence.summaries) < 2:
-        return None
-    lost = [
-        str(name) for name in evidence.summaries["reference"].index if name not in evidence.summaries["candidate"].index
-    ]
-    if not lost:
-        return None
-    return Cause(
-        12,
-        "missing-parameters",
+    left, right = _sides(evidence)
+    lost = [str(name) for name in left.index if name not in right.index]
+    assume(lost)
+    return Finding(12, "missing-parameters", Strength.EQUAL_OPTIMA).told(
         f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
         f"missing: {some(lost, 6)}",
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
-        strength=Strength.EQUAL_OPTIMA,
     )

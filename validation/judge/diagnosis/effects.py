@@ -9,125 +9,102 @@ import pandas as pd
 import scipy.sparse as sp
 
 from validation.algebra import Pieces, Term
+from validation.judge.diagnosis import assume, given
 from validation.judge.diagnosis.model import same_model
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["predictions", "unshrunken"]
 
 
 def predictions(evidence: Evidence) -> Cause | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
+    assume(same_model(evidence))  # another model predicts otherwise
     sigma = evidence.value("reference", "sigma")
+    same = Match.FOLLOWS * sigma
     marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
     fits = evidence.rows("fitted")
+    conditional, population = (dict(zip(p["level"], p["reference"], strict=True)) for p in (fits, marginal))
 
     def gap(rows: pd.DataFrame, other: dict[str, float] | None = None) -> float:
-        if rows.empty:
-            return 0.0
-        target = rows["reference"].to_numpy() if other is None else np.array([other[row] for row in rows["level"]])
-        return float(np.max(np.abs(rows["candidate"].to_numpy() - target)))
+        """How far the candidate's predictions are from the reference's, or from others where all these are known."""
+        target = rows["reference"] if other is None else rows["level"].map(lambda row: other.get(row, math.inf))
+        return float(np.max(np.abs((rows["candidate"] - target).to_numpy(dtype=float)), initial=0.0))
 
-    conditional = dict(zip(fits["level"], fits["reference"], strict=True))
-    population = dict(zip(marginal["level"], marginal["reference"], strict=True))
-    if not same_model(evidence):
-        return None  # another model predicts otherwise
-    comparable = gap(marginal) > Match.FOLLOWS * sigma and set(marginal["level"]) <= conditional.keys()
-    if comparable and gap(marginal, conditional) < Match.FOLLOWS * sigma:
-        return Cause(
-            11,
-            "conditional-for-marginal",
+    if gap(marginal) > same > gap(marginal, conditional):
+        return Finding(11, "conditional-for-marginal", Strength.ANOTHER_MODEL).told(
             "Predictions for the population contain the random effects",
             f"asked for the fixed effects alone (re.form = ~0) the candidate gives the conditional predictions, up "
             f"to {gap(marginal):.4g} from the marginal ones",
             "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
-            strength=Strength.ANOTHER_MODEL,
         )
-    marginal_agrees = not marginal.empty and gap(marginal) <= Match.FOLLOWS * sigma
-    if gap(new) > Match.FOLLOWS * sigma and marginal_agrees and set(new["level"]) <= conditional.keys():
-        words = "not Xβ"
-        shift = new["candidate"].to_numpy() - new["reference"].to_numpy()
-        if gap(new, conditional) < Match.FOLLOWS * sigma:
-            words = "those of the rows' old levels"
-        elif np.ptp(shift) < Match.RULE * sigma:
-            modes = evidence.rows("ranef")
-            same = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
-            words = f"all off by {shift.mean():.5g}"
-            words += f", the random effect of level {same['level'].iloc[0]}" if len(same) else ""
-        known = gap(new, population) if set(new["level"]) <= population.keys() else math.inf
-        return Cause(
-            11,
-            "new-levels",
-            "Predictions for levels that the data do not have are wrong",
-            f"for {len(new)} rows with unseen levels the candidate's predictions are {words}; they differ from the "
-            f"reference's by up to {gap(new):.4g}",
-            "A level that was not in the data has the random effect 0, its expectation: with allow.new.levels = TRUE "
-            "lme4 predicts from the fixed effects (and from the levels that are known).",
-            strength=Strength.ANOTHER_INPUT if known > 0 else Strength.CERTAIN,
-        )
-    return None
+    assume(gap(new) > same >= gap(marginal) and not marginal.empty and set(new["level"]) <= conditional.keys())
+    words, shift = "not Xβ", new["candidate"].to_numpy() - new["reference"].to_numpy()
+    if gap(new, conditional) < same:
+        words = "those of the rows' old levels"
+    elif np.ptp(shift) < Match.RULE * sigma:
+        modes = evidence.rows("ranef")
+        of_level = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
+        words = f"all off by {shift.mean():.5g}"
+        words += f", the random effect of level {of_level['level'].iloc[0]}" if len(of_level) else ""
+    strength = Strength.ANOTHER_INPUT if gap(new, population) > 0 else Strength.CERTAIN
+    return Finding(11, "new-levels", strength).told(
+        "Predictions for levels that the data do not have are wrong",
+        f"for {len(new)} rows with unseen levels the candidate's predictions are {words}; they differ from the "
+        f"reference's by up to {gap(new):.4g}",
+        "A level that was not in the data has the random effect 0, its expectation: with allow.new.levels = TRUE "
+        "lme4 predicts from the fixed effects (and from the levels that are known).",
+    )
 
 
 def unshrunken(evidence: Evidence) -> Cause | None:
     """Row 11: BLUPs without shrinkage, coefficients in their place, or marginal in place of conditional predictions."""
-    pieces, solution = evidence.reference_pieces, evidence.at_reference
-    if pieces is None or evidence.reference_theta is None:
-        return None
-    rows = evidence.compared("ranef")
+    pieces, solution, rows = given(evidence.reference_pieces), evidence.at_reference, evidence.compared("ranef")
+    assume(evidence.reference_theta is not None)
     sigma = evidence.value("reference", "sigma")
-    if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < Match.FOLLOWS * sigma).all():
+    same = Match.FOLLOWS * sigma
+    if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < same).all():
         labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
         reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
         for unpooled in _unpooled(evidence, pieces):
             keys = [key for key in candidate if key in unpooled]
-            matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < Match.FOLLOWS * sigma]
+            matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < same]
             telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
             if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
                 continue
             key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
-            return Cause(
-                11,
-                "unshrunken",
+            return Finding(11, "unshrunken", Strength.RECOMPUTED).told(
                 "The random effects are not shrunken: each level was estimated from its own rows alone",
                 f"{len(matched)} of {len(keys)} values equal the level's own least-squares estimate; for {key[2]} the "
                 f"candidate has {candidate[key]:.6g}, the BLUP is {reference[key]:.6g}: a ratio of "
                 f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
                 "Conditional modes are the level's own estimate times the shrinkage factor, "
                 "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
-                strength=Strength.RECOMPUTED,
             )
         fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
         added = {key: fixed.get(key[1], 0.0) for key in candidate}
-        shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < Match.FOLLOWS * sigma]
+        shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < same]
         tells = any(abs(value) > Match.ROUGH * sigma for value in added.values())
         if len(shifted) >= Share.MOST * len(added) and tells:
-            return Cause(
-                11,
-                "coef-for-ranef",
+            return Finding(11, "coef-for-ranef", Strength.RECOMPUTED).told(
                 "ranef() holds coefficients: fixed effect plus random effect",
                 f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
                 "ranef() are deviations from the fixed effects; coef() is their sum.",
-                strength=Strength.RECOMPUTED,
             )
-    fits = evidence.compared("fitted")
-    if solution is not None and len(fits) == solution.marginal.size:
-        marginal = np.abs(fits["candidate"].to_numpy() - solution.marginal).max()
-        conditional = np.abs(fits["candidate"].to_numpy() - fits["reference"].to_numpy()).max()
-        own = evidence.at_candidate
-        # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
-        follows = own is not None and np.abs(fits["candidate"].to_numpy() - own.fitted).max() < Match.FOLLOWS * sigma
-        if marginal < Match.FOLLOWS * sigma < conditional and not follows:
-            return Cause(
-                11,
-                "marginal-fitted",
-                "Fitted values leave the random effects out",
-                f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
-                "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
-                strength=Strength.SAME_NUMBERS,
-            )
-    return None
+    ours, theirs = evidence.arrays("fitted")
+    population = given(solution).marginal
+    assume(theirs.size == population.size)
+    marginal, conditional = (float(np.abs(theirs - values).max()) for values in (population, ours))
+    # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
+    own = evidence.at_candidate
+    assume(marginal < same < conditional and not (own is not None and np.abs(theirs - own.fitted).max() < same))
+    return Finding(11, "marginal-fitted", Strength.SAME_NUMBERS).told(
+        "Fitted values leave the random effects out",
+        f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
+        "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
+    )
 
 
 def _unpooled(evidence: Evidence, pieces: Pieces) -> Iterator[dict[tuple[str, str, str], float]]:
@@ -136,11 +113,9 @@ def _unpooled(evidence: Evidence, pieces: Pieces) -> Iterator[dict[tuple[str, st
     Given the fixed effects; with several terms, both with the other terms' conditional modes taken off first
     and without.
     """
-    solution = evidence.at_reference
-    if solution is None:
+    if (solution := evidence.at_reference) is None:
         return
-    marginal = pieces.y - solution.marginal
-    Z = pieces.Z.tocsc()
+    marginal, Z = pieces.y - solution.marginal, pieces.Z.tocsc()
     root = np.ones(marginal.size) if pieces.weights is None else np.sqrt(pieces.weights)
     start = 0
     for term in pieces.terms:
@@ -158,9 +133,7 @@ def _by_level(term: Term, Z: Any, residual: np.ndarray) -> dict[tuple[str, str, 
         block = Z[:, i * term.p : (i + 1) * term.p]
         used = np.unique(block.indices)
         columns = block.toarray()[used]
-        if np.linalg.matrix_rank(columns) < term.p:
-            continue
-        estimate = np.linalg.lstsq(columns, residual[used], rcond=None)[0]
-        for effect, value in zip(term.effects, estimate, strict=True):
+        estimate, _, rank, _ = np.linalg.lstsq(columns, residual[used], rcond=None)
+        for effect, value in zip(term.effects, estimate, strict=True) if rank == term.p else ():
             values[term.group, effect, level] = float(value)
     return values

@@ -5,56 +5,49 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.judge.diagnosis import all_close
+from validation.judge.diagnosis import all_close, assume, given
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["permuted_factor", "permuted_labels", "permuted_modes", "signs"]
 
 
 def permuted_modes(evidence: Evidence) -> Cause | None:
     """Row 8: BLUPs given to the wrong levels, or to the wrong effects."""
-    rows = evidence.compared("ranef")
-    if rows.empty:
-        return None
     columns = {
         (str(group), str(term)): (part["reference"].to_numpy(), part["candidate"].to_numpy(), part["level"].tolist())
-        for (group, term), part in rows.groupby(["group", "term"], sort=False)
+        for (group, term), part in evidence.compared("ranef").groupby(["group", "term"], sort=False)
     }
     for (group, term), (left, right, levels) in columns.items():
-        size = float(np.std(left)) or 1.0
-        wrong = np.abs(right - left) > Match.ROUGH * size
+        wrong = np.abs(right - left) > Match.ROUGH * (float(np.std(left)) or 1.0)
         if not wrong.any() or not np.isfinite(right).all() or len(left) < 3:
             continue
-        if np.allclose(np.sort(left), np.sort(right), rtol=0, atol=Match.FOLLOWS * size):
-            order = _order_words(left, right, levels, size)
-            return Cause(
-                8,
-                "permuted-levels",
+        if _same(np.sort(left), np.sort(right)):
+            order = _order_words(left, right, levels)
+            return Finding(8, "permuted-levels", Strength.SAME_NUMBERS).told(
                 f"The BLUPs of {group} are right but stand at the wrong levels",
                 f"the {len(left)} values of {term} are the same on both sides as a set, {int(wrong.sum())} of them at "
                 f"another level{order}",
                 "Label each conditional mode with its own level; R orders levels as the factor does, not as they "
                 "appear in the data and not as numbers.",
-                strength=Strength.SAME_NUMBERS,
             )
-        for (other_group, other_term), (other_left, _, other_levels) in columns.items():
-            if (other_group, other_term) == (group, term) or other_levels != levels:
-                continue
-            if np.allclose(right, other_left, rtol=0, atol=Match.FOLLOWS * (float(np.std(other_left)) or 1.0)):
-                return Cause(
-                    8,
-                    "permuted-effects",
-                    f"The BLUPs of {other_term} stand under {term}",
+        for other, (other_left, _, other_levels) in columns.items():
+            if other != (group, term) and other_levels == levels and _same(other_left, right):
+                return Finding(8, "permuted-effects", Strength.SAME_NUMBERS).told(
+                    f"The BLUPs of {other[1]} stand under {term}",
                     f"all {len(left)} values that the candidate gives for {group} {term} are the reference's for "
-                    f"{other_group} {other_term}",
+                    f"{' '.join(other)}",
                     "Label each column of conditional modes with its own effect; in Z the effects of a level are "
                     "adjacent.",
-                    strength=Strength.SAME_NUMBERS,
                 )
     return None
+
+
+def _same(left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether numbers are the reference's, by the spread of these."""
+    return bool(np.allclose(left, right, rtol=0, atol=Match.FOLLOWS * (float(np.std(left)) or 1.0)))
 
 
 def permuted_labels(evidence: Evidence) -> Cause | None:
@@ -81,44 +74,33 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
             f"{names[i]} holds the value of {names[int(np.argmin(np.abs(left - right[i])))]}"
             for i in np.flatnonzero(wrong)[:3]
         )
-        return Cause(
-            8,
-            "permuted-terms",
+        return Finding(8, "permuted-terms", Strength.ANOTHER_MODEL).told(
             f"The {words} are right but stand under the wrong names",
             f"as a set the {len(left)} values are the same, {int(wrong.sum())} stand elsewhere: {moved}",
             remedy,
-            strength=Strength.ANOTHER_MODEL,
         )
     return None
 
 
 def permuted_factor(evidence: Evidence) -> Cause | None:
     """Row 8: a factor's coefficients are those of its levels in another order, under the names of R's order."""
-    ours, theirs = (evidence.by_term(side, "fixef") for side in ("reference", "candidate"))
-    finite = np.isfinite([*ours.values(), *theirs.values()]).all()
-    if evidence.data is None or "(Intercept)" not in ours or not finite:
-        return None
-    for variable in map(str, evidence.data.columns):
+    (ours, theirs), data = evidence.by_term("fixef"), given(evidence.data)
+    assume("(Intercept)" in ours and np.isfinite([*ours.values(), *theirs.values()]).all())
+    for variable in map(str, data.columns):
         indicators = any(name.startswith(variable) and name != variable for name in ours)
-        levels = evidence.data[variable].dropna().astype(str).unique() if indicators else ()
+        levels = data[variable].dropna().astype(str).unique() if indicators else ()
         names = ["(Intercept)", *(f"{variable}{level}" for level in levels if f"{variable}{level}" in ours)]
         left, right = (np.array([0.0, *(beta[n] for n in names[1:])]) + beta[names[0]] for beta in (ours, theirs))
-        size, others = float(np.std(left)), [name for name in ours if name not in names]
-        moved = int(np.sum(np.abs(left - right) > Match.FOLLOWS * size))
-        if (
-            moved > 1
-            and np.allclose(np.sort(left), np.sort(right), rtol=0, atol=Match.FOLLOWS * size)
-            and all_close((theirs[name] for name in others), (ours[name] for name in others), Match.FOLLOWS)
-        ):
-            return Cause(
-                8,
-                "permuted-terms",
+        moved = int(np.sum(np.abs(left - right) > Match.FOLLOWS * float(np.std(left))))
+        others = {name: value for name, value in ours.items() if name not in names}
+        kept = all_close((theirs[name] for name in others), others.values(), Match.FOLLOWS)
+        if moved > 1 and kept and _same(np.sort(left), np.sort(right)):
+            return Finding(8, "permuted-terms", Strength.ANOTHER_MODEL).told(
                 f"The coefficients of {variable} are right for its levels in another order: the names are not theirs",
                 f"what they give for the {len(names)} levels (intercept, and intercept plus coefficient) is the same "
                 f"as a set, {moved} stand elsewhere; all other coefficients agree",
                 "Take each coefficient's name from the level that its column of X indicates: R's first level is the "
                 "factor's, not the one that comes first in the data.",
-                strength=Strength.ANOTHER_MODEL,
             )
     return None
 
@@ -132,23 +114,17 @@ def signs(evidence: Evidence) -> Cause | None:
         ("residuals", "residuals", "A residual is the response less the fitted value."),
     ):
         rows, (left, right) = evidence.compared(quantity), evidence.arrays(quantity)
-        if not len(left) or not (np.isfinite(left).all() and np.isfinite(right).all()):
-            continue
-        size = float(np.std(left)) or float(np.max(np.abs(left)))
-        if not size > 0:
-            continue
+        size = float(np.std(left)) or float(np.max(np.abs(left))) if len(left) else 0.0
         off = np.abs(left - right) > Match.FOLLOWS * size
-        if not off.any() or (np.abs(np.abs(left) - np.abs(right)) > Match.FOLLOWS * size).any():
+        same_size = (np.abs(np.abs(left) - np.abs(right)) <= Match.FOLLOWS * size).all()  # never of what is not finite
+        if not (size > 0 and off.any() and same_size):
             continue
         first = records(rows[off])[0]
-        return Cause(
-            8,
-            "sign-flipped",
+        return Finding(8, "sign-flipped", Strength.SIGNS).told(
             f"The sign of {'all' if off.all() else f'{int(off.sum())} of {len(left)}'} {words} is wrong",
             f"all {len(left)} agree in size, and {int(off.sum())} differ in sign, e.g. {_place(first)}: "
             f"{first['reference']:.6g} in the reference, {first['candidate']:.6g} in the candidate",
             remedy,
-            strength=Strength.SIGNS,
         )
     return None
 
@@ -157,7 +133,7 @@ def _place(record: dict[str, Any]) -> str:
     return " ".join(str(record[key]) for key in ("group", "term", "term2", "level") if record[key] is not None)
 
 
-def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: float) -> str:
+def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str]) -> str:
     orders = {
         "in reverse order": left[::-1],
         "moved by one place down": np.roll(left, 1),
@@ -167,7 +143,4 @@ def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str], size: f
     numbers = pd.to_numeric(pd.Series(levels), errors="coerce")
     if numbers.notna().all():
         orders["in the order of the levels sorted as numbers"] = left[np.argsort(numbers.to_numpy(), kind="stable")]
-    for words, order in orders.items():
-        if np.allclose(order, right, rtol=0, atol=Match.FOLLOWS * size):
-            return f" ({words})"
-    return ""
+    return next((f" ({words})" for words, order in orders.items() if _same(order, right)), "")

@@ -11,14 +11,14 @@ from scipy.stats import f as f_distribution
 
 from validation import tolerances
 from validation.contract import LinearMixedFit
-from validation.judge.diagnosis import diagnose, same_p
+from validation.judge.diagnosis import assume, diagnose, given, same_p
 from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.diagnosis.reported import bic_sample_size
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
 from validation.tolerances import Match, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["DETECTORS"]
 
@@ -55,14 +55,8 @@ class _Test(NamedTuple):
 
 
 def _tests(evidence: AnovaEvidence) -> list[_Test]:
-    sides = [
-        [
-            (float(a), float(b))
-            for a, b in zip(evidence.column("reference", n), evidence.column("candidate", n), strict=True)
-        ]
-        for n in ("Chisq", "Df", "Pr(>Chisq)")
-    ]
-    return [_Test(i, *(side[i] for side in sides)) for i in range(1, len(evidence.names))]
+    columns = [np.transpose(evidence.both(name)).tolist() for name in ("Chisq", "Df", "Pr(>Chisq)")]
+    return [_Test(i, *map(tuple, row)) for i, row in enumerate(zip(*columns, strict=True)) if i > 0]
 
 
 def _models(evidence: AnovaEvidence, i: int) -> str:
@@ -71,32 +65,26 @@ def _models(evidence: AnovaEvidence, i: int) -> str:
 
 def rows_of_models(evidence: AnovaEvidence) -> Cause | None:
     """Row 4: models of different rows are compared, which R refuses."""
-    if "reference" not in evidence.refusals or evidence.candidate is None:
-        return None
+    assume("reference" in evidence.refusals and evidence.candidate is not None)
     used = [int(fit.nobs()) for fit in evidence.reference_fits]
-    if len(set(used)) < 2:
-        return None
-    return Cause(
-        4,
-        "lrt-rows",
+    assume(len(set(used)) > 1)
+    return Finding(4, "lrt-rows", Strength.SAME_NUMBERS).told(
         "The candidate compares models that were fitted to different rows",
         "; ".join(f"{name} uses {rows} rows" for name, rows in zip(evidence.names, used, strict=True))
         + f"; R says: {evidence.refusals['reference']}",
         "Log-likelihoods of different data cannot be compared: a variable with missing values in one of the models "
         "drops rows from that one only. Drop them beforehand, from all models alike.",
-        strength=Strength.SAME_NUMBERS,
     )
 
 
 def not_refitted(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: REML log-likelihoods are compared where ML ones should be, or the other way round."""
-    wanted = [bool(fit.isREML()) for fit in evidence.compared_fits]
-    if len(set(wanted)) > 1 or not _differs(evidence):
-        return None
+    wanted = {bool(fit.isREML()) for fit in evidence.compared_fits}
+    assume(len(wanted) == 1 and _differs(evidence))
+    (reml,) = wanted
     right = [float(fit.logLik()) for fit in evidence.compared_fits]
     other = [_other_criterion(evidence, i) for i in range(len(right))]
-    if not all(map(math.isfinite, other)):
-        return None
+    assume(all(map(math.isfinite, other)))
     reported = evidence.column("candidate", "logLik")
     by_loglik = all(
         _same(value, target, Match.ESTIMATED) and not _same(value, wrong, Match.RULE)
@@ -108,22 +96,11 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
         _same(abs(value), abs(2.0 * step), Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
         for value, step, own in zip(statistics, np.diff(other), 2.0 * np.abs(np.diff(right)), strict=True)
     )
-    if not (by_loglik or by_statistic):
-        return None
-    there, here = ("REML", "ML") if not wanted[0] else ("ML", "REML")
-    title = f"The candidate compares {there} fits, where R compares fits by {here}"
-    remedy = (
-        "Restricted likelihoods of models with different fixed effects are likelihoods of different data: refit by "
-        "maximum likelihood before the test (R's anova does so unless refit = FALSE). For a test of variances alone "
-        "either criterion serves; say which one was used."
-    )
-    if wanted[0]:
-        title += " (refit=False was asked for)"
-        remedy = "Compare the REML fits as they are where refit=False is asked for, or drop refit=False on both sides."
-    return Cause(
-        10,
-        "lrt-reml" if not wanted[0] else "lrt-refitted",
-        title,
+    assume(by_loglik or by_statistic)
+    there, here = ("ML", "REML") if reml else ("REML", "ML")
+    return Finding(10, "lrt-refitted" if reml else "lrt-reml", Strength.RECOMPUTED).told(
+        f"The candidate compares {there} fits, where R compares fits by {here}"
+        + (" (refit=False was asked for)" if reml else ""),
         f"its log-likelihoods are the {there} ones: " * by_loglik
         + "; ".join(
             f"{name}: {here} {ours:.6f}, {there} {theirs:.6f}"
@@ -131,13 +108,16 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
         )
         + f"; chi-square {', '.join(f'{value:.6g}' for value in statistics)}, of the {there} fits "
         f"{', '.join(f'{value:.6g}' for value in expected)}",
-        remedy,
-        strength=Strength.RECOMPUTED,
+        "Compare the REML fits as they are where refit=False is asked for, or drop refit=False on both sides."
+        if reml
+        else "Restricted likelihoods of models with different fixed effects are likelihoods of different data: refit "
+        "by maximum likelihood before the test (R's anova does so unless refit = FALSE). For a test of variances alone "
+        "either criterion serves; say which one was used.",
     )
 
 
 def _differs(evidence: AnovaEvidence) -> bool:
-    left, right = evidence.column("reference", "logLik"), evidence.column("candidate", "logLik")
+    left, right = evidence.both("logLik")
     if np.isfinite(right).all():
         return bool((np.abs(left - right) > Match.RULE * np.maximum(1.0, np.abs(left))).any())
     return any(not _same(theirs, ours, Match.ESTIMATED) for _, (ours, theirs), *_ in _tests(evidence))
@@ -151,16 +131,14 @@ def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
     refit_by_ml = getattr(compared, "refitML", None)
     if compared.isREML() and callable(refit_by_ml):
         return float(refit_by_ml().logLik())
-    own = Evidence(compared, compared, bool(compared.isREML()))
-    found = other_optimum(own)
+    found = other_optimum(Evidence(compared, compared, bool(compared.isREML())))
     return math.nan if found is None else -found.objective / 2.0
 
 
 def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: another number of degrees of freedom."""
     wrong = [(test.i, *test.df) for test in _tests(evidence) if _off(*test.df)]
-    if not wrong:
-        return None
+    assume(wrong)
     counts = [_counts(fit) for fit in evidence.compared_fits]
 
     def steps(count: Callable[[_Counts], float]) -> Callable[[int], float]:
@@ -179,25 +157,18 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
         ("it is N less the fixed effects of the larger model", lambda i: counts[i].nobs - counts[i].fixed),
         ("the smaller model was subtracted from in the wrong order", lambda i: counts[i - 1].npar - counts[i].npar),
     ]  # fmt: skip
-    words = next(
-        (text for text, rule in hypotheses if all(_same(theirs, rule(i)) for i, _, theirs in wrong)),
-        "",
-    )
+    words = next((text for text, rule in hypotheses if all(_same(theirs, rule(i)) for i, _, theirs in wrong)), "")
     i, ours, theirs = wrong[0]
-    a, b = counts[i - 1], counts[i]
-    return Cause(
-        10,
-        "lrt-df",
+    a, b, p = counts[i - 1], counts[i], [column[i] for column in evidence.both("Pr(>Chisq)")]
+    return Finding(10, "lrt-df", Strength.ANOTHER_MODEL if words else Strength.CERTAIN).told(
         f"The likelihood-ratio test has {theirs:g} degrees of freedom where R has {ours:g}"
         + (f": {words}" if words else ""),
         f"{_models(evidence, i)}: the models have {a.npar:g} and {b.npar:g} parameters (fixed effects {a.fixed} and "
         f"{b.fixed}, variances {a.diagonal} and {b.diagonal}, covariances {_covariances(a)} and {_covariances(b)}, and "
-        f"σ each); the candidate's p-value is {evidence.column('candidate', 'Pr(>Chisq)')[i]:.6g}, R's "
-        f"{evidence.column('reference', 'Pr(>Chisq)')[i]:.6g}"
+        f"σ each); the candidate's p-value is {p[1]:.6g}, R's {p[0]:.6g}"
         + (f"; so in {len(wrong)} of {len(evidence.names) - 1} tests" if len(wrong) > 1 else ""),
         "The degrees of freedom are the difference of the numbers of parameters, where every fixed effect, every "
         "variance and every covariance of random effects is one: adding a random slope with its correlation adds 2.",
-        strength=Strength.ANOTHER_MODEL if words else Strength.CERTAIN,
     )
 
 
@@ -214,29 +185,24 @@ def statistic(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: the statistic is not twice the difference of the log-likelihoods."""
     off = [(i, ours, theirs) for i, (ours, theirs), *_ in _tests(evidence) if not _same(theirs, ours, Match.ESTIMATED)]
     wrong = [(i, ours, theirs) for i, ours, theirs in off if math.isfinite(theirs) and abs(ours) > Match.FOLLOWS]
-    if not wrong:
-        return None
+    assume(wrong)
     known = (
         ("half", "the difference of the log-likelihoods without its factor 2", 0.5),
         ("sign", "negative: the models were subtracted in the wrong order", -1.0),
         ("sign", "negative, and without its factor 2", -0.5),
         ("twice", "twice R's: the deviance is −2 log-likelihood already", 2.0),
     )
-    matched = [
-        entry for entry in known if all(_same(theirs, entry[2] * ours, Match.ESTIMATED) for _, ours, theirs in wrong)
-    ]
-    if not matched:
-        return None
-    name, words, _ = matched[0]
-    i, ours, theirs = wrong[0]
-    return Cause(
-        10,
-        f"lrt-statistic-{name}",
+    matched = (
+        (name, words)
+        for name, words, factor in known
+        if all(_same(theirs, factor * ours, Match.ESTIMATED) for _, ours, theirs in wrong)
+    )
+    (name, words), (i, ours, theirs) = given(next(matched, None)), wrong[0]
+    return Finding(10, f"lrt-statistic-{name}", Strength.LISTED).told(
         f"The likelihood-ratio statistic is {words}",
         f"{_models(evidence, i)}: chi-square {ours:.6g} in R, {theirs:.6g} in the candidate",
         "The statistic is twice the difference of the log-likelihoods, larger model less smaller one; R sorts the "
         "models by their number of parameters first.",
-        strength=Strength.LISTED,
     )
 
 
@@ -250,72 +216,57 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
         and math.isfinite(test.p[1])
         and not same_p(test.p[1], test.p[0])
     ]
-    if not wrong:
-        return None
+    assume(wrong)
     N = float(evidence.compared_fits[-1].nobs())
     npar = [float(fit.npar) for fit in evidence.compared_fits]
 
-    def mixture(x: float, k: float, i: int) -> float:
-        smaller = float(chi2.sf(x, k - 1)) if k > 1 else 0.0
-        return 0.5 * float(chi2.sf(x, k)) + 0.5 * smaller
+    def upper(x: float, k: float) -> float:
+        return float(chi2.sf(x, k))
 
     hypotheses: list[tuple[str, str, Callable[[float, float, int], float]]] = [
         ("boundary", "of a mixture of chi-squares with k and k − 1 degrees of freedom (for a variance that may be 0)",
-         mixture),
-        ("boundary", "halved", lambda x, k, i: 0.5 * float(chi2.sf(x, k))),
+         lambda x, k, i: 0.5 * upper(x, k) + (0.5 * upper(x, k - 1) if k > 1 else 0.0)),
+        ("boundary", "halved", lambda x, k, i: 0.5 * upper(x, k)),
         ("lower-tail", "the lower tail (1 − p)", lambda x, k, i: float(chi2.cdf(x, k))),
-        ("statistic", "of half the statistic", lambda x, k, i: float(chi2.sf(x / 2, k))),
-        ("other-df", "of one degree of freedom", lambda x, k, i: float(chi2.sf(x, 1))),
-        ("other-df", "of one degree of freedom too few", lambda x, k, i: float(chi2.sf(x, k - 1)) if k > 1 else -1.0),
-        ("other-df", "of one degree of freedom too many", lambda x, k, i: float(chi2.sf(x, k + 1))),
+        ("statistic", "of half the statistic", lambda x, k, i: upper(x / 2, k)),
+        ("other-df", "of one degree of freedom", lambda x, k, i: upper(x, 1)),
+        ("other-df", "of one degree of freedom too few", lambda x, k, i: upper(x, k - 1)),
+        ("other-df", "of one degree of freedom too many", lambda x, k, i: upper(x, k + 1)),
         ("other-df", "of as many degrees of freedom as the larger model has parameters",
-         lambda x, k, i: float(chi2.sf(x, npar[i]))),
+         lambda x, k, i: upper(x, npar[i])),
         ("f", "of an F distribution with residual degrees of freedom",
          lambda x, k, i: float(f_distribution.sf(x / k, k, N - npar[i]))),
     ]  # fmt: skip
-    matched = [
+    matched = (
         (name, words)
         for name, words, rule in hypotheses
         if all(same_p(test.p[1], rule(test.chisq[0], test.df[0], test.i)) for test in wrong)
-    ]
-    if not matched:
-        return None
-    (name, words), first = matched[0], wrong[0]
-    remedy = (
-        "R's anova takes the upper tail of a chi-square with as many degrees of freedom as the models differ in "
-        "parameters."
     )
-    if name == "boundary":
-        remedy += (
-            " Where a variance is tested, 0 is the edge of what it can be and R's p-value is too large, at worst about "
-            "twice: the mixture is a fair choice there (Self & Liang 1987), but it is not what R prints. Say which."
-        )
-    return Cause(
-        10,
-        f"lrt-p-{name}",
+    (name, words), first = given(next(matched, None)), wrong[0]
+    boundary = (
+        " Where a variance is tested, 0 is the edge of what it can be and R's p-value is too large, at worst about "
+        "twice: the mixture is a fair choice there (Self & Liang 1987), but it is not what R prints. Say which."
+    )
+    return Finding(10, f"lrt-p-{name}", Strength.ANOTHER_INPUT).told(
         f"The p-value of the likelihood-ratio test is {words}",
         f"{_models(evidence, first.i)}: chi-square {first.chisq[0]:.6g} with {first.df[0]:g} degrees of freedom on "
         f"both sides, p = {first.p[0]:.6g} in R, {first.p[1]:.6g} in the candidate",
-        remedy,
-        strength=Strength.ANOTHER_INPUT,
+        "R's anova takes the upper tail of a chi-square with as many degrees of freedom as the models differ in "
+        "parameters." + (boundary if name == "boundary" else ""),
     )
 
 
 def information_criteria(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: parameters counted otherwise in AIC, or another N in BIC."""
-    loglik, npar = evidence.column("candidate", "logLik"), evidence.column("reference", "npar")
+    (own, loglik), (npar, told) = evidence.both("logLik"), evidence.both("npar")
     # Without the log-likelihoods the reference's serve: where they differ, nothing below fits.
-    loglik = np.where(np.isfinite(loglik), loglik, evidence.column("reference", "logLik"))
+    loglik = np.where(np.isfinite(loglik), loglik, own)
     counted = (evidence.column("candidate", "AIC") + 2.0 * loglik) / 2.0
-    given = evidence.column("candidate", "npar")
-    counted = np.where(np.isfinite(counted), counted, given)
+    counted = np.where(np.isfinite(counted), counted, told)
     whole = np.isfinite(counted).all() and bool((np.abs(counted - np.round(counted)) < Match.ESTIMATED).all())
     if whole and (np.abs(counted - npar) > 0.5).any():
-        missing = npar - np.round(counted)
-        words = " (σ is not counted)" if (missing == 1).all() else ""
-        return Cause(
-            10,
-            "parameter-count",
+        words = " (σ is not counted)" if (npar - np.round(counted) == 1).all() else ""
+        return Finding(10, "parameter-count", Strength.COUNTS).told(
             f"The candidate counts {', '.join(f'{value:.0f}' for value in counted)} parameters, R "
             f"{', '.join(f'{value:.0f}' for value in npar)}{words}",
             "AIC is -2 log-likelihood plus twice the number of parameters: "
@@ -325,36 +276,27 @@ def information_criteria(evidence: AnovaEvidence) -> Cause | None:
             ),
             "Count fixed effects, every variance and covariance of random effects, and σ: AIC, BIC and the degrees of "
             "freedom of a likelihood-ratio test depend on it.",
-            strength=Strength.COUNTS,
         )
     weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
     N = float(evidence.compared_fits[0].nobs())
-    if (
-        np.isfinite(weight).all()
-        and np.ptp(weight) < Match.ESTIMATED
-        and not _same(float(weight[0]), math.log(N), Match.ESTIMATED)
-    ):
-        return bic_sample_size(float(weight[0]), N)
-    return None
+    assume(np.ptp(weight) < Match.ESTIMATED and not _same(float(weight[0]), math.log(N), Match.ESTIMATED))
+    return bic_sample_size(float(weight[0]), N)
 
 
 def constant(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: all log-likelihoods are off by one constant, which no test sees."""
-    shift = evidence.column("candidate", "logLik") - evidence.column("reference", "logLik")
-    if not np.isfinite(shift).all() or np.ptp(shift) > Match.RULE or abs(shift[0]) <= tolerances.OPTIMUM.limit:
-        return None
+    left, right = evidence.both("logLik")
+    shift = right - left
+    assume(np.ptp(shift) <= Match.RULE and abs(shift[0]) > tolerances.OPTIMUM.limit)
     N = float(evidence.compared_fits[0].nobs())
     known = {"N log(2π)": N * math.log(2 * math.pi), "N": N, "N (1 + log(2π))": N * (1 + math.log(2 * math.pi))}
     offset = -2.0 * float(shift[0])
     named = next((name for name, value in known.items() if _same(abs(offset), value, Match.RULE)), "")
-    return Cause(
-        10,
-        "constant-offset",
+    return Finding(10, "constant-offset", Strength.SIGNS).told(
         "The log-likelihoods lack (or have besides) a constant" + (f": {named}" if named else ""),
         f"-2 log-likelihood differs by {offset:.6f} in all {shift.size} models, so the tests agree",
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs.",
-        strength=Strength.SIGNS,
     )
 
 
@@ -368,36 +310,25 @@ def one_fit(evidence: AnovaEvidence) -> Cause | None:
         if causes:
             # The tests follow from the fits: what is wrong with a fit comes before what is wrong with a test.
             return replace(causes[0], title=f"{name}: {causes[0].title}", strength=Strength.OF_ONE_FIT)
-        return Cause(
-            5,
-            "lrt-fit",
+        return Finding(5, "lrt-fit", Strength.PARTIAL).told(
             f"The fits of {name} differ, and with them the test",
             f"its log-likelihood is {left:.6f} in R and {right:.6f} in the candidate",
             "Compare the fits of that model first (validation.compare).",
-            strength=Strength.PARTIAL,
         )
     return None
 
 
 def missing_columns(evidence: AnovaEvidence) -> Cause | None:
     """Row 12: columns of the table, or numbers in it, that the candidate does not give."""
-    if evidence.candidate is None or evidence.reference is None:
-        return None
-    lost = [
-        name
-        for name in evidence.columns
-        if (np.isnan(evidence.column("candidate", name)) & ~np.isnan(evidence.column("reference", name))).any()
-    ]
-    if not lost:
-        return None
-    return Cause(
-        12,
-        "missing-numbers",
+    assume(evidence.candidate is not None and evidence.reference is not None)
+    missing = {name: np.isnan(evidence.both(name)) for name in evidence.columns}
+    lost = [name for name, (left, right) in missing.items() if (right & ~left).any()]
+    assume(lost)
+    return Finding(12, "missing-numbers", Strength.SEEN).told(
         "The candidate does not give all numbers of the table",
         f"missing: {', '.join(lost)} (R's table has {len(evidence.columns)} columns that are compared)",
         "Give every column of R's table; where a program has no such number, name the columns that are to be compared "
         "(columns=).",
-        strength=Strength.SEEN,
     )
 
 

@@ -46,19 +46,14 @@ def same_model(evidence: Evidence) -> bool:
 
 def another_model(evidence: Evidence) -> bool:
     """Whether what the candidate gives contradicts that it fitted the same model to the same rows."""
-    nobs = evidence.pair("nobs")
-    if math.isfinite(nobs[1]) and nobs[0] != nobs[1]:
-        return True
-    theta = evidence.theta("candidate")
+    nobs, pieces = evidence.pair("nobs"), evidence.reference_pieces
+    # θ of structured covariances has other elements than that of free ones, which a candidate may speak of
     silent = evidence.structures("reference") is not None and evidence.structures("candidate") is None
-    if theta is not None and evidence.candidate_theta is None and not (silent and _structured(evidence)):
-        return True
-    return columns_differ(evidence) or not evidence.rows("variance")["has_reference"].all()
-
-
-def _structured(evidence: Evidence) -> bool:
-    """Whether the reference's covariances are structured: its θ then has other elements than that of free ones."""
-    return evidence.reference_pieces is not None and evidence.reference_pieces.structured
+    silent = silent and pieces is not None and pieces.structured
+    other_theta = evidence.theta("candidate") is not None and evidence.candidate_theta is None and not silent
+    other_rows = math.isfinite(nobs[1]) and nobs[0] != nobs[1]
+    other_effects = not evidence.rows("variance")["has_reference"].all()
+    return other_rows or other_theta or columns_differ(evidence) or other_effects
 
 
 def columns_differ(evidence: Evidence) -> bool:
@@ -73,10 +68,8 @@ def columns_differ(evidence: Evidence) -> bool:
 
 def searchable(evidence: Evidence) -> Pieces | None:
     """The reference's y, X and Z, where the judge's algebra holds of them and they are few enough for a search."""
-    pieces = evidence.reference_pieces
-    if pieces is None or not evidence.referee_holds:
-        return None
-    fits = pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
+    pieces = evidence.reference_pieces if evidence.referee_holds else None
+    fits = pieces and pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
     return pieces if fits else None
 
 

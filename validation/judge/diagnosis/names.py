@@ -5,16 +5,15 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from validation.judge.diagnosis import assume
 from validation.judge.evidence import Evidence
 from validation.owndata import some
 from validation.quantities import records
 from validation.tolerances import Match, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["other_names"]
 
-#: Numbers that agree so well, relatively, are taken for one number under two names.
-_SAME = Match.FOLLOWS
 
 #: The places where names stand: what they name, the column of the joined table, and the quantities that carry a value
 #: under each of them. A name's numbers are found again by the other columns.
@@ -37,17 +36,13 @@ def other_names(evidence: Evidence) -> Cause | None:
         if pairs:
             found[what] = some([f"{theirs!r} is R's {ours!r}" for ours, theirs in pairs], 3)
             agreeing += numbers
-    if not found:
-        return None
+    assume(found)
     shown = "; ".join(f"{what} {names}" for what, names in found.items())
-    return Cause(
-        8,
-        "other-names",
+    return Finding(8, "other-names", Strength.LISTED).told(
         "The candidate has the same numbers under other names",
         f"{shown}. Under these names {agreeing} numbers agree to four digits or more",
         "Return R's names: '(Intercept)', a factor's level behind its name ('genderM'), 'a:b' for an interaction, and "
         "each level as it is written in the data. What stands under another name counts as missing.",
-        strength=Strength.LISTED,
     )
 
 
@@ -57,8 +52,7 @@ def _renamed(rows: pd.DataFrame, column: str) -> tuple[list[tuple[str, str]], in
     Every name that only one side has must find its partner, one to one, by all its numbers: then nothing is missing,
     it is called otherwise.
     """
-    ours = _numbers(rows, column, "reference")
-    theirs = _numbers(rows, column, "candidate")
+    ours, theirs = (_numbers(rows, column, side) for side in ("reference", "candidate"))
     alone, others = set(ours) - set(theirs), set(theirs) - set(ours)
     if not alone or len(alone) != len(others):
         return [], 0
@@ -83,11 +77,9 @@ def _numbers(rows: pd.DataFrame, column: str, side: str) -> dict[str, _Numbers]:
     others = [other for other in ("group", "term", "level") if other != column]
     found: dict[str, _Numbers] = {}
     for record in records(rows[rows[f"has_{side}"]]):
-        name, value = record[column], record[side]
-        if name is None or not math.isfinite(value):
-            continue
-        key = tuple(str(record[other]) for other in others)
-        found.setdefault(str(name), {}).setdefault(record["quantity"], {})[key] = float(value)
+        if record[column] is not None and math.isfinite(record[side]):
+            key = tuple(str(record[other]) for other in others)
+            found.setdefault(str(record[column]), {}).setdefault(record["quantity"], {})[key] = float(record[side])
     return found
 
 
@@ -102,7 +94,7 @@ def _agree(ours: _Numbers, theirs: _Numbers) -> int:
         keys = list(left) if left.keys() == right.keys() else list(right)
         pairs = list(zip(left.values(), (right[key] for key in keys), strict=True))
         size = max(abs(a) for a, _ in pairs)
-        if size == 0.0 or any(abs(a - b) > _SAME * size for a, b in pairs):
+        if size == 0.0 or any(abs(a - b) > Match.FOLLOWS * size for a, b in pairs):
             return 0
         count += len(pairs)
     return count

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
-from validation.judge.diagnosis import all_close
+from validation.judge.diagnosis import all_close, assume, given, is_single
 from validation.judge.diagnosis.model import same_model
 from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
 from validation.tolerances import ROUNDINGS, Match, Multiple, Share, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["cancellation", "single_precision"]
 
@@ -17,57 +17,38 @@ __all__ = ["cancellation", "single_precision"]
 def single_precision(evidence: Evidence) -> Cause | None:
     """Row 12: numbers that went through 32-bit floats."""
     rows = evidence.compared("fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
-    values = rows["candidate"].to_numpy()
-    reference = rows["reference"].to_numpy()
-    telling = np.isfinite(values) & (values != np.round(values))
-    telling_reference = np.isfinite(reference) & (reference != np.round(reference))
-    if telling.sum() < 5:
-        return None
-    with np.errstate(over="ignore"):
-        exact = values[telling] == values[telling].astype(np.float32)
-        also = reference[telling_reference] == reference[telling_reference].astype(np.float32)
+    reference, values = (rows[side].to_numpy() for side in ("reference", "candidate"))
+    telling, telling_reference = (np.isfinite(x) & (x != np.round(x)) for x in (values, reference))
+    assume(telling.sum() >= 5)
+    assume(not is_single(reference[telling_reference]).mean() > Share.HALF)  # both sides are: no difference of them
+    exact = is_single(values[telling])
+    pieces, sigma = evidence.reference_pieces, evidence.value("reference", "sigma")
+    coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
+    # differences of numbers as large as the response keep few digits, in double precision
+    assume(not coarse > Match.COMPUTED * sigma or (np.remainder(values[telling][exact], coarse) != 0).any())
     by_quantity = rows.loc[telling, "quantity"].to_numpy()
     whole = [q for q in dict.fromkeys(by_quantity) if exact[by_quantity == q].all() and (by_quantity == q).sum() >= 2]
-    share = float(exact.mean())
-    points = evidence.same_theta
-    relative = math.nan
+    share, points, relative = float(exact.mean()), evidence.same_theta, math.nan
     if len(points) and (points["candidate"] / points["reference"]).notna().any():
         with np.errstate(all="ignore"):
             relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
-    if also.mean() > Share.HALF:
-        return None  # both sides are: then it is no difference between them
-    pieces = evidence.reference_pieces
-    sigma = evidence.value("reference", "sigma")
-    coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
-    if coarse > Match.COMPUTED * sigma and (np.remainder(values[telling][exact], coarse) == 0).all():
-        return None  # differences of numbers as large as the response: few digits are left, in double precision
     if share > Share.HALF or whole:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
         if share <= Share.HALF:
             words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
         strength = Strength.SAME_NUMBERS
-    elif Match.COMPUTED < relative < Match.ESTIMATED and relative > _cancelled(evidence):
+    else:
+        # more than double precision leaves in a sum of squares of a response far from 0 for its spread
+        size = 0.0 if pieces is None or not sigma > 0 else float(np.abs(pieces.y).max()) / sigma
+        assume(max(Match.COMPUTED, float(np.finfo(float).eps) * size**2) < relative < Match.ESTIMATED)
         words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
         strength = Strength.PLACE
-    else:
-        return None
     median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
-    return Cause(
-        12,
-        "single-precision",
+    return Finding(12, "single-precision", strength).told(
         "The candidate computes, or stores, in single precision",
         f"{words}; the digits of agreement stop at {median:.1f} (median)",
         "Use 64-bit floats throughout: the sums of squares behind a deviance lose half their digits otherwise.",
-        strength=strength,
     )
-
-
-def _cancelled(evidence: Evidence) -> float:
-    """The relative error that double precision leaves in a sum of squares of a response far from 0 for its spread."""
-    pieces, sigma = evidence.reference_pieces, evidence.value("reference", "sigma")
-    if pieces is None or not sigma > 0:
-        return 0.0
-    return float(np.finfo(float).eps * (np.abs(pieces.y).max() / sigma) ** 2)
 
 
 def cancellation(evidence: Evidence) -> Cause | None:
@@ -77,17 +58,19 @@ def cancellation(evidence: Evidence) -> Cause | None:
     candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
     an objective with such an error explains.
     """
-    pieces, own, best = evidence.reference_pieces, evidence.at_candidate, evidence.at_reference
-    if pieces is None or own is None or best is None or not same_model(evidence):
-        return None
+    pieces, own, best = given(evidence.reference_pieces), given(evidence.at_candidate), given(evidence.at_reference)
+    assume(same_model(evidence))
+    left, right = evidence.arrays("sigma", "variance")
+    assume(not all_close(right, left, Match.ESTIMATED))
+    # where it says itself that its criterion is the other one, that comes first
+    assume(evidence.value("candidate", "criterion") != float(not evidence.reml))
     N = pieces.y.size
     df = N - pieces.X.shape[1] if evidence.reml else N
     squares = own.sigma**2 * df
     epsilon = float(np.finfo(float).eps)
     weights = np.ones(N) if pieces.weights is None else pieces.weights
     total = float(weights @ pieces.y**2)
-    if total < Multiple.FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2):
-        return None
+    assume(total >= Multiple.FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2))
     # What is lost, as a share of the residual sum of squares: where y'y itself is summed, and where y − Xβ̂ − Zb is.
     by_squares = epsilon * total / squares
     by_differences = 2.0 * epsilon * math.sqrt(N * total / squares)
@@ -95,35 +78,22 @@ def cancellation(evidence: Evidence) -> Cause | None:
     share = abs(reported / squares - 1.0) if math.isfinite(reported) else math.inf
     excess = own.objective - best.objective
     off = -2.0 * evidence.value("candidate", "logLik") - own.objective
-    left, right = evidence.arrays("sigma", "variance")
-    if all_close(right, left, Match.ESTIMATED):
-        return None
-    if evidence.value("candidate", "criterion") == float(not evidence.reml):
-        return None  # it says itself that its criterion is the other one: that comes first
     # Lost digits show in the numbers at the candidate's own θ; an optimizer that stopped early leaves right ones there.
-    seen = max(df * share, abs(off) if math.isfinite(off) else 0.0)
-    if excess > Multiple.MISLED * seen:
-        return None
+    assume(excess <= Multiple.MISLED * max(df * share, abs(off) if math.isfinite(off) else 0.0))
     # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
     direct = share <= Multiple.ROUNDED_SUM * by_differences
     loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
     noise = N * math.log1p(Multiple.ROUNDED_SUM * loss)  # of the objective, N log r² and more
     # Beside a minimum the parameters are off by the root of the objective's noise: what is small is explained so.
-    if (
-        ROUNDINGS * math.sqrt(noise) <= Match.ESTIMATED
-        or share > Multiple.ROUNDED_SUM * loss
-        or excess > noise + Match.COMPUTED
-    ):
-        return None
+    assume(ROUNDINGS * math.sqrt(noise) > Match.ESTIMATED)
+    assume(share <= Multiple.ROUNDED_SUM * loss and excess <= noise + Match.COMPUTED)
     size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
-    kept = max(0.0, -math.log10(loss))
-    return Cause(
-        12,
-        "cancellation",
+    kept, percent = max(0.0, -math.log10(loss)), f"{100.0 * share:.2g}%" if math.isfinite(share) else "wholly"
+    return Finding(12, "cancellation", Strength.COUNTS).told(
         "Digits are lost to the size of the response: it is far from 0 for its spread, and was not centred",
         f"the response goes up to {size:.4g} and its residual sd is {spread:.4g}: of the 16 digits of double "
         f"precision {kept:.0f} are left in {how} (y'y is {total:.3g}, of which {epsilon * total:.2g} is rounding; the "
-        f"residual sum of squares is {squares:.4g}). The candidate's residual sum of squares is {_percent(share)} off "
+        f"residual sum of squares is {squares:.4g}). The candidate's residual sum of squares is {percent} off "
         f"what its own θ implies, its objective {excess:.2g} above the least"
         + (f", its -2 log-likelihood {off:+.2g} off" if math.isfinite(off) else "")
         + ": no more than that loss. With the response centred first, the judge's own algebra gives the reference's "
@@ -131,9 +101,4 @@ def cancellation(evidence: Evidence) -> Cause | None:
         "Subtract a round number near its mean from the response (years since 2000, not the year; points above 500) "
         "before fitting, and add it to the intercept afterwards: nothing else changes. A program should centre by "
         "itself, and should sum squared residuals rather than take y'y apart.",
-        strength=Strength.COUNTS,
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100.0 * share:.2g}%" if math.isfinite(share) else "wholly"

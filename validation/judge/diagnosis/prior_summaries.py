@@ -4,10 +4,11 @@ import re
 
 from validation import tolerances
 from validation.contract import BayesianFit
+from validation.judge.diagnosis import assume, given
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import quietly
 from validation.tolerances import Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["has_scales", "improper_hs_plus", "printed_priors", "read_prior_summary"]
 
@@ -15,14 +16,7 @@ __all__ = ["has_scales", "improper_hs_plus", "printed_priors", "read_prior_summa
 def read_prior_summary(text: str) -> dict[str, str]:
     """What each block of ``print(prior_summary(m))`` says, the adjusted prior where there is one.
 
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    dict
-        ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
+    ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
     """
     priors: dict[str, str] = {}
     title = ""
@@ -52,41 +46,30 @@ def has_scales(fit: BayesianFit) -> bool:
 
 def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: the priors that the two sides print are not the same."""
-    left = _printed(evidence.reference)
-    right = _printed(evidence.candidate)
+    left, right = _printed(evidence.reference), _printed(evidence.candidate)
     titles = [title for title in left if title in right and left[title] != right[title]]
     # R's "(in Q-space)" is part of the title: another title of the same block is QR on one side only
     plain = {re.sub(r" \(in Q-space\)$", "", title): title for title in right}
     moved = [title for title in left if title not in right and re.sub(r" \(in Q-space\)$", "", title) in plain]
-    if not titles and not moved:
-        return None
+    assume(titles or moved)
     families = any(_family(left[title]) != _family(right[title]) for title in titles)
     differing = [f"{title}: {left[title]} in the reference, {right[title]} in the candidate" for title in titles]
     differing += [f"{title} in the reference, not so in the candidate" for title in moved]
-    return Cause(
-        9,
-        "prior-printed",
+    return Finding(9, "prior-printed", Strength.ANOTHER_MODEL).told(
         "Another family of priors" if families else "Another QR setting" if moved else "The priors have other figures",
         "; ".join(differing),
         "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
-        strength=Strength.ANOTHER_MODEL,
     )
 
 
 def improper_hs_plus(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
-    prior = _printed(evidence.reference)
-    if not any(_family(value) == "hs_plus" for value in prior.values()):
-        return None
-    summary = evidence.summaries.get("reference")
-    if summary is None or not (largest := float(summary["rhat"].max())) >= tolerances.VALIDITY.rhat:
-        return None
-    return Cause(
-        9,
-        "hs-plus-improper",
+    assume(any(_family(prior) == "hs_plus" for prior in _printed(evidence.reference).values()))
+    largest = float(given(evidence.summaries.get("reference"))["rhat"].max())
+    assume(largest >= tolerances.VALIDITY.rhat)
+    return Finding(9, "hs-plus-improper", Strength.RULE).told(
         "rstanarm's hs_plus has no proper posterior to sample",
         "the model declares four global scales and gives two of them neither prior nor use: their logarithms drift "
         f"off, and log-posterior with them (largest R-hat of the reference: {largest:.3f})",
         "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
-        strength=Strength.RULE,
     )

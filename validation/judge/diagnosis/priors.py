@@ -9,12 +9,13 @@ import pandas as pd
 
 from validation import tolerances
 from validation.contract import BayesianFit
+from validation.judge.diagnosis import assume, is_single
 from validation.judge.diagnosis.density import Block, Explanation, explain, layout_of
 from validation.judge.diagnosis.prior_summaries import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import quietly
 from validation.tolerances import Match, Share, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["has_single_density", "priors"]
 
@@ -43,26 +44,19 @@ _PRIOR_REMEDY = {
 
 def priors(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: which coordinates the densities disagree about, and with them which prior or scale."""
-    densities = evidence.densities
-    if len(densities) < 3 or not len(evidence.points):
-        return None
+    assume(len(evidence.densities) >= 3 and len(evidence.points))
+    left, right = (evidence.densities[side].to_numpy() for side in ("reference", "candidate"))
     with np.errstate(invalid="ignore"):
-        gap = (densities["candidate"] - densities["reference"]).to_numpy()
-    finite = np.isfinite(gap)
-    if not finite.any():
-        return None
-    origin = int(np.argmax(finite))
-    gap = gap - gap[origin]
-    size = np.maximum(1.0, np.abs(densities["reference"].to_numpy() - densities["reference"].to_numpy()[origin]))
-    with np.errstate(invalid="ignore"):
-        if not (finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any():
-            return None
-    if has_single_density(densities):
-        return None  # the difference is rounding: single_precision names it
+        finite = np.isfinite(right - left)
+        assume(finite.any())
+        origin = int(np.argmax(finite))
+        gap = (right - left) - (right - left)[origin]
+        size = np.maximum(1.0, np.abs(left - left[origin]))
+        assume((finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any())
+    assume(not has_single_density(evidence.densities))  # otherwise it is rounding: single_precision names it
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
     layout = layout_of(names, evidence.points.shape[1], has_scales(evidence.reference))
     if layout is not None:
-        left, right = (densities[side].to_numpy() for side in ("reference", "candidate"))
         explained = explain(layout, evidence.points, left, right, lambda points: _at(evidence.candidate, points))
         if explained is not None:
             return _explained_cause(explained, evidence)
@@ -85,13 +79,8 @@ def _at(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
 def has_single_density(densities: pd.DataFrame) -> bool:
     """Whether the candidate's log densities, and not the reference's, are 32-bit numbers."""
     finite = densities[np.isfinite(densities).all(axis=1)]
-    if len(finite) < 3:
-        return False
-    share = [
-        float(np.mean(finite[side].to_numpy() == finite[side].to_numpy().astype(np.float32)))
-        for side in ("reference", "candidate")
-    ]
-    return share[1] > Share.NEARLY_ALL and share[0] < Share.HALF
+    ours, theirs = (is_single(finite[side].to_numpy()) for side in ("reference", "candidate"))
+    return len(finite) >= 3 and float(theirs.mean()) > Share.NEARLY_ALL and float(ours.mean()) < Share.HALF
 
 
 def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
@@ -107,7 +96,9 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     shown += [_sum_words(terms) for terms in found.columns.values()]
     text = "the log densities differ by exactly this, to rounding, at all points: " + "; ".join(filter(None, shown))
     # A prior that scales with σ has −K log σ in its normalising constant: no prior of σ.
-    normaliser = "coefficients-sigma" in parts and _largest_term(found.columns.get("sigma", {})) == "log a"
+    of_sigma = found.columns.get("sigma", {})
+    largest = max(of_sigma, key=lambda term: abs(of_sigma[term]), default="")
+    normaliser = "coefficients-sigma" in parts and largest == "log a"
     present = {
         "intercept": "intercept" in parts and not any(name.startswith("centre") for name in maps),
         "coefficients": bool(coefficients) or bool({"coefficients", "coefficients-sigma"} & parts),
@@ -162,11 +153,7 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     else:
         name, title = "prior-several", "Several priors differ: " + ", ".join(involved)
     remedy = " ".join(remedies) or "Compare prior_summary() of both sides."
-    return Cause(9, name, title, text, remedy, strength=Strength.LISTED)
-
-
-def _largest_term(terms: dict[str, float]) -> str:
-    return max(terms, key=lambda name: abs(terms[name]), default="")
+    return Finding(9, name, Strength.LISTED).told(title, text, remedy)
 
 
 def _sum_words(terms: dict[str, float]) -> str:
@@ -182,20 +169,15 @@ def _sigma_words(found: Explanation, factor: float | None, evidence: PosteriorEv
         if abs(abs(terms.get("log a", 0.0)) - 1) < Match.RULE and abs(terms.get("a", 0.0)) < Match.RULE:
             return ": the Jacobian of log σ is counted otherwise"
         return ""
-    sd = _response_sd(evidence)
-    if sd is not None and abs(math.log(factor) + 2 * math.log(sd)) < Match.RULE:
-        return ": a rate was taken for a scale"
-    return ": on another scale"
-
-
-def _response_sd(evidence: PosteriorEvidence) -> float | None:
-    def read(fit: BayesianFit) -> float:
-        observed = fit.posterior["observed_data"].dataset
-        return float(np.asarray(next(iter(observed.data_vars.values())), dtype=float).std(ddof=1))
-
     # draws alone have no response
-    left, right = quietly(lambda: read(evidence.reference), None), quietly(lambda: read(evidence.candidate), None)
-    return right if left is None else left
+    sd = quietly(lambda: _response_sd(evidence.reference), quietly(lambda: _response_sd(evidence.candidate), math.nan))
+    rate_for_scale = abs(math.log(factor) + 2 * math.log(sd)) < Match.RULE
+    return ": a rate was taken for a scale" if rate_for_scale else ": on another scale"
+
+
+def _response_sd(fit: BayesianFit) -> float:
+    observed = fit.posterior["observed_data"].dataset
+    return float(np.asarray(next(iter(observed.data_vars.values())), dtype=float).std(ddof=1))
 
 
 #: Cause and title of a part whose prior is of another family.
@@ -213,49 +195,43 @@ def _unexplained(blocks: Sequence[Block] | None, moved: Mapping[int, float], gap
     ``blocks`` is None where the points do not tell.
     """
     largest = float(np.max(np.abs(gap)))
-    remedy = (
-        "Compare prior_summary() of both sides, prior by prior; against live R the coordinates that matter are named."
-    )
     if blocks is None:
-        title = "The log densities differ: another prior, scale or parametrisation"
-        text = f"the largest difference of log-density differences is {largest:.3g} at {len(gap)} points"
-        return Cause(9, "density", title, text, remedy, strength=Strength.LOOSE_MATCH)
+        return Finding(9, "density", Strength.LOOSE_MATCH).told(
+            "The log densities differ: another prior, scale or parametrisation",
+            f"the largest difference of log-density differences is {largest:.3g} at {len(gap)} points",
+            "Compare prior_summary() of both sides, prior by prior; against live R the coordinates that matter are "
+            "named.",
+        )
     sensitive = {k: size for k, size in moved.items() if size > Match.SUMMED}
     involved = [b for b in blocks if any(b.start <= k < b.stop for k in sensitive)]
     if not involved:
-        title, text = (
+        return Finding(9, "density", Strength.PARTIAL).told(
             "The log densities differ, though not along any single coordinate",
             f"the largest difference is {largest:.3g}",
+            "The parts of the model interact otherwise than in rstanarm: look at what multiplies what.",
         )
-        remedy = "The parts of the model interact otherwise than in rstanarm: look at what multiplies what."
-        return Cause(9, "density", title, text, remedy, strength=Strength.PARTIAL)
     if any(b.name == "coefficient-scales" for b in involved):
         # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
-        text = f"the log densities differ (largest {largest:.3g}) where the scales of the coefficients' prior move"
-        remedy = (
+        return Finding(9, "prior-coefficients", Strength.SAID_OF_COUNTS).told(
+            "Another prior of the coefficients' scales",
+            f"the log densities differ (largest {largest:.3g}) where the scales of the coefficients' prior move",
             "laplace, lasso, hs, hs_plus and product_normal have scales (or factors) of their own after z_beta; their "
-            "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale)."
+            "hyperparameters must be the same on both sides (df, global_df, global_scale, slab_df, slab_scale).",
         )
-        title = "Another prior of the coefficients' scales"
-        return Cause(9, "prior-coefficients", title, text, remedy, strength=Strength.SAID_OF_COUNTS)
     if len(involved) > 1:
-        title = "The log densities differ in " + ", ".join(b.words for b in involved)
-        text = (
+        return Finding(9, "density", Strength.PLACE).told(
+            "The log densities differ in " + ", ".join(b.words for b in involved),
             f"moving one coordinate at a time changes the log-density difference (largest {largest:.3g}) for these "
-            "parts; no other scale or prior of a known kind explains it"
-        )
-        remedy = (
+            "parts; no other scale or prior of a known kind explains it",
             "Compare prior_summary() of both sides, then the likelihood: with prior_PD = TRUE the priors can be "
-            "compared alone."
+            "compared alone.",
         )
-        return Cause(9, "density", title, text, remedy, strength=Strength.PLACE)
-    (block,) = involved
-    name, title = _OTHER_FAMILY.get(
-        block.name, ("prior-covariance", f"Another prior of the covariance matrix: {block.words}")
-    )
-    text = (
+    block = involved[0]
+    of_covariance = "prior-covariance", f"Another prior of the covariance matrix: {block.words}"
+    name, title = _OTHER_FAMILY.get(block.name, of_covariance)
+    return Finding(9, name, Strength.CERTAIN).told(
+        title,
         f"moving one coordinate at a time changes the log-density difference only for {block.words}, by up to "
-        f"{max(sensitive.values()):.3g}; not as a normal, exponential, gamma or beta prior with other parameters would"
+        f"{max(sensitive.values()):.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
+        _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
     )
-    remedy = _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides.")
-    return Cause(9, name, title, text, remedy, strength=Strength.CERTAIN)

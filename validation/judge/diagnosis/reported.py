@@ -4,16 +4,15 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from validation.judge.diagnosis import all_close, close, same_p
+from validation.judge.diagnosis import all_close, assume, close, same_p
 from validation.judge.diagnosis.criterion import other_optimum
 from validation.judge.diagnosis.model import another_model, columns_differ, implied_by
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.tolerances import Match, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["constants", "degrees_of_freedom", "residual_variance", "standard_error_scale", "tests_of_coefficients"]
 
@@ -35,10 +34,7 @@ class _Offset(NamedTuple):
 def constants(evidence: Evidence) -> Cause | None:
     """Row 10: the objective or the log-likelihood differs by a constant, or is reported on another scale."""
     found = _offset(evidence)
-    if found is None:
-        return None
-    N = evidence.value("reference", "nobs")
-    scale, other = _other_scale(evidence.value("candidate", "logLik"), found.expected, N), None
+    scale, other = _other_scale(evidence, found.expected), None
     known = [pair for pair in _constants(evidence).items() if close(abs(found.size), abs(pair[1]), Match.RULE)]
     cause, title, text = "constant-offset", "The log-likelihood lacks (or has besides) a constant", found.where
     remedy = (
@@ -60,47 +56,40 @@ def constants(evidence: Evidence) -> Cause | None:
         cause = "another-log-likelihood"
         title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
         text += "; no constant and no scale that is known explains it"
-        remedy = (
-            "Report −½ of the objective's value at θ̂; a log-likelihood given the random effects is another quantity."
-        )
-    elif found.proof == "number":
-        return None
+        remedy = "Report −½ of the objective at θ̂; a log-likelihood given the random effects is another quantity."
+    else:
+        assume(found.proof != "number")
     strength = Strength.LISTED if scale or known or other else Strength.CERTAIN
-    return Cause(10, cause, title, text, remedy, strength=strength)
+    return Finding(10, cause, strength).told(title, text, remedy)
 
 
-def _offset(evidence: Evidence) -> _Offset | None:
+def _offset(evidence: Evidence) -> _Offset:
     """What is off: the objective at every θ; or the reported log-likelihood against the objective, or against θ."""
     logLik, points = evidence.pair("logLik"), evidence.same_theta
     if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
-        if (
-            np.isfinite(shift).all()
-            and np.ptp(shift) <= Match.COMPUTED * size
-            and abs(shift.mean()) > Match.RULE * size
-        ):
-            off = float(shift.mean())
+        off = float(shift.mean())
+        if np.ptp(shift) <= Match.COMPUTED * size and abs(off) > Match.RULE * size:
             return _Offset(off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function")
-    if not all(map(math.isfinite, logLik)):
-        return None
+    assume(all(map(math.isfinite, logLik)))
+    expected, least = logLik[0], Match.ROUGH
     if evidence.objective_agrees:
-        expected = logLik[0] + (evidence.improvement or 0.0) / 2.0
-        off = -2.0 * (logLik[1] - expected)
-        where = f"the objectives are the same function, but -2 log-likelihood differs by {off:.6f}"
-        return _Offset(off, expected, where, "own") if abs(off) > max(Match.FOLLOWS, _last_digits(expected)) else None
-    if len(points) or another_model(evidence):
-        return None
-    if implied_by(evidence) and evidence.at_candidate is not None:
-        expected, words = -evidence.at_candidate.objective / 2.0, "from what the candidate's own θ implies"
-    elif evidence.known_theta is None and _nothing_else_differs(evidence):
-        expected, words = logLik[0], "from the reference's, and nothing else that both sides give differs"
+        expected, least = expected + (evidence.improvement or 0.0) / 2.0, Match.FOLLOWS
+        words, proof = "the objectives are the same function, but -2 log-likelihood differs by {}", "own"
     else:
-        return None
+        assume(not len(points) and not another_model(evidence))
+        words, proof = "-2 log-likelihood differs by {} from what the candidate's own θ implies", "number"
+        if implied_by(evidence) and evidence.at_candidate is not None:
+            expected = -evidence.at_candidate.objective / 2.0
+        else:
+            assume(evidence.known_theta is None and _nothing_else_differs(evidence))
+            words = (
+                "-2 log-likelihood differs by {} from the reference's, and nothing else that both sides give differs"
+            )
     off = -2.0 * (logLik[1] - expected)
-    if abs(off) <= max(Match.ROUGH, _last_digits(expected)):
-        return None
-    return _Offset(off, expected, f"-2 log-likelihood differs by {off:.6f} {words}", "number")
+    assume(abs(off) > max(least, _last_digits(expected)))
+    return _Offset(off, expected, words.format(f"{off:.6f}"), proof)
 
 
 def _last_digits(logLik: float) -> float:
@@ -114,21 +103,18 @@ def _nothing_else_differs(evidence: Evidence) -> bool:
     return all_close(right, left, Match.FOLLOWS)
 
 
-def _other_scale(reported: float, expected: float, rows: float) -> tuple[str, float] | None:
+def _other_scale(evidence: Evidence, expected: float) -> tuple[str, float] | None:
     """The scale on which a log-likelihood is reported, and its value there; None where it is none that is known."""
-    if not math.isfinite(expected) or expected == 0.0:
-        return None
-    for words, value in (
-        ("its negative", -expected),
-        ("−2 times it, the deviance", -2.0 * expected),
-        ("twice it", 2.0 * expected),
-        ("half of it", expected / 2.0),
-        ("its mean over the rows", expected / rows),
-        ("its logarithm to the base 10", expected / math.log(10.0)),
-    ):
-        if close(reported, value, Match.RULE):
-            return words, value
-    return None
+    known = {
+        "its negative": -expected,
+        "−2 times it, the deviance": -2.0 * expected,
+        "twice it": 2.0 * expected,
+        "half of it": expected / 2.0,
+        "its mean over the rows": expected / evidence.value("reference", "nobs"),
+        "its logarithm to the base 10": expected / math.log(10.0),
+    }
+    reported = evidence.value("candidate", "logLik")
+    return next((pair for pair in known.items() if expected != 0.0 and close(reported, pair[1], Match.RULE)), None)
 
 
 def _of_other_criterion(evidence: Evidence) -> tuple[str, float] | None:
@@ -176,60 +162,46 @@ def _constants(evidence: Evidence) -> dict[str, float]:
 
 def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
-    npar, logLik = evidence.pair("npar"), evidence.pair("logLik")
-    aic, bic = evidence.pair("AIC"), evidence.pair("BIC")
-    N = evidence.value("reference", "nobs")
-    nobs = evidence.pair("nobs")
-    if evidence.candidate_theta is None or columns_differ(evidence) or nobs[0] != nobs[1]:
-        return None
+    npar, logLik, aic, bic, nobs = map(evidence.pair, ("npar", "logLik", "AIC", "BIC", "nobs"))
+    N = nobs[0]
+    assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[0] == nobs[1])
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
     implied = math.nan if close(aic[1], aic[0], Match.COMPUTED) else (aic[1] + 2 * logLik[1]) / 2
     counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
     if math.isfinite(counted) and abs(counted - npar[0]) > Match.RULE and abs(counted - round(counted)) < Match.RULE:
         missing = npar[0] - counted
         words = " (σ is not counted)" if missing == 1 else ""
-        return Cause(
-            10,
-            "parameter-count",
+        return Finding(10, "parameter-count", Strength.COUNTS).told(
             f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
-            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × "
-            f"{npar[0]:.0f}: fixed effects, "
-            "elements of θ, and σ",
+            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × {npar[0]:.0f}: fixed "
+            "effects, elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
-            strength=Strength.COUNTS,
         )
     residual = evidence.pair("df_residual")
     fixed = float(len(evidence.rows("fixef")))
     if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
         words = {N - fixed: "N − p, less the fixed effects alone", N - npar[0] + 1: "without σ"}.get(residual[1], "")
-        return Cause(
-            10,
-            "residual-df",
+        return Finding(10, "residual-df", Strength.SAID_OF_COUNTS).told(
             "The residual degrees of freedom are counted otherwise" + (f": {words}" if words else ""),
             f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
             f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
             "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
             "on it.",
-            strength=Strength.SAID_OF_COUNTS,
         )
     weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
     right = close(bic[1], bic[0], Match.COMPUTED) or close(weight, math.log(N), Match.ESTIMATED)
     right = right or abs(weight - math.log(N)) * npar[0] <= _last_digits(logLik[1])
-    if math.isfinite(weight) and math.isfinite(N) and not right:
-        return bic_sample_size(weight, N)
-    return None
+    assume(math.isfinite(weight) and math.isfinite(N) and not right)
+    return bic_sample_size(weight, N)
 
 
 def bic_sample_size(weight: float, N: float) -> Cause:
     """Row 10: BIC's penalty for a parameter is not the logarithm of the number of rows."""
-    return Cause(
-        10,
-        "bic-sample-size",
+    return Finding(10, "bic-sample-size", Strength.CERTAIN).told(
         "BIC uses another number of observations",
         f"BIC's penalty per parameter is {weight:.6f} = log({math.exp(min(weight, 50.0)):.6g}); R uses log({N:.0f}), "
         "the rows used",
         "Use log(N) with N the number of rows used, as R's BIC does.",
-        strength=Strength.CERTAIN,
     )
 
 
@@ -237,92 +209,68 @@ def residual_variance(evidence: Evidence) -> Cause | None:
     """Row 10: σ with another divisor than the criterion's, N for REML's N − p or the other way round."""
     left, right = evidence.pair("sigma")
     N, p = evidence.value("reference", "nobs"), float(len(evidence.compared("fixef")))
-    if not (left > 0 and right > 0 and N > p > 0):
-        return None
-    factor = right / left
-    for words, target in (
-        ("N in place of N − p", math.sqrt((N - p) / N)),
-        ("N − p in place of N", math.sqrt(N / (N - p))),
-    ):
-        if not close(factor, target, Match.SUMMED):
-            continue
-        theta, se = evidence.arrays("theta"), evidence.arrays("se")
-        if not all_close(theta[1], theta[0], Match.FOLLOWS):
-            return None  # another θ, and σ with it
-        follows = se[0].size > 0 and all_close(se[1] / se[0], np.full(se[0].size, target))
-        return Cause(
-            10,
-            "sigma-divisor",
-            f"The residual variance is divided by {words}" + (", and the standard errors with it" if follows else ""),
-            f"σ is {right:.8g} in the candidate and {left:.8g} in the reference: a ratio of {factor:.8g}, which is "
-            f"{'√((N − p)/N)' if target < 1 else '√(N/(N − p))'} with N = {N:.0f} and p = {p:.0f}",
-            "σ̂² is r²/N by maximum likelihood and r²/(N − p) by REML, with r² the penalised residual sum of squares.",
-            strength=Strength.RULE,
-        )
-    return None
+    assume(left > 0 and right > 0 and N > p > 0)
+    factor, smaller = right / left, right < left
+    words = "N in place of N − p" if smaller else "N − p in place of N"
+    root = "√((N − p)/N)" if smaller else "√(N/(N − p))"
+    target = math.sqrt((N - p) / N if smaller else N / (N - p))
+    theta, se = evidence.arrays("theta"), evidence.arrays("se")
+    # of another θ the σ is another, too
+    assume(close(factor, target, Match.SUMMED) and all_close(theta[1], theta[0], Match.FOLLOWS))
+    follows = se[0].size > 0 and all_close(se[1] / se[0], np.full(se[0].size, target))
+    return Finding(10, "sigma-divisor", Strength.RULE).told(
+        f"The residual variance is divided by {words}" + (", and the standard errors with it" if follows else ""),
+        f"σ is {right:.8g} in the candidate and {left:.8g} in the reference: a ratio of {factor:.8g}, which is {root} "
+        f"with N = {N:.0f} and p = {p:.0f}",
+        "σ̂² is r²/N by maximum likelihood and r²/(N − p) by REML, with r² the penalised residual sum of squares.",
+    )
 
 
 def standard_error_scale(evidence: Evidence) -> Cause | None:
     """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
-    own, given = evidence.arrays("se")
-    if not own.size or columns_differ(evidence):
-        return None
-    ratio = given / own
-    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
-    sigma = evidence.value("reference", "sigma")
-    given_sigma = evidence.value("candidate", "sigma")
+    own, theirs = evidence.arrays("se")
+    assume(own.size and not columns_differ(evidence))
+    ratio = theirs / own
+    sigma, given_sigma = evidence.pair("sigma")
     if math.isnan(given_sigma):
         given_sigma = evidence.value("candidate", "sd", group="Residual")
-    sigma_agrees = close(given_sigma, sigma, Match.ESTIMATED)
-    if (
-        np.isfinite(ratio).all()
-        and np.ptp(ratio) < Match.ESTIMATED * abs(ratio.mean())
-        and abs(ratio.mean() - 1) > Match.ESTIMATED
-        and sigma_agrees
-    ):
-        factor = float(ratio.mean())
-        names = [name for name, value in _known_factors(N, p, sigma).items() if close(factor, value, Match.ESTIMATED)]
+    spread, factor = float(np.ptp(ratio)), float(ratio.mean())  # not a number where one of them is none
+    one_factor = spread < Match.ESTIMATED * abs(factor) and abs(factor - 1) > Match.ESTIMATED
+    if one_factor and close(given_sigma, sigma, Match.ESTIMATED):
+        names = [name for name, value in _known_factors(evidence).items() if close(factor, value, Match.ESTIMATED)]
         # one factor of several coefficients, to many more digits than it is off by, is a rule whatever its name
-        plain = len(ratio) > 1 and float(np.ptp(ratio)) < Match.VISIBLE * abs(factor - 1)
+        plain = len(ratio) > 1 and spread < Match.VISIBLE * abs(factor - 1)
         if names or plain or abs(factor - 1) >= Match.VISIBLE:
-            return Cause(
-                10,
-                "standard-error-scale",
+            return Finding(10, "standard-error-scale", Strength.OWN_RULE).told(
                 "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
                 f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
                 "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
-                strength=Strength.OWN_RULE,
             )
-    beta, se, t = (
-        {side: evidence.by_term(side, name) for side in ("reference", "candidate")} for name in ("fixef", "se", "t")
-    )
+    (beta, b), (se, s), (_, t) = map(evidence.by_term, ("fixef", "se", "t"))
     off = [
         term
-        for term, value in t["candidate"].items()
-        if math.isfinite(value)
-        and se["candidate"].get(term, math.nan) > 0
+        for term in t
+        if math.isfinite(t[term])
+        and s.get(term, math.nan) > 0
+        and term in b
         # otherwise t may be right and the estimate wrong
-        and all(
-            close(x["candidate"].get(term, math.nan), x["reference"].get(term, math.nan), Match.FOLLOWS)
-            for x in (beta, se)
-        )
-        and not close(value, beta["candidate"][term] / se["candidate"][term], Match.RULE)
+        and all_close((b[term], s[term]), (beta[term], se[term]), Match.FOLLOWS)
+        and not close(t[term], b[term] / s[term], Match.RULE)
     ]
     if off:
-        b, s = beta["candidate"][off[0]], se["candidate"][off[0]]
-        return Cause(
-            10,
-            "test-statistic",
+        value, estimate, error = t[off[0]], b[off[0]], s[off[0]]
+        return Finding(10, "test-statistic", Strength.CERTAIN).told(
             "The test statistic is not the estimate over its standard error",
             f"for {', '.join(off[:5])} the candidate's t is not its own estimate divided by its own standard "
-            f"error: {t['candidate'][off[0]]:.6g}, where {b:.6g} / {s:.6g} is {b / s:.6g}",
+            f"error: {value:.6g}, where {estimate:.6g} / {error:.6g} is {estimate / error:.6g}",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
-            strength=Strength.CERTAIN,
         )
     return _loose(evidence, ratio)
 
 
-def _known_factors(N: float, p: float, sigma: float) -> dict[str, float]:
+def _known_factors(evidence: Evidence) -> dict[str, float]:
+    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+    sigma = evidence.value("reference", "sigma")
     return {
         "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
         "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
@@ -338,63 +286,44 @@ def _follow(evidence: Evidence, off: float) -> bool:
     """Whether the candidate's standard errors are those that its own θ implies, to a hundredth of what they are off."""
     if evidence.at_candidate is None:
         return False
-    implied, given = implied_numbers(evidence.at_candidate), evidence.by_term("candidate", "se")
-    expected = {
-        term: implied["se", None, term, None, None] for term in given if ("se", None, term, None, None) in implied
-    }
-    return bool(expected) and all_close(
-        (given[term] for term in expected), expected.values(), max(Match.CHAINED, off / 100)
-    )
+    implied, (_, se) = implied_numbers(evidence.at_candidate), evidence.by_term("se")
+    known = {term: value for (name, _, term, *_), value in implied.items() if name == "se" and term in se}
+    return bool(known) and all_close((se[t] for t in known), known.values(), max(Match.CHAINED, off / 100))
 
 
-def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause | None:
+def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     """Standard errors alone are a little off: another computation of them."""
-    off = float(np.max(np.abs(ratio - 1), initial=0.0)) if np.isfinite(ratio).all() else math.inf
-    if not Match.RULE < off < Match.ANOTHER_WAY or evidence.objective_agrees is False:
-        return None
+    each = np.abs(ratio - 1)
+    off = float(np.max(each))  # not a number where one of them is none
+    assume(Match.RULE < off < Match.ANOTHER_WAY and evidence.objective_agrees is not False)
     spread = float(np.ptp(ratio)) if len(ratio) > 1 else off
-    if min(float(np.min(np.abs(ratio - 1))), spread) < Match.FOLLOWS * off:
-        return None  # another computation leaves none of them to the digit, and no factor that all have
-    if evidence.known_theta is None:
-        return None  # a θ that is a little off would show alike
+    # another computation leaves none of them to the digit, and no factor that all have
+    assume(min(float(np.min(each)), spread) >= Match.FOLLOWS * off)
+    assume(evidence.known_theta is not None)  # a θ that is a little off would show alike
     (ours, theirs), (se, _) = evidence.arrays("fixef"), evidence.arrays("se")
     away = np.abs(theirs - ours)
-    if away.size != se.size or (away > Match.ROUGH * se).any() or (away > Match.VISIBLE * off * se).any():
-        return None  # the estimates moved too: then the standard errors follow them
-    if _follow(evidence, off):
-        return None  # it is θ that is a little off
-    return Cause(
-        10,
-        "standard-errors-loose",
+    # where the estimates moved too, or θ is a little off, the standard errors follow
+    assume(away.size == se.size and (away <= min(Match.ROUGH, Match.VISIBLE * off) * se).all())
+    assume(not _follow(evidence, off))
+    return Finding(10, "standard-errors-loose", Strength.CERTAIN).told(
         "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
         "once, a small-sample adjustment as Kenward and Roger's: which of them is not known)",
         f"the coefficients agree within {float(np.max(away / se)):.1g} standard errors, the standard errors differ by "
         f"factors from {ratio.min():.7g} to {ratio.max():.7g}",
         "lme4's standard errors are the roots of σ̂²(X'V⁻¹X)⁻¹, in closed form; derivatives taken numerically keep four "
         "digits or so. Conclusions do not change, digits do.",
-        strength=Strength.CERTAIN,
     )
-
-
-_TESTS_REMEDY = (
-    "lme4 prints no p-values on purpose. Say which ones are wanted: Satterthwaite's or Kenward and Roger's degrees of "
-    "freedom (lmerTest, pbkrtest) for small samples; the normal distribution (z) is too generous when there are few "
-    "groups."
-)
 
 
 def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     """Row 10: p-values by another distribution (z, residual df), or one-sided."""
-    ours, p = evidence.by_term("reference", "p"), evidence.by_term("candidate", "p")
-    own_t, t = evidence.by_term("reference", "t"), evidence.by_term("candidate", "t")
-    own_df, df = evidence.by_term("reference", "df"), evidence.by_term("candidate", "df")
+    (ours, p), (own_t, t), (own_df, df) = map(evidence.by_term, ("p", "t", "df"))
     # Where t itself differs, another p follows from it.
     terms = [term for term in ours if term in t and close(t[term], own_t[term], Match.ROUGH)]
     off = [term for term in terms if not same_p(p[term], ours[term], Match.FOLLOWS)]
-    if not off:
-        return None
-    N, rank = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
-    npar = evidence.value("reference", "npar")
+    assume(off)
+    N, npar = (evidence.value("reference", name) for name in ("nobs", "npar"))
+    rank = float(len(evidence.rows("fixef")))
     groups = evidence.rows("ngrps")["reference"].to_numpy(dtype=float)
     smallest = float(groups.min()) if groups.size else math.nan
     hypotheses = (
@@ -405,36 +334,29 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
         ("groups-df", f"t with groups − p = {smallest - rank:.0f} degrees of freedom", smallest - rank),
     )
 
-    def tail(term: str, freedom: float) -> float:
-        return float(2 * (norm.sf(abs(t[term])) if math.isinf(freedom) else student_t.sf(abs(t[term]), freedom)))
+    def tails(term: str, freedom: float) -> float:
+        return float(2 * student_t.sf(abs(t[term]), freedom))  # the normal distribution's, where it is infinite
 
     found = [
         (name, words)
         for name, words, freedom in hypotheses
-        if freedom > 0 and all(same_p(p[term], tail(term, freedom), Match.RULE) for term in off)
+        if freedom > 0 and all(same_p(p[term], tails(term, freedom), Match.RULE) for term in off)
     ]
-    other_df = [term for term in off if term in df and not close(df[term], own_df[term], Match.FOLLOWS)]
-    known = {term: own_df[term] for term in terms if term in own_df}
-    if (
-        not found
-        and known
-        and all(same_p(p[term], tail(term, known.get(term, math.nan)) / 2, Match.FOLLOWS) for term in off)
-    ):
-        found = [("one-sided", "one tail of the distribution only")]
-    if not found and other_df:
-        term = other_df[0]
-        found = [("other-df", f"{df[term]:.6g} degrees of freedom (the reference has {own_df[term]:.6g})")]
-    if not found:
-        return None
-    name, words = found[0]
-    term = off[0]
-    return Cause(
-        10,
-        f"p-values-{name}",
+    if all(same_p(p[term], tails(term, own_df.get(term, math.nan)) / 2, Match.FOLLOWS) for term in off):
+        found.append(("one-sided", "one tail of the distribution only"))
+    found += [
+        ("other-df", f"{df[term]:.6g} degrees of freedom (the reference has {own_df[term]:.6g})")
+        for term in off
+        if term in df and not close(df[term], own_df[term], Match.FOLLOWS)
+    ]
+    assume(found)
+    (name, words), term = found[0], off[0]
+    return Finding(10, f"p-values-{name}", Strength.RULE).told(
         f"The candidate's p-values are by {words}",
         f"for {term}: reference p = {ours[term]:.6g}"
         + (f" (df {own_df[term]:.6g})" if term in own_df else "")
         + f", candidate p = {p[term]:.6g}, at t = {t[term]:.6g}; so for {len(off)} of {len(terms)} coefficients",
-        _TESTS_REMEDY,
-        strength=Strength.RULE,
+        "lme4 prints no p-values on purpose. Say which ones are wanted: Satterthwaite's or Kenward and Roger's degrees "
+        "of freedom (lmerTest, pbkrtest) for small samples; the normal distribution (z) is too generous when there are "
+        "few groups.",
     )

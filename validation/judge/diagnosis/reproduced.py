@@ -26,24 +26,12 @@ _OF_THETA = frozenset({"fixef", "ranef"})
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How many of a candidate's numbers a supposed cause gives.
+    """How many of a candidate's numbers a supposed cause gives."""
 
-    Attributes
-    ----------
-    total : int
-        Numbers that both sides have and that tell: the cause moves them by more than the digits that would show it.
-    matched : int
-        Those of them that are the candidate's, to four digits at least and one more than the reference's are.
-    digits : float
-        Of the matched number that is reproduced worst.
-    quantities : frozenset of str
-        That are matched.
-    """
-
-    total: int
-    matched: int
-    digits: float
-    quantities: frozenset[str]
+    total: int  # that both sides have and that tell: the cause moves them by more than the digits that would show it
+    matched: int  # of them, to four digits at least and one more than the reference's are
+    digits: float  # of the matched number that is reproduced worst
+    quantities: frozenset[str]  # that are matched
 
     def words(self, model: str) -> str:
         """Say how many of the numbers are those of a model, and that it was computed here."""
@@ -59,17 +47,9 @@ def proof_by(
     quantities: Iterable[str] = _ESTIMATES,
     but: Collection[Key] = (),
 ) -> Reproduction | None:
-    """What a model that was computed anew gives of the candidate's numbers; None where that proves nothing.
+    """What a model at its optimum gives of the candidate's numbers; None where that proves nothing.
 
-    Parameters
-    ----------
-    evidence : Evidence
-    solution : Solution or None
-        The model at its optimum.
-    quantities : iterable of str
-        What is looked at.
-    but : collection of Key
-        Numbers that prove nothing: the model was chosen by them.
+    Nothing is proved by the numbers (``but``) that the model was chosen by.
     """
     if solution is None:
         return None

@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-from validation.contract import LinearMixedFit
+from validation.judge.diagnosis import assume, given
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of
 from validation.judge.evidence import Evidence
 from validation.owndata import some
 from validation.quantities import columns_of
 from validation.tolerances import Match, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["data_values", "rows_used"]
 
@@ -24,26 +24,20 @@ _INTEGER_MISSING = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
 
 def rows_used(evidence: Evidence) -> Cause | None:
     """Row 4: rows dropped or kept; a missing value that became a level, or R's integer NA taken for a number."""
-    nobs = evidence.pair("nobs")
-    levels = {side: levels_of(evidence, side) for side in ("reference", "candidate")}
-    odd: list[str] = []
-    for group, labels in levels["candidate"].items():
-        extra = set(labels) - set(levels["reference"].get(group, labels))
-        odd += [
-            f"{label!r} in {group}"
-            for label in extra
-            if label.strip().casefold() in _MISSING_LABELS or label in _INTEGER_MISSING
-        ]
+    nobs, known = evidence.pair("nobs"), levels_of(evidence, "reference")
+    odd = [
+        f"{label!r} in {group}"
+        for group, labels in levels_of(evidence, "candidate").items()
+        for label in set(labels) - set(known.get(group, labels))
+        if label.strip().casefold() in _MISSING_LABELS or label in _INTEGER_MISSING
+    ]
     coded = _integer_missing(evidence)
-    used = {side: _row_labels(evidence, side) for side in ("reference", "candidate")}
+    rows = evidence.rows("fitted")
+    ours, theirs = (set(rows.loc[rows[f"has_{side}"], "level"]) for side in ("reference", "candidate"))
     # A side without fitted values has no rows to compare: that they are missing is another finding.
-    known = bool(used["candidate"] and used["reference"])
-    extra_rows = used["candidate"] - used["reference"] if known else set()
-    lost_rows = used["reference"] - used["candidate"] if known else set()
-    if nobs[0] == nobs[1] and not odd and not coded and not (extra_rows or lost_rows):
-        return None
-    if not all(map(math.isfinite, nobs)) and not (extra_rows or lost_rows or odd):
-        return None
+    extra_rows, lost_rows = (theirs - ours, ours - theirs) if ours and theirs else (set(), set())
+    others = bool(extra_rows or lost_rows or odd)
+    assume(others or (all(map(math.isfinite, nobs)) and (coded or nobs[0] != nobs[1])))
     parts = [f"the reference uses {nobs[0]:.0f} rows, the candidate {nobs[1]:.0f}"]
     if extra_rows:
         parts.append(
@@ -58,20 +52,12 @@ def rows_used(evidence: Evidence) -> Cause | None:
     elif coded:
         name, title = "missing-as-integer", "R's missing integer was taken for the number −2147483648"
         parts.append(coded)
-    return Cause(
-        4,
-        name,
+    return Finding(4, name, Strength.LISTED).told(
         title,
         "; ".join(parts),
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit), and make sure missing "
         "values reach the other side as missing.",
-        strength=Strength.LISTED,
     )
-
-
-def _row_labels(evidence: Evidence, side: str) -> set[str]:
-    rows = evidence.rows("fitted")
-    return set(rows.loc[rows[f"has_{side}"], "level"])
 
 
 def _few(labels: set[str]) -> str:
@@ -88,53 +74,42 @@ def _with_missing(evidence: Evidence, labels: set[str]) -> str:
 
 
 def _integer_missing(evidence: Evidence) -> str:
-    pieces = evidence.candidate_pieces
-    if pieces is None:
+    if (pieces := evidence.candidate_pieces) is None:
         return ""
-    for j, name in enumerate(pieces.coef_names):
-        count = int(np.sum(pieces.X[:, j] == _NA_INTEGER))
-        if count:
-            return f"column {name} of the candidate's X holds −2147483648 in {count} rows"
-    count = int(np.sum(pieces.y == _NA_INTEGER))
-    return f"the candidate's response is −2147483648 in {count} rows" if count else ""
+    columns = [f"column {name} of the candidate's X holds" for name in pieces.coef_names]
+    values = zip((*columns, "the candidate's response is"), (*pieces.X.T, pieces.y), strict=True)
+    counts = ((words, int(np.sum(column == _NA_INTEGER))) for words, column in values)
+    return next((f"{words} −2147483648 in {count} rows" for words, count in counts if count), "")
 
 
 def data_values(evidence: Evidence) -> Cause | None:
     """Row 4: the same rows and columns, but not the same values in them."""
-    left, right = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None or right is None or left.y.size != right.y.size or evidence.pair("nobs")[0] != left.y.size:
-        return None
-    labels = [str(label) for label in evidence.rows("fitted")["level"]]
-    parts = []
+    left, right = given(evidence.reference_pieces), given(evidence.candidate_pieces)
+    assume(left.y.size == right.y.size == evidence.value("reference", "nobs"))
     name, title = "data-values", "The two sides did not read the same values from the data"
-    off = _entries_off(left.y, right.y)
-    if off.any():
-        slope, constant = np.polyfit(left.y, right.y, 1)
-        if np.allclose(slope * left.y + constant, right.y, rtol=0, atol=Match.COMPUTED * float(np.abs(right.y).max())):
-            name, title = "response-scaled", "The candidate's response is centred or rescaled"
-            parts.append(f"its y is {slope:.6g} times the reference's {constant:+.6g}")
-        else:
-            parts.append(_off_words("the response", left.y, right.y, off, labels))
+    numbers = [("the response", left.y, right.y)]
     if left.coef_names == right.coef_names and basis(left, right) is None:
-        for j, column in enumerate(left.coef_names):
-            off = _entries_off(left.X[:, j], right.X[:, j])
-            if off.any():
-                parts.append(_off_words(column, left.X[:, j], right.X[:, j], off, labels))
-    factors = [_memberships(fit) for fit in (evidence.reference, evidence.candidate)]
+        numbers += zip(left.coef_names, left.X.T, right.X.T, strict=True)
+    pairs = [(column, a, b, _entries_off(a, b)) for column, a, b in numbers]
+    factors = [evidence.fit(side).getME("flist").astype(str) for side in ("reference", "candidate")]
     for group in [group for group in factors[0] if group in factors[1]]:
-        a, b = factors[0][group], factors[1][group]
-        if a.size == b.size and set(a) == set(b) and (off := a != b).any():
-            parts.append(_off_words(group, a, b, off, labels))
-    if not parts:
-        return None
-    return Cause(
-        4,
-        name,
+        a, b = (frame[group].to_numpy() for frame in factors)
+        if a.size == b.size and set(a) == set(b):
+            pairs.append((str(group), a, b, a != b))
+    labels = [str(label) for label in evidence.rows("fitted")["level"]]
+    parts = [_off_words(*pair, labels) for pair in pairs if pair[-1].any()]
+    assume(parts)
+    if pairs[0][-1].any():
+        slope, constant = np.polyfit(left.y, right.y, 1)
+        away = np.abs(slope * left.y + constant - right.y)
+        if (away <= Match.COMPUTED * float(np.abs(right.y).max())).all():
+            name, title = "response-scaled", "The candidate's response is centred or rescaled"
+            parts[0] = f"its y is {slope:.6g} times the reference's {constant:+.6g}"
+    return Finding(4, name, Strength.ANOTHER_INPUT).told(
         title,
         "; ".join(parts[:4]),
         "Compare the data frames of both sides column by column before the models: a merge or sort that moved rows, a "
         "recoded value, or a transformed variable is found there fastest.",
-        strength=Strength.ANOTHER_INPUT,
     )
 
 
@@ -148,8 +123,3 @@ def _off_words(name: str, left: np.ndarray, right: np.ndarray, off: np.ndarray, 
     row = f" in row {labels[i]}" if len(labels) == off.size else ""
     shown = [f"{v:.8g}" if isinstance(v, float) else repr(str(v)) for v in (left[i], right[i])]
     return f"{name} differs in {int(off.sum())} of {off.size} rows, e.g.{row} {shown[0]} against {shown[1]}"
-
-
-def _memberships(fit: LinearMixedFit) -> dict[str, np.ndarray]:
-    frame = fit.getME("flist")
-    return {str(name): frame[name].astype(str).to_numpy() for name in frame.columns}

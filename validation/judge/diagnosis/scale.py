@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from validation.judge.diagnosis import all_close, close
+from validation.judge.diagnosis import all_close, assume, close, given
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["correlations", "scale_of_components", "scale_of_modes"]
 
@@ -46,8 +46,7 @@ _CONDSDS: tuple[_Rule, ...] = (
 def scale_of_components(evidence: Evidence) -> Cause | None:
     """Row 2: variance, SD, θ or relative covariance in each other's place."""
     sigma = evidence.value("reference", "sigma")
-    if not math.isfinite(sigma) or sigma <= 0:
-        return None
+    assume(0 < sigma < math.inf)
     for quantity, words, unit in (
         ("sd", "SDs", sigma),
         ("variance", "variances", sigma**2),
@@ -59,53 +58,42 @@ def scale_of_components(evidence: Evidence) -> Cause | None:
         off = np.array([not close(c, r, Match.ROUGH) for r, c in zip(left, right, strict=True)], dtype=bool)
         # A 0 or a 1 is its own square; the residual's row is judged with the others.
         telling = off & (np.abs(left) > Match.CHAINED * unit) & (np.abs(np.abs(left) - 1) > Match.RULE)
-        if not telling.any():
-            continue
         left, right = left[telling], right[telling]
-        for name, description, rule in _COMPONENTS:
+        for name, description, rule in _COMPONENTS if len(left) else ():
             with np.errstate(invalid="ignore"):
                 expected = rule(left, sigma, math.nan)
             if all_close(right, expected, Match.FOLLOWS):
-                return Cause(
-                    2,
-                    f"scale-{name}",
+                return Finding(2, f"scale-{name}", Strength.RULE).told(
                     f"The candidate's {words} are {description}",
                     f"{len(left)} of {len(left)} differing {words} match: reference {left[0]:.6g}, candidate "
                     f"{right[0]:.6g}, expected under this fault {expected[0]:.6g} (σ = {sigma:.6g})",
                     "Report variances as variances, SDs as their roots, and both on the scale of the response: "
                     "Σ = σ²TT', where T is made of θ.",
-                    strength=Strength.RULE,
                 )
     return _own_components(evidence)
 
 
-def _own_components(evidence: Evidence) -> Cause | None:
+def _own_components(evidence: Evidence) -> Cause:
     """SDs that are the candidate's own variances (or the other way round), whatever the reference has."""
-    both = evidence.compared("sd").merge(
-        evidence.compared("variance"), on=["group", "term"], suffixes=("", "_variance")
-    )
-    sds, unit = both["candidate"], evidence.value("reference", "sigma")
+    variances, unit = evidence.compared("variance"), evidence.value("reference", "sigma")
+    both = evidence.compared("sd").merge(variances, on=["group", "term"], suffixes=("", "_variance"))
+    sds = both["candidate"]
     both = both[(np.abs(sds - 1) > Match.RULE) & (sds > Match.CHAINED * unit) & np.isfinite(both["candidate_variance"])]
-    if len(both) < 2 or not all_close(both["candidate"], both["candidate_variance"], Match.COMPUTED):
-        return None
+    assume(len(both) > 1 and all_close(both["candidate"], both["candidate_variance"], Match.COMPUTED))
     value, sd, variance = (float(both[name].iloc[0]) for name in ("candidate", "reference", "reference_variance"))
     squared = abs(math.log(value / variance)) < abs(math.log(value / sd)) if sd > 0 and variance > 0 else True
-    return Cause(
-        2,
-        "scale-squared" if squared else "scale-square-root",
+    return Finding(2, "scale-squared" if squared else "scale-square-root", Strength.OWN_RULE).told(
         "The candidate's SDs are its own variances" if squared else "The candidate's variances are its own SDs",
         f"for all {len(both)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
         f"{variance:.6g})",
         "An SD is the root of the variance: report both on the scale of the response.",
-        strength=Strength.OWN_RULE,
     )
 
 
 def scale_of_modes(evidence: Evidence) -> Cause | None:
     """Row 2: BLUPs or their conditional sds on another scale: over σ, standardised, squared."""
     sigma = evidence.value("reference", "sigma")
-    if not sigma > 0:
-        return None
+    assume(sigma > 0)
     sds: dict[object, float] = {(r["group"], r["term"]): r["reference"] for r in records(evidence.compared("sd"))}
     for quantity, kind, words, rules in (
         ("ranef", "modes", "random effects", _MODES),
@@ -116,22 +104,17 @@ def scale_of_modes(evidence: Evidence) -> Cause | None:
             left, right = part["reference"].to_numpy(dtype=float), part["candidate"].to_numpy(dtype=float)
             if len(left) < 3 or not np.isfinite(right).all() or _near(right, left):
                 continue
-            rule = next((r for r in rules if _near(right, r[2](left, sigma, sds.get(place, math.nan)))), None)
-            if rule is None:
-                return None
+            rule = given(next((r for r in rules if _near(right, r[2](left, sigma, sds.get(place, math.nan)))), None))
             i = int(np.argmax(np.abs(left)))
             shown = f"{left[i]:.6g} in the reference, {right[i]:.6g} in the candidate"
             found.append((rule[0], rule[1], f"{place[0]} {part['level'].iloc[i]} {place[1]}: {shown}"))
         if found:
             name, text, where = found[0]
-            return Cause(
-                2,
-                f"{kind}-{name}",
+            return Finding(2, f"{kind}-{name}", Strength.COUNTS).told(
                 f"The candidate's {words} are {text}",
                 f"at all levels; e.g. {where} (σ = {sigma:.6g})",
                 "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
                 "so are the conditional sds.",
-                strength=Strength.COUNTS,
             )
     return None
 
@@ -144,33 +127,24 @@ def _near(values: np.ndarray, expected: np.ndarray) -> bool:
 
 def correlations(evidence: Evidence) -> Cause | None:
     """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
-    rows = evidence.compared("cor").merge(
-        evidence.compared("covariance"), "left", ["group", "term", "term2"], suffixes=("", "_covariance")
-    )
+    rows, place = evidence.compared("covariance"), ["group", "term", "term2"]
+    rows = evidence.compared("cor").merge(rows, "left", place, suffixes=("", "_covariance"))
     off = rows[[not close(r["candidate"], r["reference"], Match.ROUGH) for r in records(rows)]]
-    if off.empty:
-        return None
+    assume(len(off))
     first = off.iloc[0]
     where = f"{first['group']}: {first['term']}, {first['term2']}"
     if all_close(off["candidate"], off["reference_covariance"]):
-        return Cause(
-            2,
-            "scale-covariance",
+        return Finding(2, "scale-covariance", Strength.RULE).told(
             "The candidate's correlations are covariances",
             f"{where}: {first['candidate']:.6g} is the reference's covariance, its correlation is "
             f"{first['reference']:.6g}",
             "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
-            strength=Strength.RULE,
         )
     theta = evidence.arrays("theta")
-    if (off["candidate"] == 0.0).all() and len(theta[0]) and all_close(theta[1], theta[0], Match.ROUGH):
-        return Cause(
-            7,
-            "correlation-not-reported",
-            "The candidate estimated the correlation of random effects, and reports 0",
-            f"{where}: {first['reference']:.6g} in the reference; the candidate's θ, from which it follows, is the "
-            "reference's",
-            "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
-            strength=Strength.RULE,
-        )
-    return None
+    assume((off["candidate"] == 0.0).all() and len(theta[0]) and all_close(theta[1], theta[0], Match.ROUGH))
+    return Finding(7, "correlation-not-reported", Strength.RULE).told(
+        "The candidate estimated the correlation of random effects, and reports 0",
+        f"{where}: {first['reference']:.6g} in the reference; the candidate's θ, from which it follows, is the "
+        "reference's",
+        "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
+    )

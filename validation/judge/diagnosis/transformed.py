@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from validation.algebra import Pieces, Solution, solve
-from validation.judge.diagnosis import all_close, close
+from validation.judge.diagnosis import all_close, assume, close, given
 from validation.judge.diagnosis.coding import kinds_of
 from validation.judge.diagnosis.model import another_model, optimum_of, searchable
 from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
@@ -22,7 +22,7 @@ from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import Key, key_of, quietly, records
 from validation.tolerances import REPRODUCED, Match, Strength
-from validation.verdict import Cause
+from validation.verdict import Cause, Finding
 
 __all__ = ["other_units"]
 
@@ -56,12 +56,9 @@ class _Model(NamedTuple):
 
 def other_units(evidence: Evidence) -> Cause | None:
     """Rows 3 and 4: predictors or the response in another unit, or centred, where that gives the numbers."""
-    pieces, theta = searchable(evidence), evidence.reference_theta
-    if pieces is None or theta is None or evidence.candidate_pieces is not None:
-        return None
-    ours, theirs = (evidence.by_term(side, "fixef") for side in ("reference", "candidate"))
-    if another_model(evidence) or ours.keys() != {*pieces.coef_names}:
-        return None
+    pieces, theta = given(searchable(evidence)), given(evidence.reference_theta)
+    ours, theirs = evidence.by_term("fixef")
+    assume(evidence.candidate_pieces is None and not another_model(evidence) and ours.keys() == {*pieces.coef_names})
     models = _models(evidence, pieces, theta, ours, theirs) if ours else _without_coefficients(evidence, pieces)
     found: dict[str, Cause] = {}
     for model in models:
@@ -80,13 +77,13 @@ def _models(
     evidence: Evidence, pieces: Pieces, theta: np.ndarray, ours: Mapping[str, float], theirs: Mapping[str, float]
 ) -> Iterator[_Model]:
     """The model in coordinates that its coefficients speak of, at what the reference's optimum is there."""
-    beta, given = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
-    for response in _responses(evidence, pieces, beta, given):
+    beta, told = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
+    for response in _responses(evidence, pieces, beta, told):
         a, b = response.shift, response.scale
         moved = b * beta + a * _constant(pieces)
-        for change in _predictors(pieces, moved, given):
+        for change in _predictors(pieces, moved, told):
             changed = None if _compensate(response, change) else _in_units(pieces, theta, change)
-            if changed is None or not all_close(given, np.linalg.solve(changed[2], moved), Match.FOLLOWS):
+            if changed is None or not all_close(told, np.linalg.solve(changed[2], moved), Match.FOLLOWS):
                 continue
             right, point, M = changed
             solution = quietly(lambda: solve(replace(right, y=a + b * right.y), point, evidence.reml), None)  # noqa: B023
@@ -126,10 +123,10 @@ def _cause(left: Pieces, model: _Model, text: str) -> Cause:
     factor, shift = f"{b:.6g} times " if b != 1.0 else "", f" {a:+.6g}" if a else ""
     scaled = f"The candidate's response is {factor}the reference's{shift}"
     if (np.eye(len(M)) == M).all():
-        return Cause(4, "response-scaled", scaled, text, _SAME_UNIT, strength=Strength.RECOMPUTED)
+        return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled, text, _SAME_UNIT)
     kinds = kinds_of(left, replace(left, X=left.X @ M), M)
     titles = [*dict.fromkeys(kind.words for kind in kinds), *([scaled] if b != 1.0 or a else [])]
-    return Cause(3, kinds[0].name, "; ".join(titles), text, kinds[0].remedy, strength=Strength.RECOMPUTED)
+    return Finding(3, kinds[0].name, Strength.RECOMPUTED).told("; ".join(titles), text, kinds[0].remedy)
 
 
 def _others_kept(evidence: Evidence, solution: Solution | None) -> bool:

@@ -39,34 +39,22 @@ def dialect_of_side(side: Side) -> Dialect | None:
 
 
 def version_cause(
-    rows: Sequence[Row],
-    reference: Side,
-    candidate: Side,
-    fits: tuple[LinearMixedFit, LinearMixedFit],
+    rows: Sequence[Row], reference: Side, candidate: Side, fits: tuple[LinearMixedFit, LinearMixedFit]
 ) -> Cause | None:
     """The change between the versions of both sides that explains every failed row; None where none does.
 
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the comparison's table.
-    reference, candidate : Side
-    fits : tuple of LinearMixedFit
-        The reference's fit and the candidate's: their labels are read there.
+    Rows that compared labels are read again from the fits, the reference's and the candidate's.
     """
-    sides = [dialect_of_side(reference), dialect_of_side(candidate)]
-    if sides[0] is None or sides[1] is None:
-        return None
+    left, right = dialect_of_side(reference), dialect_of_side(candidate)
     failed = [row for row in rows if row.verdict.failed]
-    if not failed or "reformulas" not in changes_between(sides[0], sides[1]):
+    if left is None or right is None or not failed or "reformulas" not in changes_between(left, right):
         return None
     labels = [row for row in failed if row.quantity in _LABELS]
-    if not _only_parentheses([row for row in failed if row.quantity not in _LABELS]):
-        return None
-    if not all(_same_labels(row.quantity, row.group, fits) for row in labels):
+    others = [row for row in failed if row.quantity not in _LABELS]
+    if not (_only_parentheses(others) and all(_same_labels(row.quantity, row.group, fits) for row in labels)):
         return None
     change = CHANGES["reformulas"]
-    versions = [side.versions[change.package] for side in sides if side is not None]
+    versions = [side.versions[change.package] for side in (left, right)]
     return Cause(
         12,
         "another-version",
