@@ -3,41 +3,50 @@
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from types import GenericAlias, UnionType
-from typing import TypeAlias, Union, get_args, get_origin, get_type_hints, is_typeddict
+from types import UnionType
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["Json", "holds", "plain"]
+__all__ = ["Json", "misfit", "plain"]
 
 #: What JSON has words for.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
-def holds(value: object, kind: type | GenericAlias | UnionType) -> bool:
-    """Whether what was read from JSON is of a type.
+def misfit(value: object, kind: Any, where: str = "") -> str:
+    """Where what was read from JSON is not of a type, and what is there; an empty text where it is.
 
     Parameters
     ----------
     value : object
     kind : type
         A TypedDict, list, dict, union, or a type that JSON has; a whole number is a float, a truth value no number.
+    where : str
+        How the place is called.
     """
     origin, inner = get_origin(kind), get_args(kind)
+    wrong = f"{where or 'it'} is {value!r:.40}"
+    parts: list[tuple[object, object, object]]
     if is_typeddict(kind):
-        if not isinstance(value, dict) or not getattr(kind, "__required_keys__", frozenset()) <= value.keys():
-            return False
-        return all(holds(value[key], own) for key, own in get_type_hints(kind).items() if key in value)
-    if origin is list:
-        return isinstance(value, list) and all(holds(item, inner[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(holds(item, inner[1]) for item in value.values())
-    if origin in (Union, UnionType):
-        return any(holds(value, one) for one in inner)
-    if kind is int or kind is float:
-        return isinstance(value, int | kind) and not isinstance(value, bool)
-    return isinstance(kind, type) and isinstance(value, kind)
+        if not isinstance(value, dict):
+            return wrong
+        lacking = sorted(kind.__required_keys__ - value.keys())
+        if lacking:
+            return f"{where or 'it'} lacks {lacking[0]!r}"
+        parts = [(value[key], own, key) for key, own in get_type_hints(kind).items() if key in value]
+    elif origin in (list, dict):
+        if not isinstance(value, origin):
+            return wrong
+        parts = [(item, inner[-1], key) for key, item in (value.items() if origin is dict else enumerate(value))]
+    elif origin in (Union, UnionType):
+        return "" if any(not misfit(value, one) for one in inner) else wrong
+    else:
+        allowed = (int, float) if kind is float else kind
+        return "" if isinstance(value, allowed) and (kind not in (int, float) or not isinstance(value, bool)) else wrong
+    found = (misfit(item, own, f"{where}.{key}".lstrip(".")) for item, own, key in parts)
+    return next(filter(None, found), "")
 
 
 def plain(value: object, infinity: str = "Infinity") -> Json:

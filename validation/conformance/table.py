@@ -8,7 +8,7 @@ from typing import cast
 from validation.conformance.output import SCHEMA, SCHEMA_VERSION, ResultData, RunData
 from validation.files import FileError, read_json
 from validation.judge.digits import DOUBLE_DIGITS
-from validation.plain import holds
+from validation.plain import misfit
 from validation.report.markdown import escaped, table
 
 __all__ = ["abridged", "digits_markdown", "markdown", "read_runs"]
@@ -44,7 +44,7 @@ def read_runs(paths: Iterable[Path]) -> list[RunData]:
         except FileNotFoundError:
             raise FileError(f"there is no file {str(path)!r}") from None
         if (
-            not holds(run, RunData)
+            misfit(run, RunData)
             or run["schema"] != SCHEMA
             or run["schema_version"] != SCHEMA_VERSION
             or any(not result.keys() >= _OF_A_RESULT for result in run["results"])

@@ -1,4 +1,8 @@
-"""Recorded fits as JSON and back: plain data, each number to its last digit."""
+"""Recorded fits as JSON and back: plain data, each number to its last digit.
+
+What is read is written again and compared with what was found (:mod:`validation.references.store`): so a text in place
+of a number, or half a count, need not be looked for here.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,63 +27,30 @@ __all__ = [
 ]
 
 
-_INFINITE = {"inf": math.inf, "-inf": -math.inf}
-
-
 def plain(value: object) -> Any:
     """A value as JSON, as the files of references have it."""
     return validation.plain.plain(value, infinity="inf")
 
 
 def number_from_json(value: Any) -> float:
-    """A number: missing as null, infinities as strings.
+    """A number: missing as null, infinities as strings."""
+    return math.nan if value is None else float(value)
+
+
+def _index(values: list[Any]) -> pd.Index:
+    """Labels: all of them texts, or all of them whole numbers.
 
     Raises
     ------
     ValueError
-        Anything else: a truth value, another text, a list.
     """
-    if value is None:
-        return math.nan
-    if isinstance(value, str) and value in _INFINITE:
-        return _INFINITE[value]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r:.40} is no number")
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    """A count, as it was written: 6.6 levels are not 6."""
-    found = number_from_json(value)
-    if not (found >= 0 and found.is_integer()):
-        raise ValueError(f"{value!r:.40} is no count")
-    return int(found)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.40} is no text")
-    return value
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        raise ValueError(f"{values!r:.40} is no list of texts")
-    return tuple(map(_text, values))
-
-
-def _index(values: Any) -> pd.Index:
-    """Labels: all of them texts, or all of them whole numbers."""
-    if not (isinstance(values, list) and {type(value) for value in values} in ({str}, {int}, set())):
+    if {type(value) for value in values} not in ({str}, {int}, set()):
         raise ValueError("labels are neither all texts nor all whole numbers")
     return pd.Index(values)
 
 
 def _array(values: Any) -> np.ndarray:
-    def convert(item: Any) -> Any:
-        return [convert(part) for part in item] if isinstance(item, list) else number_from_json(item)
-
-    return np.array(convert(values), dtype=float)
+    return np.array(values, dtype=float)  # null becomes NaN
 
 
 def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
@@ -93,13 +64,8 @@ def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
 
 def frame_from_json(stored: Mapping[str, Any]) -> pd.DataFrame:
     """The table that :func:`frame_to_json` wrote."""
-    names = _texts(stored["columns"])
-    if len(set(names)) < len(names):
-        raise ValueError("a column stands twice")
-    columns = {name: _array(values) for name, values in zip(names, stored["values"], strict=True)}
-    if any(values.ndim != 1 for values in columns.values()):
-        raise ValueError("a column has no values")
-    return pd.DataFrame(columns, index=_index(stored["index"]), columns=list(names))
+    columns = {name: _array(values) for name, values in zip(stored["columns"], stored["values"], strict=True)}
+    return pd.DataFrame(columns, index=_index(stored["index"]), columns=list(columns))
 
 
 def _series(series: pd.Series) -> dict[str, Any]:
@@ -107,14 +73,11 @@ def _series(series: pd.Series) -> dict[str, Any]:
 
 
 def _to_series(stored: Mapping[str, Any]) -> pd.Series:
-    values = _array(stored["values"])
-    if values.ndim != 1:
-        raise ValueError("a series has no values")
-    return pd.Series(values, index=_index(stored["index"]), dtype=float)
+    return pd.Series(_array(stored["values"]), index=_index(stored["index"]), dtype=float)
 
 
 def _counts(stored: Mapping[str, Any]) -> pd.Series:
-    return pd.Series(list(map(_whole, stored["values"])), index=_index(stored["index"]), dtype="int64")
+    return _to_series(stored).astype("int64")
 
 
 # ---------------------------------------------------------------------------------------------------- fits
@@ -132,7 +95,7 @@ def components_from_json(stored: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """The table that :func:`components_to_json` wrote."""
     columns = list(zip(*stored, strict=True))
     labels = {
-        name: pd.Series([None if label is None and j else _text(label) for label in columns[j]], dtype=object)
+        name: pd.Series([None if label is None and j else str(label) for label in columns[j]], dtype=object)
         for j, name in enumerate(("grp", "var1", "var2"))
     }
     return pd.DataFrame(
@@ -149,9 +112,9 @@ _Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 _SERIES: _Codec = (_series, _to_series)
 _TABLE: _Codec = (frame_to_json, frame_from_json)
 _VECTOR: _Codec = (lambda values: plain(np.asarray(values, dtype=float)), _array)
-_TEXT: _Codec = (str, _text)
-_TEXTS: _Codec = (list, _texts)
-_COUNT: _Codec = (int, _whole)
+_TEXT: _Codec = (str, str)
+_TEXTS: _Codec = (list, lambda stored: tuple(map(str, stored)))
+_COUNT: _Codec = (int, int)
 _AS_IT_IS: _Codec = (plain, lambda stored: stored)
 
 
@@ -178,6 +141,8 @@ _LMER: dict[str, tuple[str, _Codec]] = {
     "X": ("X", _TABLE),
     "y": ("y", _VECTOR),
     "fits": ("fitted", _VECTOR),
+    "weights": ("weights", _VECTOR),
+    "offset": ("offset", _VECTOR),
     "points": ("points", (plain, lambda stored: tuple(map(_point, stored)))),
     "warnings": ("warnings", _TEXTS),
     "messages": ("messages", _TEXTS),
@@ -205,7 +170,7 @@ _STAN: dict[str, tuple[str, _Codec]] = {
 
 def _point(stored: Any) -> tuple[str, tuple[float, ...], float]:
     name, theta, value = stored
-    return _text(name), tuple(map(number_from_json, theta)), number_from_json(value)
+    return str(name), tuple(map(number_from_json, theta)), number_from_json(value)
 
 
 def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
@@ -220,7 +185,7 @@ def _written(fit: object, layout: Mapping[str, tuple[str, _Codec]]) -> dict[str,
 
 def _read(stored: Mapping[str, Any], layout: Mapping[str, tuple[str, _Codec]]) -> dict[str, Any]:
     """The fields of a fit; what is missing is found where the fit is checked (:mod:`validation.references.whole`)."""
-    optional = {"par"}
+    optional = {"par", "weights", "offset"}
     return {
         name: read(stored[key]) for name, (key, (_, read)) in layout.items() if name not in optional or key in stored
     }
@@ -287,7 +252,7 @@ def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
         found[name] = pd.Series(found[name], index=rows)
     factors = {
         group: pd.Categorical.from_codes(
-            np.array(list(map(_whole, factor["codes"])), dtype=np.int64), categories=pd.Index(_texts(factor["levels"]))
+            np.array(factor["codes"], dtype=np.int64), categories=pd.Index(map(str, factor["levels"]))
         )
         for group, factor in stored["factors"].items()
     }
@@ -295,7 +260,7 @@ def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
         formula=header["formula"],
         reml=bool(header["reml"]),
         structures=_structures(stored["terms"]),
-        effects={_text(term["name"]): list(_texts(term["effects"])) for term in stored["terms"]},
+        effects={term["name"]: list(map(str, term["effects"])) for term in stored["terms"]},
         factors=pd.DataFrame(factors, index=rows),
         Z=_random_design(stored["terms"], stored["factors"], len(rows)),
         provenance=header["provenance"],

@@ -5,29 +5,21 @@ does not have the hash written into it is refused. Values are decimal strings, e
 that holds the exact number.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from validation.checks import Side
 from validation.errors import NoReferenceError
-from validation.files import read_json, write_atomically
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit
 from validation.references.reference import Reference
-from validation.references.store import (
-    DIRECTORY,
-    DamagedReferenceError,
-    locked,
-    model_hash,
-)
+from validation.references.store import DamagedReferenceError, Shelf, model_hash
 
 __all__ = [
     "ENCLOSED",
@@ -115,51 +107,35 @@ class Certificate:
 _Stored = TypeVar("_Stored", Certificate, "CertifiedPosterior")
 
 
-def _names(folder: str, directory: Path | None) -> list[str]:
-    return sorted(path.stem for path in ((directory or DIRECTORY) / folder).glob("*.json"))
-
-
 def available(directory: Path | None = None) -> list[str]:
     """Names of the cases whose fits are certified, e.g. ``sleepstudy-reml``."""
-    return _names(FOLDER, directory)
+    return _SHELVES[Certificate].names(directory)
 
 
 def available_posteriors(directory: Path | None = None) -> list[str]:
     """Names of the certified posteriors, e.g. ``M1-bayes``."""
-    return _names(POSTERIORS, directory)
+    return _SHELVES[CertifiedPosterior].names(directory)
 
 
 def save(certified: "Certificate | CertifiedPosterior", directory: Path | None = None) -> Path:
     """Write certified values in one step, under the lock of the references."""
-    folder, schema = _PLACES[type(certified)]
-    content = {"schema": schema, **vars(certified)}
+    content = dict(vars(certified))
     content["values"] = content.pop("rows")
     if isinstance(certified, Certificate):
         content["criterion"] = "REML" if content.pop("reml") else "ML"
-    base = directory or DIRECTORY
-    path = base / folder / f"{certified.name}.json"
-    with locked(base):
-        write_atomically(path, _text({**content, "hash": _hash(content)}))
-    return path
+    return _SHELVES[type(certified)].write(certified.name, content, directory)
 
 
 def _load(kind: type[_Stored], name: str, directory: Path | None) -> _Stored:
-    folder, schema = _PLACES[kind]
-    there = _names(folder, directory)
-    if name not in there:
-        raise LookupError(
-            f"there are no certified values of {name!r}; there are: {', '.join(there) or 'none'}. "
-            "`mlmparity certify` makes them"
-        )
-    path = (directory or DIRECTORY) / folder / f"{name}.json"
-    content = _read(path, schema)
+    shelf = _SHELVES[kind]
+    content = shelf.read(name, directory)
     try:
         content["rows"] = content["values"]
         if kind is Certificate:
             content["reml"] = content["criterion"] == "REML"
         return kind(**{field.name: _frozen(content[field.name]) for field in fields(kind)})
     except KeyError as error:
-        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
+        raise shelf.damaged(f"{name}.json is incomplete ({error!r})") from error
 
 
 def _frozen(value: Any) -> Any:
@@ -167,7 +143,7 @@ def _frozen(value: Any) -> Any:
 
 
 def load_certificate(name: str, directory: Path | None = None) -> Certificate:
-    """Read the certified values of a case, and check them against their hash.
+    """Read the certified values of a case.
 
     Raises
     ------
@@ -182,44 +158,6 @@ def load_certificate(name: str, directory: Path | None = None) -> Certificate:
 def load_posterior(name: str, directory: Path | None = None) -> "CertifiedPosterior":
     """Read a certified posterior, e.g. ``"M1-bayes"``, as :func:`load_certificate` does."""
     return _load(CertifiedPosterior, name, directory)
-
-
-_AGAIN = "`mlmparity certify` writes it anew"
-
-
-def _read(path: Path, schema: int) -> dict[str, Any]:
-    """The content of a file that has the hash written into it."""
-    try:
-        content = cast("dict[str, Any]", read_json(path))
-        stored = content.pop("hash")
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {_AGAIN}") from error
-    if stored != _hash(content):
-        raise DamagedReferenceError(
-            f"{path.name} was changed after it was written (it does not have the hash written into it); {_AGAIN}"
-        )
-    if content.get("schema") != schema:
-        raise DamagedReferenceError(
-            f"{path.name} has schema {content.get('schema')!r}, and this version reads {schema}; {_AGAIN}"
-        )
-    return dict(content)
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    """JSON with one row of a table a line."""
-    lines = []
-    for key, value in content.items():
-        if key in ("values", "points", "checks") and value:
-            inner = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
-            lines.append(f" {json.dumps(key)}: [\n{inner}\n ]")
-        else:
-            lines.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _hash(content: Mapping[str, object]) -> str:
-    canonical = json.dumps(json.loads(json.dumps(content)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> RecordedLmerFit:
@@ -482,8 +420,7 @@ class CertifiedPosterior:
         return pd.DataFrame(columns, index=pd.Index(parameters, name="parameter"))
 
 
-#: The folder of each kind, and the version of its files' layout.
-_PLACES: dict[type, tuple[str, int]] = {
-    Certificate: (FOLDER, SCHEMA),
-    CertifiedPosterior: (POSTERIORS, POSTERIOR_SCHEMA),
+_SHELVES: dict[type, Shelf] = {
+    Certificate: Shelf(FOLDER, SCHEMA, "values were certified", "`mlmparity certify`"),
+    CertifiedPosterior: Shelf(POSTERIORS, POSTERIOR_SCHEMA, "posterior was certified", "`mlmparity certify`"),
 }

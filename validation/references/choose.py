@@ -5,10 +5,9 @@ First where references come from (:func:`choose_source`), once for a run; then t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 
 from validation.errors import NoReferenceError, NoRError, SourceError
@@ -226,15 +225,4 @@ def _of_kind(model: Model, kind: str, source: Source, say: Progress) -> Referenc
         if model.options:
             raise NoReferenceError(f"no model with {', '.join(model.options)} is certified")
         return certified.find(*wanted)
-    found = store.find(*wanted, why=source.reason or "")
-    return replace(found, fit=_with_arguments(found.fit, model.options, data))
-
-
-def _with_arguments(fit: Any, arguments: Mapping[str, object], data: pd.DataFrame) -> Any:
-    """The recorded fit with the model's weights and offset, which the judge's own algebra needs."""
-    lacking = {name: arguments[name] for name in ("weights", "offset") if name in arguments}
-    lacking = {name: value for name, value in lacking.items() if getattr(fit, name, None) is None}
-    if not lacking or not hasattr(fit, "y"):
-        return fit
-    used = pd.Index(data.index.astype(str)).get_indexer(fit.fitted().index.astype(str))
-    return replace(fit, **{name: np.asarray(value, dtype=float)[used] for name, value in lacking.items()})
+    return store.find(*wanted, why=source.reason or "")

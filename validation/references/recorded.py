@@ -124,7 +124,7 @@ class RecordedLmerFit(ReportedFit):
     objective : callable, optional
         A live objective, where there is one (never stored).
     weights, offset : ndarray, optional
-        Prior weights and offset of the rows used, where the model has them (never stored).
+        Prior weights and offset of the rows used, where the model has them.
     tests : pandas.DataFrame, optional
         ``satterthwaite()``, where it was asked for (never stored).
     predictor : callable, optional

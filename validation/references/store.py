@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import pandas as pd
 
@@ -22,6 +22,7 @@ from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
 from validation.files import FileError, make_folder, plain_name, read_bytes, read_json, write_atomically
+from validation.plain import misfit
 from validation.quantities import columns_of
 from validation.references.as_json import (
     default_from_json,
@@ -33,7 +34,7 @@ from validation.references.as_json import (
     stan_to_json,
 )
 from validation.references.provenance import data_hash
-from validation.references.recorded import ReportedFit
+from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 from validation.references.reference import Reference
 from validation.references.whole import check_recorded_default, check_recorded_lmer, check_recorded_stan
 
@@ -42,6 +43,7 @@ __all__ = [
     "SCHEMA",
     "DamagedReferenceError",
     "Record",
+    "Shelf",
     "content_hash",
     "find",
     "load",
@@ -53,11 +55,8 @@ __all__ = [
     "save_data",
 ]
 
-#: Version of the files' layout.
+#: Version of the layout of data sets.
 SCHEMA = 1
-
-#: Keys of a record's file.
-_HEADER = frozenset({"schema", "name", "formula", "kind", "reml", "model_hash", "provenance", "fit", "default", "hash"})
 
 #: Where the package's own references are.
 DIRECTORY = Path(__file__).parent / "data"
@@ -164,49 +163,141 @@ def _lock(path: Path) -> Callable[[], None]:
 # ---------------------------------------------------------------------------------------------------- JSON values
 
 
-def names(directory: Path | None = None) -> list[str]:
-    """Names of the recorded cases."""
-    folder = (directory or DIRECTORY) / "cases"
-    return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
-
-
 def content_hash(content: Mapping[str, object]) -> str:
     """SHA-256 of what a file of references says, but for its own hash: the values, not their spacing or order."""
     rest = {key: value for key, value in content.items() if key != "hash"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder of JSON files that nobody edits by hand: each says the version of its layout and has a hash of the rest.
+
+    Attributes
+    ----------
+    folder : str
+        Its name, below that of the references.
+    schema : int
+        The version.
+    what : str
+        What was done to have such a file, for messages: ``"reference was recorded"``.
+    command : str
+        What writes one anew.
+    """
+
+    folder: str
+    schema: int
+    what: str
+    command: str
+
+    def names(self, directory: Path | None = None) -> list[str]:
+        """Names of the files, without their ending."""
+        return sorted(path.stem for path in ((directory or DIRECTORY) / self.folder).glob("*.json"))
+
+    def write(self, name: str, content: Mapping[str, object], directory: Path | None = None) -> Path:
+        """Write a file in one step, under the lock of the references; it is whole or not there."""
+        path = (directory or DIRECTORY) / self.folder / f"{plain_name(name)}.json"
+        content = {"schema": self.schema, **content}
+        with locked(directory or DIRECTORY):
+            write_atomically(path, _in_lines({**content, "hash": content_hash(content)}))
+        return path
+
+    def read(self, name: str, directory: Path | None = None) -> dict[str, Any]:
+        """What a file says.
+
+        Raises
+        ------
+        LookupError
+            There is none of this name; the message lists those that there are.
+        DamagedReferenceError
+            It cannot be read, has another schema, or does not have the hash of its content.
+        """
+        try:
+            path = (directory or DIRECTORY) / self.folder / f"{plain_name(name)}.json"
+            content = read_json(path)
+        except FileNotFoundError:
+            there = ", ".join(self.names(directory)) or "none"
+            raise LookupError(f"no {self.what} for {name!r}; {self.what.split()[-1]} are: {there}") from None
+        except FileError as error:
+            if name not in self.names(directory):  # no file of the folder can have this name
+                raise LookupError(f"no {self.what} for it: {error}") from None
+            raise self.damaged(str(error)) from None
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if not isinstance(content, dict) or repr(schema) != repr(self.schema):
+            raise self.damaged(f"{path.name} has schema {schema!r}, this version reads {self.schema}")
+        try:
+            unchanged = content.get("hash") == content_hash(content)
+        except (ValueError, RecursionError):  # a number beyond all, nested without end: nothing that was ever written
+            unchanged = False
+        if not unchanged:
+            raise self.damaged(
+                f"{path.name} does not match the hash recorded with it: it was changed by hand or damaged"
+            )
+        if content.get("name") != name:
+            raise self.damaged(f"{path.name} holds what is called {content.get('name')!r}, not {name!r}")
+        return content
+
+    def damaged(self, why: str) -> DamagedReferenceError:
+        """The error, with what to do."""
+        return DamagedReferenceError(f"{why}; {self.command} rewrites it")
+
+
+def _in_lines(content: Mapping[str, object]) -> str:
+    """JSON, a key or a row of a table a line: what was changed shows in a diff as what it is."""
+
+    def lines(value: object, depth: int) -> str:
+        pad = " " * depth
+        if isinstance(value, Mapping) and value and depth < 2:
+            inner = [f"{json.dumps(key)}: {lines(item, depth + 1)}" for key, item in value.items()]
+            return "{\n" + ",\n".join(f" {pad}{line}" for line in inner) + f"\n{pad}}}"
+        if isinstance(value, list | tuple) and value and depth < 2:
+            return "[\n" + ",\n".join(f" {pad}{json.dumps(item, ensure_ascii=False)}" for item in value) + f"\n{pad}]"
+        return json.dumps(value, ensure_ascii=False)
+
+    return lines(content, 0) + "\n"
+
+
+# ---------------------------------------------------------------------------------------------------- recorded fits
+
+
+_CASES = Shelf("cases", 1, "reference was recorded", "`mlmparity record`")
+
+
+class _Header(TypedDict):
+    """What a record's file says."""
+
+    schema: int
+    name: str
+    formula: str
+    kind: str
+    reml: bool
+    model_hash: str
+    provenance: dict[str, object]
+    fit: dict[str, object]
+    default: NotRequired[dict[str, object]]
+    hash: str
+
+
+def names(directory: Path | None = None) -> list[str]:
+    """Names of the recorded cases."""
+    return _CASES.names(directory)
 
 
 def save(record: Record, directory: Path | None = None) -> Path:
     """Write a record; the file is whole or not there."""
-    header = {
-        "schema": SCHEMA,
+    content = {
         "name": record.name,
         "formula": record.formula,
         "kind": record.kind,
         "reml": record.reml,
         "model_hash": record.model_hash,
         "provenance": plain(dict(record.provenance)),
+        "fit": lmer_to_json(record.fit) if record.kind == "likelihood" else stan_to_json(record.fit),
     }
-    if record.kind == "likelihood":
-        header["fit"] = lmer_to_json(record.fit)
-        if record.default is not None:
-            header["default"] = default_to_json(record.default)
-    else:
-        header["fit"] = stan_to_json(record.fit)
-    header["hash"] = content_hash(header)
-    path = (directory or DIRECTORY) / "cases" / f"{plain_name(record.name)}.json"
-    # One key a line: a changed reference shows in a diff as what it is.
-    parts = [
-        f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header.items() if key != "fit"
-    ]
-    fit = ",\n".join(
-        f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in header["fit"].items()
-    )
-    text = "{\n" + ",\n".join([*parts, '"fit": {\n' + fit + "\n}"]) + "\n}\n"
-    with locked(directory or DIRECTORY):
-        write_atomically(path, text)
-    return path
+    if record.default is not None:
+        content["default"] = default_to_json(record.default)
+    return _CASES.write(record.name, content, directory)
 
 
 def load(name: str, directory: Path | None = None) -> Record:
@@ -219,54 +310,32 @@ def load(name: str, directory: Path | None = None) -> Record:
     DamagedReferenceError
         The file cannot be read, has another schema, does not have the hash of its content, or lacks a part.
     """
+    return _record(_header(name, directory))
+
+
+def _header(name: str, directory: Path | None) -> _Header:
+    header = _CASES.read(name, directory)
+    unknown = sorted(header.keys() - _Header.__annotations__.keys())
+    wrong = f"{unknown[0]!r} is a part that no record has" if unknown else misfit(header, _Header)
+    if wrong:
+        raise _CASES.damaged(f"{name}.json is incomplete ({wrong})")
+    return cast("_Header", header)
+
+
+def _record(header: _Header) -> Record:
+    """The record that a file holds, of which every part has been looked at."""
+    fit: RecordedLmerFit | RecordedStanFit
+    default = None
     try:
-        path = (directory or DIRECTORY) / "cases" / f"{plain_name(name)}.json"
-    except FileError as error:  # no file of the folder can have this name
-        raise LookupError(f"no reference was recorded for it: {error}") from None
-    try:
-        header = cast("dict[str, Any]", read_json(path))
-    except FileNotFoundError:
-        recorded = ", ".join(names(directory)) or "none"
-        raise LookupError(f"no reference was recorded for {name!r}; recorded are: {recorded}") from None
-    except FileError as error:
-        raise DamagedReferenceError(f"{error}; `mlmparity record` rewrites it") from None
-    if not isinstance(header, dict) or repr(header.get("schema")) != repr(SCHEMA):
-        found = header.get("schema") if isinstance(header, dict) else None
-        raise DamagedReferenceError(
-            f"{path.name} has schema {found!r}, this version reads {SCHEMA}; `mlmparity record` rewrites it"
-        )
-    try:
-        unchanged = header.get("hash") == content_hash(header)
-    except (ValueError, RecursionError):  # a number beyond all, nested without end: nothing that was ever written
-        unchanged = False
-    if not unchanged:
-        raise DamagedReferenceError(
-            f"{path.name} does not match the hash recorded with it: it was changed by hand or damaged; "
-            "`mlmparity record` rewrites it"
-        )
-    unknown = sorted(header.keys() - _HEADER)
-    if unknown:
-        raise DamagedReferenceError(
-            f"{path.name} has {unknown[0]!r}, which no record has; `mlmparity record` rewrites it"
-        )
-    if header.get("name") != name:
-        raise DamagedReferenceError(f"{path.name} holds the reference of {header.get('name')!r}, not of {name!r}")
-    try:
-        default = None
-        words = {key: header[key] for key in ("formula", "kind", "model_hash")}
-        if not all(isinstance(word, str) for word in words.values()):
-            raise ValueError(f"{words} are no texts")
-        if header["kind"] not in ("likelihood", "bayes") or not isinstance(header["reml"], bool):
-            raise ValueError("neither a likelihood nor a posterior, or it does not say by which criterion")
-        if not isinstance(header["provenance"], dict):
-            raise ValueError("it does not say where it comes from")
+        if header["kind"] not in ("likelihood", "bayes"):
+            raise ValueError(f"{header['kind']!r} is neither a likelihood nor a posterior")
         if header["kind"] == "bayes" and not header["reml"]:
             raise ValueError("a posterior by maximum likelihood")
         told = header["provenance"].get("arguments")
         if isinstance(told, dict) and told.get("REML", header["reml"]) is not header["reml"]:
             raise ValueError("its arguments name another criterion than it was fitted by")
         if header["kind"] == "likelihood":
-            fit: Any = lmer_from_json(header["fit"], header)
+            fit = lmer_from_json(header["fit"], header)
             check_recorded_lmer(fit)
             _demand_as_written(header["fit"], lmer_to_json(fit))
             if "default" in header:
@@ -277,8 +346,8 @@ def load(name: str, directory: Path | None = None) -> Record:
             fit = stan_from_json(header["fit"], header)
             check_recorded_stan(fit)
             _demand_as_written(header["fit"], stan_to_json(fit))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); `mlmparity record` rewrites it") from error
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise _CASES.damaged(f"{header['name']}.json is incomplete ({error!r})") from error
     return Record(
         header["name"],
         header["formula"],
@@ -294,12 +363,8 @@ def load(name: str, directory: Path | None = None) -> Record:
 def _demand_as_written(found: Mapping[str, object], written: Mapping[str, object]) -> None:
     """Refuse what would not be written as it was found: parts that nobody reads, text for a number, lists in lists."""
     for key, value in found.items():
-        if key not in written or _canonical(value) != _canonical(written[key]):
+        if key not in written or json.dumps(value, sort_keys=True) != json.dumps(written[key], sort_keys=True):
             raise ValueError(f"{key} is not as it is written")
-
-
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
 
 
 def model_hash(formula: str, data: pd.DataFrame) -> str:
@@ -341,15 +406,16 @@ def find(
     candidates = [name] if name in available else available
     near: list[str] = []
     for candidate in candidates:
-        record = load(candidate, directory)
+        header = _header(candidate, directory)
         same_model = (
-            record.kind == kind
-            and re.sub(r"\s+", "", record.formula) == squeezed
-            and (kind == "bayes" or record.reml == reml)
+            header["kind"] == kind
+            and re.sub(r"\s+", "", header["formula"]) == squeezed
+            and (kind == "bayes" or header["reml"] == reml)
         )
         if not same_model:
             continue
-        if record.model_hash == wanted:
+        if header["model_hash"] == wanted:
+            record = _record(header)
             side = record.side
             noted = Side(side.label, side.kind, {**side.provenance, "why": why})
             return Reference(record.fit, noted, cast("LinearMixedFit | None", record.default), data)
