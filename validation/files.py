@@ -1,4 +1,7 @@
-"""Files that are written whole or not at all, and only where they are meant to be; and read with the same care."""
+"""Files that are written whole or not at all, and only where they are meant to be; and read with the same care.
+
+What cannot be done is a :class:`FileError`.
+"""
 
 import contextlib
 import errno
@@ -104,14 +107,7 @@ def _no_number(word: str) -> float:
 
 
 def plain_name(name: str) -> str:
-    """A name that is one of a file in a folder, wherever the folder is.
-
-    Raises
-    ------
-    FileError
-        Empty, too long, ``.`` or ``..``, a path, a drive, one that Windows keeps for devices, or with characters that
-        no file name should have.
-    """
+    """A name that is one of a file in a folder, wherever the folder is."""
     why = ""
     if not isinstance(name, str) or not name.strip():
         why = "it is empty"
@@ -140,11 +136,6 @@ def write_atomically(path: Path, text: str) -> None:
     path : Path
         Its folder is made where it does not exist.
     text : str
-
-    Raises
-    ------
-    FileError
-        The disk is full, the folder cannot be written to, the place is a folder's, the name cannot be one.
     """
     temporary = None
     try:
@@ -172,12 +163,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those that it is in; nothing, where it is there.
-
-    Raises
-    ------
-    FileError
-    """
+    """Make a folder, and those that it is in; nothing, where it is there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
@@ -186,12 +172,7 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say why a file cannot be written, where another library writes it.
-
-    Raises
-    ------
-    FileError
-    """
+    """Say why a file cannot be written, where another library writes it."""
     try:
         yield
     except OSError as error:

@@ -74,13 +74,7 @@ def some(names: Sequence[str], most: int = 5) -> str:
 
 
 def parse_factor(text: str) -> tuple[str, list[str] | None]:
-    """Take ``COL`` or ``COL=lev1,lev2,...`` apart.
-
-    Raises
-    ------
-    InputError
-        No column name, an empty level, or a level twice.
-    """
+    """Take ``COL`` or ``COL=lev1,lev2,...`` apart."""
     name, equals, rest = text.partition("=")
     name = name.strip()
     if not name:
@@ -106,11 +100,6 @@ def as_factors(data: pd.DataFrame, factors: str | Sequence[str] = (), strings: b
         Each ``COL`` (levels sorted, numbers as numbers, as R's ``factor()``) or ``COL=lev1,lev2`` (in that order).
     strings : bool
         Turn every column of text into a factor, as R's ``stringsAsFactors = TRUE``.
-
-    Raises
-    ------
-    InputError
-        No names of columns, a column that is not there, or a value that is none of the levels given.
     """
     data = data.copy()
     if not isinstance(factors, (str, Sequence)):

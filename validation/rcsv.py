@@ -49,11 +49,6 @@ def read_r_table(text: str, separator: str = ",", dialect: Dialect = _NEWEST) ->
     -------
     pandas.DataFrame
         Columns of bool (``boolean`` where cells are missing), int64, float64 or text (object, missing as None).
-
-    Raises
-    ------
-    RTableError
-        No lines, a line with more cells than there are columns, a quote that is never closed.
     """
     names, columns = read_r_cells(text, separator)
     rows = len(columns[0]) if columns else 0
@@ -75,13 +70,7 @@ def lines_of(text: str, separator: str) -> Iterator[list[str]]:
 
 
 def read_r_cells(text: str, separator: str = ",") -> tuple[list[str], list[tuple[str, ...]]]:
-    """Take a table of text apart: the names of the columns, and the cells of each.
-
-    Raises
-    ------
-    RTableError
-        As :func:`read_r_table`.
-    """
+    """Take a table of text apart: the names of the columns, and the cells of each."""
     limit = csv.field_size_limit(max(len(text) + 1, 131072))
     try:
         lines = [cells for cells in lines_of(text, separator) if any(cells) or len(cells) > 1]

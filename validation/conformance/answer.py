@@ -99,11 +99,6 @@ def as_fit(
         The criterion that was asked for.
     missing : frozenset of str
         What the candidate declares that it does not offer.
-
-    Raises
-    ------
-    AnswerError
-        Neither a mapping nor an object with methods of the contract, or a mapping with a key that is no quantity.
     """
     if isinstance(answer, Mapping):
         return cast("LinearMixedFit", Answer(answer, formula, data, reml, missing))  # in part
@@ -264,12 +259,7 @@ class Answer:
         self.warnings, self.messages = (_texts(self.given.get(key), key) for key in ("warnings", "messages"))
 
     def take(self, name: str) -> object:
-        """What was answered.
-
-        Raises
-        ------
-        NotOfferedError
-        """
+        """What was answered."""
         if name not in self.given:
             raise NotOfferedError(f"the answer has no {name!r}")
         refuse_beyond_rows(self.given[name], most_entries(len(self._data)), name)

@@ -107,11 +107,6 @@ def load_candidate(
     can, missing : str or iterable of str, optional
         Claims and gaps; ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every
         feature of likelihood fits and no gap.
-
-    Raises
-    ------
-    CandidateError
-        No such module or function, one that cannot be imported, or a feature or quantity that there is not.
     """
     path = f"validation.candidates.{SHIPPED[target]}" if target in SHIPPED else target
     module_name, _, attribute = path.partition(":")
@@ -186,13 +181,7 @@ def _claimed(said: frozenset[str], usual: frozenset[str]) -> frozenset[str]:
 
 
 def checked_claims(can: object, missing: object) -> tuple[frozenset[str], frozenset[str]]:
-    """What a candidate claims and does not offer, as it says itself from its own process.
-
-    Raises
-    ------
-    CandidateError
-        No lists of words, or a feature or quantity that there is not.
-    """
+    """What a candidate claims and does not offer, as it says itself from its own process."""
     found = []
     for given, known, option, kind in (
         (can, FEATURES, "CAN", "feature"),

@@ -68,13 +68,7 @@ def all_cases() -> tuple[Case, ...]:
 
 
 def choose(names: Iterable[str] | None = None) -> tuple[Case, ...]:
-    """Choose cases by name or by part of the name (``"M1"``, ``"ml"``, ``"crossed-three"``); all where none is given.
-
-    Raises
-    ------
-    validation.cases.UnknownCaseError
-        A name that none has.
-    """
+    """Choose cases by name or by part of it (``"M1"``, ``"ml"``, ``"crossed-three"``); all where none is given."""
     return select(names, all_cases())
 
 

@@ -54,13 +54,7 @@ def features() -> str:
 
 
 def candidate_named(target: str, can: str | None, missing: str | None, limit: float | None) -> Candidate:
-    """The candidate that a command line names, with what it says it can do.
-
-    Raises
-    ------
-    CandidateError
-        None is named, or it cannot be imported.
-    """
+    """The candidate that a command line names, with what it says it can do."""
     if not target:
         raise CandidateError(
             "no candidate was named; write --candidate package.module:function, or one that ships: "

@@ -103,13 +103,7 @@ class Seen:
 
 
 def read_deviations(path: str | Path) -> tuple[Deviation, ...]:
-    """Read a file of known deviations.
-
-    Raises
-    ------
-    DeviationError
-        Not there, not TOML, or an entry with an unknown key, without a case or a reason, or that names nothing.
-    """
+    """Read a file of known deviations."""
     try:
         written = read_bytes(Path(path), _MOST_BYTES)
     except FileNotFoundError:

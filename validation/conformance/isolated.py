@@ -85,13 +85,7 @@ class CandidateProcess:
         self._lock = threading.Lock()
 
     def load(self) -> dict[object, object]:
-        """Start the process and import the candidate there; what it says of itself.
-
-        Raises
-        ------
-        CandidateError
-            It cannot be imported.
-        """
+        """Start the process and import the candidate there; what it says of itself."""
         found = decode(self._ask("load", target=self.target, can=self.can, missing=self.missing))
         if not isinstance(found, dict):
             raise CandidateError(f"the candidate {self.target!r} says nothing of itself that can be read")
@@ -333,11 +327,6 @@ def isolated_candidate(
     -------
     Candidate
         Its functions are called in that process. A fit is judged before the next one is made.
-
-    Raises
-    ------
-    CandidateError
-        It cannot be imported, or says of itself what cannot be.
     """
     can, missing = [None if part is None else part if isinstance(part, str) else list(part) for part in (can, missing)]
     process = CandidateProcess(target, can, missing, [str(folder) for folder in folders], limit)

@@ -87,11 +87,6 @@ def receive(read: Callable[[int], bytes]) -> bytes | None:
     ----------
     read : callable
         Reads so many bytes, or as many as there are before the end.
-
-    Raises
-    ------
-    WireError
-        Something else was written to the line, or the message is longer than :data:`MOST_BYTES`.
     """
     size = len(_MARK) + 8 + _DIGEST_BYTES
     header = read(size)
@@ -120,13 +115,7 @@ def dumps(message: Message) -> bytes:
 
 
 def loads(data: bytes) -> dict[str, Json]:
-    """Bytes as a message.
-
-    Raises
-    ------
-    WireError
-        Not JSON, or no object.
-    """
+    """Bytes as a message."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -1,7 +1,8 @@
 """Files that are no text: what kind a file is, and which module reads it.
 
 Stata's and SPSS's are read in :mod:`validation.reading.labelled`, Excel's in :mod:`validation.reading.workbook`; those
-of Arrow (Feather, Parquet) and R's own are read here.
+of Arrow (Feather, Parquet) and R's own are read here. A file that is damaged or of another kind is an ``InputError``,
+one whose reader is not installed a ``MissingExtraError``.
 """
 
 import io
@@ -67,13 +68,6 @@ def read_binary(
     data : DataFrame
     said : list of str
         How it was read, as far as that is not a matter of course.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, or of another kind.
-    MissingExtraError
-        What reads it is not installed.
     """
     inside = kind_of(content)
     if kind in _ALWAYS_MARKED and inside != kind:

@@ -40,13 +40,6 @@ def read_labelled(content: bytes, kind: str, encoding: str | None) -> tuple[pd.D
     data : DataFrame
     said : list of str
         Columns with labels for some values only, and codes that are missing values.
-
-    Raises
-    ------
-    InputError
-        It is no such file, or its text has another encoding.
-    MissingExtraError
-        pyreadstat is not installed.
     """
     need("files", f"reading a {kind} file", "pyreadstat")
     import pyreadstat

@@ -78,13 +78,7 @@ class _Notes:
 
 
 def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
-    """Return the text of a file and the name of its encoding.
-
-    Raises
-    ------
-    InputError
-        Bytes that are no text in this encoding.
-    """
+    """Return the text of a file and the name of its encoding."""
     found = encoding
     if found is None:
         found = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
@@ -126,11 +120,6 @@ def read_text(content: bytes, options: TextOptions, *, separator: str | None = N
     data : DataFrame
     said : list of str
         How it was read, as far as that is not a matter of course.
-
-    Raises
-    ------
-    InputError
-        It is no text or no table.
     """
     text, encoding = decode(content, options.encoding)
     notes = _Notes([] if encoding in ("utf-8", "ascii") else [encoding])

@@ -37,13 +37,6 @@ def read_workbook(content: bytes, sheet: str | int | None) -> tuple[pd.DataFrame
     data : DataFrame
     said : list of str
         Which of several sheets it is.
-
-    Raises
-    ------
-    InputError
-        There is no such sheet, nothing is in it, there are no names above its columns, or its formulas have no values.
-    MissingExtraError
-        openpyxl is not installed.
     """
     need("files", "reading an .xlsx file", "openpyxl")
     _check_size(content)

@@ -38,12 +38,7 @@ def number_from_json(value: Any) -> float:
 
 
 def _index(values: list[Any]) -> pd.Index:
-    """Labels: all of them texts, or all of them whole numbers.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Labels: all of them texts, or all of them whole numbers."""
     if {type(value) for value in values} not in ({str}, {int}, set()):
         raise ValueError("labels are neither all texts nor all whole numbers")
     return pd.Index(values)

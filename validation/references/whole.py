@@ -63,13 +63,7 @@ def _follows(found: object, own: object, scale: object, what: str) -> None:
 
 
 def check_recorded_lmer(fit: RecordedLmerFit) -> None:
-    """Check a likelihood fit as it was read.
-
-    Raises
-    ------
-    ValueError
-        A part is empty, missing, of another size than the others say, or does not follow from y, X, Z and θ.
-    """
+    """Check a likelihood fit as it was read."""
     _demand(0 < fit.Z.shape[1] <= _MOST_EFFECTS, f"Z has {fit.Z.shape[1]} columns")
     _demand(bool(fit.points), "no points at which the objective is known")
     _finite([*fit.y, *fit.X.to_numpy().ravel(), *parameters_of(fit)], "y, X or theta")
@@ -107,13 +101,7 @@ def check_recorded_lmer(fit: RecordedLmerFit) -> None:
 
 
 def check_recorded_default(default: ReportedFit, tight: RecordedLmerFit) -> None:
-    """Check what default lme4 reports, which is shown beside the fit that candidates are judged by.
-
-    Raises
-    ------
-    ValueError
-        It is of another model, or is not what follows from the θ at which default lme4 ended.
-    """
+    """Check what default lme4 reports, which is shown beside the fit that candidates are judged by."""
     ended = [theta for name, theta, _ in tight.points if name == DEFAULT_OPTIMUM]
     _demand(len(ended) == 1, "no objective where default lme4 ended")
     own = solve(pieces_of(tight), np.array(ended[0]), tight.reml)
@@ -189,13 +177,7 @@ def _check_points(fit: RecordedLmerFit, pieces: Pieces) -> None:
 
 
 def check_recorded_stan(fit: RecordedStanFit) -> None:
-    """Check a posterior as it was read.
-
-    Raises
-    ------
-    ValueError
-        A part is empty, missing, or of another size than the others say.
-    """
+    """Check a posterior as it was read."""
     statistics = ["mean", "sd", "q2.5", "q50", "q97.5"]
     wanted = {*statistics, *(f"mcse_{name}" for name in statistics), "ess_bulk", "ess_tail", "rhat"}
     _demand(len(fit.table) > 0, "no parameters")
