@@ -3,8 +3,8 @@
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from types import UnionType
-from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints, is_typeddict
+from types import GenericAlias, UnionType
+from typing import TypeAlias, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ __all__ = ["Json", "misfit", "plain"]
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
-def misfit(value: object, kind: Any, where: str = "") -> str:
+def misfit(value: object, kind: type | GenericAlias | UnionType, where: str = "") -> str:
     """Where what was read from JSON is not of a type, and what is there; an empty text where it is.
 
     Parameters
@@ -27,24 +27,27 @@ def misfit(value: object, kind: Any, where: str = "") -> str:
         How the place is called.
     """
     origin, inner = get_origin(kind), get_args(kind)
-    wrong = f"{where or 'it'} is {value!r:.40}"
-    parts: list[tuple[object, object, object]]
+    parts: list[tuple[object, type | GenericAlias | UnionType, object]] = []
+    fits = isinstance(value, dict)
     if is_typeddict(kind):
-        if not isinstance(value, dict):
-            return wrong
-        lacking = sorted(kind.__required_keys__ - value.keys())
-        if lacking:
-            return f"{where or 'it'} lacks {lacking[0]!r}"
-        parts = [(value[key], own, key) for key, own in get_type_hints(kind).items() if key in value]
-    elif origin in (list, dict):
-        if not isinstance(value, origin):
-            return wrong
-        parts = [(item, inner[-1], key) for key, item in (value.items() if origin is dict else enumerate(value))]
+        if isinstance(value, dict):
+            lacking = getattr(kind, "__required_keys__", frozenset()) - value.keys()
+            if lacking:
+                return f"{where or 'it'} lacks {min(lacking)!r}"
+            parts = [(value[key], own, key) for key, own in get_type_hints(kind).items() if key in value]
+    elif origin is dict:
+        parts = [(item, inner[1], key) for key, item in value.items()] if isinstance(value, dict) else []
+    elif origin is list:
+        fits = isinstance(value, list)
+        parts = [(item, inner[0], i) for i, item in enumerate(value)] if isinstance(value, list) else []
     elif origin in (Union, UnionType):
-        return "" if any(not misfit(value, one) for one in inner) else wrong
+        fits = any(not misfit(value, one) for one in inner)
+    elif kind is int or kind is float:
+        fits = isinstance(value, int | kind) and not isinstance(value, bool)
     else:
-        allowed = (int, float) if kind is float else kind
-        return "" if isinstance(value, allowed) and (kind not in (int, float) or not isinstance(value, bool)) else wrong
+        fits = isinstance(kind, type) and isinstance(value, kind)
+    if not fits:
+        return f"{where or 'it'} is {value!r:.40}"
     found = (misfit(item, own, f"{where}.{key}".lstrip(".")) for item, own, key in parts)
     return next(filter(None, found), "")
 

@@ -296,15 +296,15 @@ class Answer:
         """Name of the criterion that was asked for."""
         return "REMLcrit" if self._reml else "deviance"
 
-    def isSingular(self, tol: float = SINGULAR) -> Any:
+    def isSingular(self, tol: float = SINGULAR) -> bool:
         """Whether a diagonal element of θ is (nearly) 0."""
-        return _singular(self)
+        return cast("bool", _singular(self))
 
-    def isREML(self) -> Any:
+    def isREML(self) -> bool:
         """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
         if "criterion" in self.missing:
             raise NotOfferedError("criterion is declared missing")
-        return self.given.get("isREML", self._reml)
+        return cast("bool", self.given.get("isREML", self._reml))
 
     @property
     def devfun(self) -> Callable[..., float] | None:
@@ -321,7 +321,7 @@ class Answer:
             raise AnswerError("structures: expected a DataFrame, columns structure, hom, nc, a row for each term")
         return lambda: given
 
-    def vcov(self) -> Any:
+    def vcov(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects."""
         matrix = self.take("vcov")
         if not isinstance(matrix, pd.DataFrame):
@@ -383,11 +383,11 @@ class Answer:
             terms.sort(key=lambda term: self._groups.index(term[0]))
         return terms
 
-    def ranef(self) -> Any:
+    def ranef(self) -> dict[str, pd.DataFrame]:
         """Conditional modes."""
         return _by_level(self.take("ranef"), "ranef")
 
-    def coef(self) -> Any:
+    def coef(self) -> dict[str, pd.DataFrame]:
         """``fixef`` plus ``ranef`` for each level."""
         return _by_level(_coef_of(self), "coef")
 
@@ -421,7 +421,7 @@ class Answer:
                 return pd.Series(array, index=index)
         raise AnswerError(f"{name} has {array.size} values, the data have {len(self._data)} rows; give a Series")
 
-    def getME(self, name: str) -> Any:
+    def getME(self, name: str) -> object:
         """The pieces that the answer holds or that follow."""
         return _PIECES[name](self) if name in _PIECES else self.take(name)
 
@@ -503,7 +503,7 @@ def _sdcor(frame: pd.DataFrame) -> list[float]:
     return result
 
 
-def _by_level(given: object, name: str) -> object:
+def _by_level(given: object, name: str) -> Any:
     """Tables by grouping factor, where a Series by level stands for the intercepts; anything else as it is."""
     if not isinstance(given, Mapping):
         return given

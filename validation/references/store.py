@@ -203,7 +203,7 @@ class Shelf:
             write_atomically(path, _in_lines({**content, "hash": content_hash(content)}))
         return path
 
-    def read(self, name: str, directory: Path | None = None) -> dict[str, Any]:
+    def read(self, name: str, directory: Path | None = None) -> dict[str, object]:
         """What a file says.
 
         Raises
