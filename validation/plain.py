@@ -31,7 +31,7 @@ def misfit(value: object, kind: type | GenericAlias | UnionType, where: str = ""
     fits = isinstance(value, dict)
     if is_typeddict(kind):
         if isinstance(value, dict):
-            lacking = getattr(kind, "__required_keys__", frozenset()) - value.keys()
+            lacking: set[str] = getattr(kind, "__required_keys__", frozenset()) - value.keys()
             if lacking:
                 return f"{where or 'it'} lacks {min(lacking)!r}"
             parts = [(value[key], own, key) for key, own in get_type_hints(kind).items() if key in value]
