@@ -31,9 +31,9 @@ def misfit(value: object, kind: type | GenericAlias | UnionType, where: str = ""
     fits = isinstance(value, dict)
     if is_typeddict(kind):
         if isinstance(value, dict):
-            lacking: set[str] = getattr(kind, "__required_keys__", frozenset()) - value.keys()
-            if lacking:
-                return f"{where or 'it'} lacks {min(lacking)!r}"
+            required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
+            if lacking := sorted(required - value.keys()):
+                return f"{where or 'it'} lacks {lacking[0]!r}"
             parts = [(value[key], own, key) for key, own in get_type_hints(kind).items() if key in value]
     elif origin is dict:
         parts = [(item, inner[1], key) for key, item in value.items()] if isinstance(value, dict) else []
