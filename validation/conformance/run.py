@@ -300,30 +300,22 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     if not declared or table.empty:
         return comparison, ()
     offered = _posterior_offer if comparison.kind == "bayes" else _likelihood_offer
-    names = [offered(record) for record in records(table[["quantity", "term", "level", "group"]])]
-    lacking = np.array(
-        [
-            verdict is Verdict.MISSING and np.isnan(value) and name in declared
-            for verdict, value, name in zip(table["verdict"], table["candidate"], names, strict=True)
-        ],
-        dtype=bool,
+    names = np.array(
+        [offered(record) for record in records(table[["quantity", "term", "level", "group"]])], dtype=object
     )
+    missing_there = np.array([verdict is Verdict.MISSING for verdict in table["verdict"]], dtype=bool)
+    lacking = missing_there & table["candidate"].isna().to_numpy() & np.isin(names, list(declared))
     if not lacking.any():
         return comparison, ()
-    gone = tuple(sorted({name for name, gap in zip(names, lacking, strict=True) if gap}))
     kept = table[~lacking].reset_index(drop=True)
-    notes = []
-
-    def named(own: np.ndarray) -> str:
-        return ", ".join(sorted({name for name, mark in zip(names, own, strict=True) if mark}))
-
-    def left(check: Check, own: np.ndarray, rows: Sequence[Row]) -> Check | None:
-        if rows:
-            return _again(check, rows, f"not offered: {named(own)}")
-        notes.append(f"{check.title} was not judged: the candidate does not offer {named(own)}.")
-        return None
-
-    checks = _rechecked(comparison, table, lacking, left)
+    checks, notes = [], []
+    for check in comparison.checks:
+        own = (table["check"] == check.id).to_numpy()
+        gone, rows = ", ".join(sorted(set(names[own & lacking]))), rows_of(table[own & ~lacking])
+        if gone and not rows:
+            notes.append(f"{check.title} was not judged: the candidate does not offer {gone}.")
+        else:
+            checks.append(_again(check, rows, f"not offered: {gone}") if gone else check)
     open_ = any(check.verdict.failed or check.verdict is Verdict.INCONCLUSIVE for check in checks)
     causes = comparison.causes if open_ else ()
     if not _lacking(kept).any():
@@ -332,26 +324,10 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     causes = tuple(_of_what_is_left(cause, kept) if cause.name == "missing-numbers" else cause for cause in causes)
     if any(check.verdict.failed for check in checks) and not causes:
         causes = (unknown_cause(checks, rows_of(kept)),)
-    notes.append(f"The candidate declares that it does not offer {', '.join(gone)}.")
-    return (
-        replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes)),
-        gone,
-    )
-
-
-def _rechecked(
-    comparison: Comparison,
-    table: pd.DataFrame,
-    out: np.ndarray,
-    left: Callable[[Check, np.ndarray, Sequence[Row]], Check | None],
-) -> list[Check]:
-    """The checks without some rows: ``left`` says what becomes of one of which these rows are out, and others stay."""
-    checks: list[Check] = []
-    for check in comparison.checks:
-        own = (table["check"] == check.id).to_numpy()
-        found = left(check, own & out, rows_of(table[own & ~out])) if (own & out).any() else check
-        checks += [] if found is None else [found]
-    return checks
+    gaps = tuple(sorted(set(names[lacking])))
+    notes.append(f"The candidate declares that it does not offer {', '.join(gaps)}.")
+    found = replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes))
+    return found, gaps
 
 
 def _lacking(table: pd.DataFrame) -> np.ndarray:
@@ -392,29 +368,27 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
     concerned = [deviation for deviation in deviations if deviation.covers_case(name)]
     if not concerned or comparison.table.empty:
         return comparison, ()
-    known: set[int] = set()
-    allowed = []
-    for r in rows_of(comparison.table):
-        hits = [d.number for d in concerned if d.covers_row(r.check, r.quantity, r.scaled)]
-        allowed.append(bool(hits) and r.verdict.failed)
-        if allowed[-1]:
-            known |= set(hits)
-    if not known:
-        return comparison, ()
-    marks = np.array(allowed, dtype=bool)
     table = comparison.table.copy()
-    reasons = [
-        f"known deviation: {reason}" if mark else reason for mark, reason in zip(marks, table["reason"], strict=True)
+    hits = [
+        {d.number for d in concerned if r.verdict.failed and d.covers_row(r.check, r.quantity, r.scaled)}
+        for r in rows_of(table)
     ]
-    table["reason"] = pd.Series(reasons, index=table.index, dtype=object)
-
-    def left(check: Check, own: np.ndarray, rows: Sequence[Row]) -> Check:
-        text = f"{int(own.sum())} known deviations"
-        return _again(check, rows, text) if rows else replace(check, verdict=Verdict.AGREES, summary=f"only {text}")
-
-    checks = _rechecked(comparison, table, marks, left)
+    known = np.array([bool(numbers) for numbers in hits], dtype=bool)
+    if not known.any():
+        return comparison, ()
+    table["reason"] = table["reason"].astype(object).mask(known, "known deviation: " + table["reason"].astype(str))
+    checks = []
+    for check in comparison.checks:
+        own = (table["check"] == check.id).to_numpy()
+        text, rows = f"{int((own & known).sum())} known deviations", rows_of(table[own & ~known])
+        if not (own & known).any():
+            checks.append(check)
+        elif rows:
+            checks.append(_again(check, rows, text))
+        else:
+            checks.append(replace(check, verdict=Verdict.AGREES, summary=f"only {text}"))
     causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
-    return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(known))
+    return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(set().union(*hits)))
 
 
 # ---------------------------------------------------------------------------------------------------- figures
