@@ -47,30 +47,14 @@ class CandidateError(ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """An implementation to be judged.
+    """An implementation to be judged."""
 
-    Attributes
-    ----------
-    name : str
-        For the report: the short name of a shipped adapter, or ``package.module:function``.
-    fit : callable or None
-        ``fit(formula, data, REML=..., **options)`` for likelihood fits.
-    sample : callable or None
-        ``sample(formula, data, seed=..., **options)`` for posteriors.
-    can : frozenset of str
-        What it claims to do: keys of :data:`validation.suite.FEATURES`.
-    missing : frozenset of str
-        Quantities that it declares not to offer: keys of :data:`validation.conformance.answer.OFFERS`.
-    versions : mapping of str to str
-        Of its distributions.
-    """
-
-    name: str
-    fit: Function | None
-    sample: Function | None = None
-    can: frozenset[str] = frozenset(FEATURES) - {"bayes"}
-    missing: frozenset[str] = frozenset()
-    versions: Mapping[str, str] = field(default_factory=dict)
+    name: str  # for the report: the short name of a shipped adapter, or ``package.module:function``
+    fit: Function | None  # of likelihood fits: ``fit(formula, data, REML=..., **options)``
+    sample: Function | None = None  # of posteriors: ``sample(formula, data, seed=..., **options)``
+    can: frozenset[str] = frozenset(FEATURES) - {"bayes"}  # what it claims to do
+    missing: frozenset[str] = frozenset()  # quantities that it declares not to offer: keys of ``OFFERS``
+    versions: Mapping[str, str] = field(default_factory=dict)  # of its distributions
 
     @property
     def label(self) -> str:

@@ -43,30 +43,15 @@ _MOST_BYTES, _MOST_DOTS = 1 << 24, 1000
 
 @dataclass(frozen=True)
 class Deviation:
-    """One entry of the file.
+    """One entry of the file."""
 
-    Attributes
-    ----------
-    number : int
-        Its place in the file, from 1.
-    cases : tuple of str
-        Names of cases, with ``*`` and ``?``.
-    reason : str
-    quantities, checks : tuple of str
-        Which rows; empty for any.
-    error : str
-        Name of the exception (``"*"`` for any) where the candidate raises.
-    at_most : float or None
-        Largest ``scaled`` difference that is known.
-    """
-
-    number: int
-    cases: tuple[str, ...]
+    number: int  # its place in the file, from 1
+    cases: tuple[str, ...]  # names, with ``*`` and ``?``
     reason: str
-    quantities: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
-    error: str = ""
-    at_most: float | None = None
+    quantities: tuple[str, ...] = ()  # of the rows that are meant; any where there are none
+    checks: tuple[str, ...] = ()  # the same
+    error: str = ""  # name of the exception (``"*"`` for any) where the candidate raises
+    at_most: float | None = None  # largest ``scaled`` difference that is known
 
     @property
     def title(self) -> str:

@@ -65,41 +65,19 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one case.
-
-    Attributes
-    ----------
-    case : Case
-    status : Status
-    reason : str
-        One sentence: what was not claimed, what was raised, why there is no reference.
-    comparison : Comparison or None
-        As judged, with what is not offered left out and known deviations allowed for.
-    error : str
-        ``Type: text`` of what the candidate raised.
-    warnings : tuple of str
-        What the candidate warned of while it fitted.
-    seconds : float
-        That its fit took.
-    not_offered : tuple of str
-        Declared missing, and missing.
-    known : tuple of int
-        Numbers of the entries of the file of known deviations that were needed.
-    seen : Seen or None
-        What failed before known deviations were allowed for.
-    """
+    """What became of one case."""
 
     case: Case
     status: Status
-    reason: str = ""
-    comparison: Comparison | None = None
-    error: str = ""
-    warnings: tuple[str, ...] = ()
-    seconds: float = float("nan")
-    not_offered: tuple[str, ...] = ()
-    known: tuple[int, ...] = ()
-    seen: Seen | None = None
-    figures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reason: str = ""  # one sentence: what was not claimed, what was raised, why there is no reference
+    comparison: Comparison | None = None  # what is not offered is left out of it, and known deviations are allowed for
+    error: str = ""  # ``Type: text`` of what the candidate raised
+    warnings: tuple[str, ...] = ()  # of the candidate, while it fitted
+    seconds: float = float("nan")  # that its fit took
+    not_offered: tuple[str, ...] = ()  # declared missing, and missing
+    known: tuple[int, ...] = ()  # numbers of the entries of the file of known deviations that were needed
+    seen: Seen | None = None  # what failed before known deviations were allowed for
+    figures: pd.DataFrame = field(default_factory=pd.DataFrame)  # :func:`figures_of` the comparison
 
 
 def overall_status(results: Sequence[Result]) -> Verdict:

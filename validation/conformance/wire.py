@@ -130,21 +130,11 @@ def loads(data: bytes) -> dict[str, Json]:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of value that is made of others.
+    """A kind of value that is made of others."""
 
-    Attributes
-    ----------
-    holds : callable
-        Whether a value is of the kind.
-    parts : callable
-        What it is made of, by name.
-    make : callable
-        Makes it of its parts; refuses what does not fit together.
-    """
-
-    holds: Callable[[object], bool]
-    parts: Callable[..., Mapping[str, object]]
-    make: Callable[..., object]
+    holds: Callable[[object], bool]  # whether a value is of the kind
+    parts: Callable[..., Mapping[str, object]]  # what it is made of, by name
+    make: Callable[..., object]  # makes it of its parts; refuses what does not fit together
 
 
 def _of(*types: type) -> Callable[[object], bool]:

@@ -34,22 +34,12 @@ _LINES = 200  # that are looked at to find the separator
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How a table of text is to be read; None is found out from the text.
-
-    Attributes
-    ----------
-    encoding : str, optional
-    separator : str, optional
-        One character.
-    decimal : {".", ","}, optional
-    missing : sequence of str, optional
-        What stands for a missing value, in place of ``NA`` (and of a lone ``.`` among numbers).
-    """
+    """How a table of text is to be read; None is found out from the text."""
 
     encoding: str | None = None
-    separator: str | None = None
-    decimal: str | None = None
-    missing: Sequence[str] | None = None
+    separator: str | None = None  # one character
+    decimal: str | None = None  # "." or ","
+    missing: Sequence[str] | None = None  # what stands for a missing value, in place of NA and of a lone "."
 
     def __post_init__(self) -> None:
         if self.separator is not None and (len(self.separator) != 1 or self.separator in '"\r\n'):

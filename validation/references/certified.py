@@ -58,35 +58,20 @@ Row = tuple[str, str | None, str | None, str | None, str | None, str, str]
 
 @dataclass(frozen=True)
 class Certificate:
-    """The certified values of one case, and how they were proved.
-
-    Attributes
-    ----------
-    name, formula : str
-    reml : bool
-    model_hash : str
-        ``validation.references.store.model_hash``: the ``data_hash`` of the columns that the formula names.
-    rows : tuple of rows
-        quantity, group, term, term2, level (missing as None), value and radius as decimal strings.
-    points : tuple of (name, θ, value, radius)
-        The objective at some θ (doubles), for the comparison at the same θ.
-    proof : mapping
-        Method, bits, the box of uniqueness, pivots of the Hessian, slopes at bounds, what is proved globally.
-    checks : tuple of mapping
-        Independent recomputations: method, digits, greatest difference.
-    provenance : mapping
-        Date and versions.
-    """
+    """The certified values of one case, and how they were proved."""
 
     name: str
     formula: str
     reml: bool
-    model_hash: str
-    rows: tuple[Row, ...]
+    model_hash: str  # ``validation.references.store.model_hash``: of the columns that the formula names
+    rows: tuple[Row, ...]  # :data:`COLUMNS`: missing labels are None, values and radii decimal strings
+    #: Name, θ (doubles), value and radius of the objective, for the comparison at the same θ.
     points: tuple[tuple[str, tuple[float, ...], str, str], ...] = ()
+    #: Method, bits, the box of uniqueness, pivots of the Hessian, slopes at bounds, what is proved globally.
     proof: Mapping[str, object] = field(default_factory=dict)
+    #: Independent recomputations: method, digits, greatest difference.
     checks: tuple[Mapping[str, object], ...] = ()
-    provenance: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)  # date and versions
 
     def value(self, quantity: str, **labels: str) -> str:
         """One value as a decimal string, by its labels."""
@@ -352,24 +337,16 @@ PosteriorRow = tuple[str, str, str, str, str]
 class CertifiedPosterior:
     """A posterior by quadrature: statistics of every parameter, each with the error of its value.
 
-    Attributes
-    ----------
-    name, formula, model_hash : str
-    rows : tuple of (parameter, statistic, value, error, kind)
-        Parameters by R's names; statistics ``mean``, ``sd``, ``q2.5``, ``q50``, ``q97.5``; ``log evidence`` has a
-        ``value``. Value and error are decimal strings. ``enclosed``: the exact number is proved to lie within
-        ``error`` of ``value``; ``estimated``: the error is an estimate. A number that is not known well enough is not
-        there.
-    proof : mapping
-        Methods, dimensions, steps, points, priors.
-    provenance : mapping
+    Parameters have R's names; statistics are ``mean``, ``sd``, ``q2.5``, ``q50``, ``q97.5``, and ``value`` of ``log
+    evidence``. ``enclosed``: the exact number is proved to lie within ``error`` of ``value``; ``estimated``: the error
+    is an estimate. A number that is not known well enough is not there.
     """
 
     name: str
     formula: str
     model_hash: str
     rows: tuple[PosteriorRow, ...]
-    proof: Mapping[str, object] = field(default_factory=dict)
+    proof: Mapping[str, object] = field(default_factory=dict)  # methods, dimensions, steps, points, priors
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     @property

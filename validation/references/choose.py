@@ -27,20 +27,10 @@ SOURCES = ("auto", "certified", "recorded", "live")
 
 @dataclass(frozen=True)
 class Source:
-    """Where references come from in a run.
+    """Where references come from in a run."""
 
-    Attributes
-    ----------
-    kinds : tuple of {"certified", "recorded", "live"}
-        In the order of preference: the first that has a model judges it.
-    reason : str or None
-        Why recorded references are used; None where R is live.
-    asked : str
-        What was asked for.
-    """
-
-    kinds: tuple[str, ...]
-    reason: str | None = None
+    kinds: tuple[str, ...]  # "certified", "recorded", "live", the preferred first: the first that has a model judges it
+    reason: str | None = None  # why recorded references are used; None where R is live
     asked: str = "auto"
 
     @property
@@ -128,41 +118,22 @@ def _first_problem(diagnosis: "Diagnosis") -> str:
 
 @dataclass(frozen=True, eq=False)  # a data frame has no equality of its own
 class Model:
-    """A model to be fitted by both sides, whose reference is wanted.
-
-    Attributes
-    ----------
-    formula : str
-    data : DataFrame or callable
-        The data, or a function ``data(against)`` that gets them live from R or from the recorded data set.
-    kind : {"likelihood", "bayes"}
-    REML : bool
-        Criterion of a likelihood fit.
-    options : mapping
-        Arguments of both sides' fitting functions: ``weights``, ``offset``, ``contrasts``.
-    r_options : mapping
-        Of R's fitting function alone.
-    name : str
-        Of the case that it is. Records are searched for one of this model and these data where it is not given.
-    certified_only : bool
-        Only certified values can judge it: R's own arithmetic loses so many digits that it would call a right answer
-        wrong.
-    seed : int
-        Of live rstanarm.
-    default : bool
-        Whether lme4 with its default optimizer is wanted beside.
-    """
+    """A model to be fitted by both sides, whose reference is wanted."""
 
     formula: str
+    #: The data, or a function ``data(against)`` that gets them live from R or from the recorded data set.
     data: Callable[[str], pd.DataFrame] | pd.DataFrame
     kind: Literal["likelihood", "bayes"] = "likelihood"
     REML: bool = True
+    #: Arguments of both sides' fitting functions: ``weights``, ``offset``, ``contrasts``.
     options: Mapping[str, object] = field(default_factory=dict)
+    #: Of R's fitting function alone.
     r_options: Mapping[str, object] = field(default_factory=dict)
-    name: str = ""
+    name: str = ""  # of the case that it is; where not given, records are searched for one of this model and these data
+    #: R's own arithmetic loses so many digits that it would call a right answer wrong.
     certified_only: bool = False
-    seed: int = DEFAULT_SEED
-    default: bool = True
+    seed: int = DEFAULT_SEED  # of live rstanarm
+    default: bool = True  # whether lme4 with its default optimizer is wanted beside
 
     #: Whether the options belong to the named case, and so are in its record too.
     stated: ClassVar[bool] = False

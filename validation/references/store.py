@@ -68,29 +68,15 @@ class DamagedReferenceError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """A recorded case.
-
-    Attributes
-    ----------
-    name, formula : str
-    kind : {"likelihood", "bayes"}
-    reml : bool
-    model_hash : str
-        :func:`model_hash` of the data it was fitted to.
-    fit : RecordedLmerFit or RecordedStanFit
-        Tight lme4, or rstanarm.
-    default : ReportedFit or None
-        lme4 with its default optimizer.
-    provenance : mapping
-    """
+    """A recorded case."""
 
     name: str
     formula: str
-    kind: str
+    kind: str  # "likelihood" or "bayes"
     reml: bool
-    model_hash: str
-    fit: Any
-    default: ReportedFit | None
+    model_hash: str  # :func:`model_hash` of the data that it was fitted to
+    fit: Any  # RecordedLmerFit of tight lme4, or RecordedStanFit
+    default: ReportedFit | None  # lme4 with its default optimizer
     provenance: Mapping[str, object]
 
     @property
@@ -172,24 +158,12 @@ def content_hash(content: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True)
 class Shelf:
-    """A folder of JSON files that nobody edits by hand: each says the version of its layout and has a hash of the rest.
+    """A folder of JSON files that nobody edits by hand: each has the version of its layout and a hash of the rest."""
 
-    Attributes
-    ----------
-    folder : str
-        Its name, below that of the references.
-    schema : int
-        The version.
-    what : str
-        What was done to have such a file, for messages: ``"reference was recorded"``.
-    command : str
-        What writes one anew.
-    """
-
-    folder: str
-    schema: int
-    what: str
-    command: str
+    folder: str  # its name, below that of the references
+    schema: int  # the version
+    what: str  # what was done to have such a file, for messages: "reference was recorded"
+    command: str  # what writes one anew
 
     def names(self, directory: Path | None = None) -> list[str]:
         """Names of the files, without their ending."""
