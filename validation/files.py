@@ -45,19 +45,9 @@ class FileError(ValueError):
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """All of a file.
+    """All of a file, which has at most so many bytes, 2³⁰ where that is not said.
 
-    Parameters
-    ----------
-    path : Path
-    most : int, optional
-        Bytes that it may have; 2³⁰ when not given.
-
-    Raises
-    ------
-    FileNotFoundError
-    FileError
-        It cannot be read, is too long, or is none: a folder, a device, a pipe whose writer would be waited for.
+    A folder, a device, or a pipe whose writer would be waited for is none. What is not there is a FileNotFoundError.
     """
     most = _MOST_BYTES if most is None else most
     try:
@@ -79,12 +69,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 def read_json(path: Path) -> object:
     """What a file of JSON says.
 
-    Raises
-    ------
-    FileNotFoundError
-    FileError
-        It cannot be read, is no JSON in UTF-8, is nested without end, has a key twice or a number that JSON has no
-        word for.
+    One that is nested without end, has a key twice or a number that JSON has no word for, or is not in UTF-8, is none.
     """
     content = read_bytes(path)
     try:
@@ -126,16 +111,10 @@ def plain_name(name: str) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a UTF-8 file that is the old one or the whole new one, whatever interrupts.
+    """Write a UTF-8 file that is the old one or the whole new one, whatever interrupts; its folder is made.
 
     The file is written beside its place and moved there in one step. A link in its place is replaced, not followed; a
     device or a pipe (``/dev/stdout``, ``/dev/null``) is written to as it is: in its place, root would leave a file.
-
-    Parameters
-    ----------
-    path : Path
-        Its folder is made where it does not exist.
-    text : str
     """
     temporary = None
     try:
@@ -227,14 +206,7 @@ def _umask() -> int:
 
 
 def write_or_print(target: Path, text: str) -> None:
-    """Write text to a file, with its folder; print it where the target is ``-``.
-
-    Parameters
-    ----------
-    target : Path
-    text : str
-        Without a line break at its end.
-    """
+    """Write text, adding the last line break, to a file and make its folder; print it where the target is ``-``."""
     if str(target) == "-":
         print(text)
         return

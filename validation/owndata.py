@@ -93,13 +93,8 @@ def parse_factor(text: str) -> tuple[str, list[str] | None]:
 def as_factors(data: pd.DataFrame, factors: str | Sequence[str] = (), strings: bool = False) -> pd.DataFrame:
     """Return a copy of the data with columns turned into factors.
 
-    Parameters
-    ----------
-    data : pandas.DataFrame
-    factors : str or sequence of str
-        Each ``COL`` (levels sorted, numbers as numbers, as R's ``factor()``) or ``COL=lev1,lev2`` (in that order).
-    strings : bool
-        Turn every column of text into a factor, as R's ``stringsAsFactors = TRUE``.
+    Each is ``COL`` (levels sorted, numbers as numbers, as R's ``factor()``) or ``COL=lev1,lev2`` (in that order);
+    ``strings`` turns every column of text into one, as R's ``stringsAsFactors = TRUE``.
     """
     data = data.copy()
     if not isinstance(factors, (str, Sequence)):

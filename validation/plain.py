@@ -18,13 +18,8 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 def misfit(value: object, kind: type | GenericAlias | UnionType, where: str = "") -> str:
     """Where what was read from JSON is not of a type, and what is there; an empty text where it is.
 
-    Parameters
-    ----------
-    value : object
-    kind : type
-        A TypedDict, list, dict, union, or a type that JSON has; a whole number is a float, a truth value no number.
-    where : str
-        How the place is called.
+    The type is a TypedDict, list, dict, union, or one that JSON has; a whole number is a float, a truth value no
+    number.
     """
     origin, inner = get_origin(kind), get_args(kind)
     parts: list[tuple[object, type | GenericAlias | UnionType, object]] = []
@@ -53,14 +48,7 @@ def misfit(value: object, kind: type | GenericAlias | UnionType, where: str = ""
 
 
 def plain(value: object, infinity: str = "Infinity") -> Json:
-    """A value as JSON: missing as null, infinities as strings, arrays as lists; what JSON has no word for as its text.
-
-    Parameters
-    ----------
-    value : object
-    infinity : str
-        How an infinite number is written.
-    """
+    """A value as JSON: missing as null, infinities as strings, arrays as lists; what JSON has no word for as text."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bool | np.bool_):

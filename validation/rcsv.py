@@ -32,13 +32,7 @@ class RTableError(ValueError):
 
 
 def lines_of(text: str, separator: str) -> Iterator[list[str]]:
-    """The cells of each line; blanks separate in any number, as in R's ``read.table``.
-
-    Raises
-    ------
-    csv.Error
-        The text is no table.
-    """
+    """The cells of each line; blanks separate in any number, as in R's ``read.table``."""
     blanks = separator == " "
     lines = io.StringIO(_TRAILING.sub("", text) if blanks else text, newline="")
     return csv.reader(lines, delimiter=separator, skipinitialspace=blanks)

@@ -46,25 +46,11 @@ def record(
     progress: Progress | None = None,
     quick: bool = False,
 ) -> list[Path]:
-    """Record what live R gives for some cases, and the data sets they use.
+    """Record what live R gives for some cases, and the data sets they use; returns the files written.
 
     A recording that was interrupted goes on where it stopped: finished cases are kept, and so are finished chunks of
-    chains, as long as R, its packages and the scripts are the same.
-
-    Parameters
-    ----------
-    cases : sequence of Case
-    directory : Path, optional
-        Where to write; the package's own references where not given.
-    progress : callable, optional
-        Called with a message and a fraction.
-    quick : bool
-        A small posterior (four chains of 1000): to try the recording, not to judge by.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    chains, as long as R, its packages and the scripts are the same. ``quick`` records a small posterior (four chains of
+    1000): to try the recording, not to judge by.
     """
     folder, say = directory or DIRECTORY, progress or silent
     base = provenance()

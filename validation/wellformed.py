@@ -145,12 +145,8 @@ def pairs_of(value: Mapping[object, object], what: str) -> list[tuple[object, ob
 def refuse_beyond_rows(value: object, most: int, what: str) -> None:
     """Refuse a table that is longer than any of a model of these data: to name each number in it would take minutes.
 
-    Parameters
-    ----------
-    value : object
-        What a fit gave: an array, a table, a list, or a mapping to such.
-    most : int
-        So many entries (rows, columns) it may have.
+    That is an array, a table, a list, or a mapping to such, as a fit gave it; ``most`` is how many rows or columns it
+    may have.
     """
     if isinstance(value, ConditionalVariances):  # as xarray's only when asked for
         value = {group: block.variances for group, block in value.blocks.items()}
@@ -164,18 +160,7 @@ def refuse_beyond_rows(value: object, most: int, what: str) -> None:
 
 
 def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False) -> np.ndarray:
-    """Real numbers as a new float64 array.
-
-    Parameters
-    ----------
-    value : array-like of numbers
-    what : str
-        How an error calls it.
-    ndim : int, optional
-        Number of dimensions; any where None.
-    finite : bool
-        Whether none may be missing or infinite.
-    """
+    """Real numbers as a new float64 array, of any dimensions where ``ndim`` is None; ``what`` names them in errors."""
     if isinstance(value, str | bytes | Mapping | set) or not (hasattr(value, "__len__") or hasattr(value, "__array__")):
         raise MalformedError(f"{what} is {kind_of(value)}; expected an array of numbers")
     try:

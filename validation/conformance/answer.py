@@ -21,6 +21,7 @@ from validation.contract import BayesianFit, Draws, LinearMixedFit
 from validation.covariances import FREE, semidefinite_factor, structures_of
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
+from validation.references.recorded import by_level
 from validation.tolerances import SINGULAR, Match
 from validation.wellformed import (
     MalformedError,
@@ -87,18 +88,10 @@ def as_fit(
 ) -> LinearMixedFit:
     """Dress what a candidate returned as a fit.
 
-    Parameters
-    ----------
-    answer : mapping or object
-        A mapping of quantities (keys of :data:`OFFERS`, and ``X``, ``Z``, ``y``, ``flist``, ``devfun``, ...), or an
-        object that has methods of :class:`validation.contract.LinearMixedFit`, which is returned as it is.
-    formula : str
-    data : pandas.DataFrame
-        What the candidate was given: fitted values without labels get its index.
-    reml : bool
-        The criterion that was asked for.
-    missing : frozenset of str
-        What the candidate declares that it does not offer.
+    That is a mapping of quantities (keys of :data:`OFFERS`, and ``X``, ``Z``, ``y``, ``flist``, ``devfun``, ...), or an
+    object with methods of :class:`validation.contract.LinearMixedFit`, which is returned as it is. ``data`` are what
+    the candidate was given (fitted values without labels get their index), and what it declares ``missing`` is not
+    worked out.
     """
     if isinstance(answer, Mapping):
         return cast("LinearMixedFit", Answer(answer, formula, data, reml, missing))  # in part
@@ -148,13 +141,7 @@ def _given_or(
 ) -> Callable[["Answer"], Any]:
     """The contract's method for a quantity: as it was answered (the judge reads and checks it), or what follows.
 
-    Parameters
-    ----------
-    name : str
-    work_out : callable, optional
-        What it is where it was not answered.
-    sources : str
-        Quantities that this needs.
+    ``work_out`` needs other quantities, its ``sources``; what is declared missing is not worked out.
     """
 
     def method(self: "Answer") -> object:
@@ -168,21 +155,6 @@ def _given_or(
         return work_out(self)
 
     return method
-
-
-def _coef(fit: "Answer") -> dict[str, pd.DataFrame]:
-    """``fixef`` plus ``ranef`` for each level."""
-    fixed = fit.read.fixef()
-    return {
-        group: pd.DataFrame(
-            {
-                name: fixed.get(name, 0.0) + (frame[name] if name in frame.columns else 0.0)
-                for name in dict.fromkeys([*fixed.index, *frame.columns])
-            },
-            index=frame.index,
-        )
-        for group, frame in fit.read.ranef().items()
-    }
 
 
 def _theta(fit: "Answer") -> pd.Series:
@@ -221,14 +193,8 @@ def _npar(fit: "Answer") -> int:
 class Answer:
     """A likelihood fit made of a plain mapping (contract: ``validation.contract.LinearMixedFit``, in part).
 
-    Attributes
-    ----------
-    given : dict
-        What was answered.
-    missing : frozenset of str
-        What is declared missing, and so not worked out.
-    read : CheckedFit
-        This answer as the judge reads it: what follows is worked out from that.
+    ``given`` is what was answered, ``missing`` is declared so. ``read`` is this answer as the judge reads it, from
+    which whatever follows is worked out.
     """
 
     read: CheckedFit
@@ -433,7 +399,7 @@ _singular = _given_or(
 _standard_errors = _given_or(
     "se", lambda fit: np.sqrt(pd.Series(np.diag(fit.read.vcov()), fit.read.vcov().index)), "vcov"
 )
-_coef_of = _given_or("coef", _coef, "fixef", "ranef")
+_coef_of = _given_or("coef", lambda fit: by_level(fit.read.fixef(), fit.read.ranef()), "fixef", "ranef")
 
 #: Pieces of the model that follow from others.
 _PIECES: dict[str, Callable[[Answer], object]] = {

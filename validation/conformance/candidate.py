@@ -83,14 +83,10 @@ def load_candidate(
 ) -> Candidate:
     """Import a candidate.
 
-    Parameters
-    ----------
-    target : str
-        ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors, ``sample`` (or
-        ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`).
-    can, missing : str or iterable of str, optional
-        Claims and gaps; ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every
-        feature of likelihood fits and no gap.
+    The target is ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors,
+    ``sample`` (or ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`). Claims and gaps are
+    ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every feature of likelihood fits
+    and no gap.
     """
     path = f"validation.candidates.{SHIPPED[target]}" if target in SHIPPED else target
     module_name, _, attribute = path.partition(":")

@@ -85,12 +85,7 @@ def available(source: Source) -> frozenset[str]:
 def with_reference(source: Source, names: Sequence[str]) -> tuple[Case, ...]:
     """The cases that a source has a reference of; those of these names where any are named.
 
-    Raises
-    ------
-    validation.errors.UnknownCaseError
-        A name that no case has.
-    validation.errors.NoReferenceError
-        The source has none of those that are asked for by name.
+    A NoReferenceError where it has none of those that are asked for by name.
     """
     chosen = choose(names)
     there = available(source)

@@ -76,8 +76,7 @@ class _Server:
     def answer(self, request: Request) -> dict[str, Json]:
         """Do what is asked for; whatever the candidate raises is the answer."""
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            with warnings.catch_warnings(record=True, action="always") as caught:
                 value = getattr(self, f"do_{request['do']}")(**request["arguments"])
             said = [[w.category.__name__, text_of(cast("Warning", w.message))] for w in caught[:200]]
             return {"value": value, "warnings": said}

@@ -82,13 +82,7 @@ def judge(
     out: Console,
     err: Console,
 ) -> Verdict:
-    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict.
-
-    Raises
-    ------
-    validation.conformance.deviations.DeviationError
-    validation.errors.UnknownCaseError, validation.errors.NoReferenceError, validation.errors.NoRError
-    """
+    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict."""
     if str(files.data) == "-":
         out = err  # standard output is for the JSON alone
 

@@ -147,14 +147,8 @@ def _list(place: str, key: str, value: object) -> tuple[str, ...]:
 def problems_of(deviation: Deviation, seen: Sequence[Seen], names: Collection[str]) -> list[str]:
     """What is wrong with an entry, given the cases that were judged: stale, or too wide.
 
-    Parameters
-    ----------
-    deviation : Deviation
-    seen : sequence of Seen
-        Every case that was judged; an entry none of whose cases was judged is not judged itself, and one of which
-        only some were is judged case by case.
-    names : collection of str
-        Every case that could have been judged.
+    An entry none of whose cases was judged is not judged itself, and one of which only some were is judged case by
+    case; ``names`` are those of every case that could have been judged.
     """
     concerned = [one for one in seen if deviation.covers_case(one.case)]
     if not concerned:

@@ -104,20 +104,9 @@ def run(
     track: Tracker | None = None,
     finished: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
-    """Judge a candidate on several cases, one after the other.
+    """Judge a candidate on several cases, one after the other, and call ``finished`` with each result.
 
-    Parameters
-    ----------
-    candidate : Candidate
-    cases : iterable of Case
-    source : Source
-    deviations : sequence of Deviation
-    seed : int
-        Of the points where objectives are compared, and of samplers.
-    track : validation.progress.Tracker, optional
-        Hears which case begins.
-    finished : callable
-        Called with each result.
+    The seed is that of the points where objectives are compared, and of samplers; ``track`` hears which case begins.
     """
     results: list[Result] = []
     for case in cases:
@@ -157,19 +146,7 @@ def judge_case(
     seed: int = DEFAULT_SEED,
     reference: Reference | None = None,
 ) -> Result:
-    """Fit one case with the candidate and judge it.
-
-    Parameters
-    ----------
-    candidate : Candidate
-    case : Case
-    source : Source
-    deviations : sequence of Deviation
-        Known ones.
-    seed : int
-    reference : Reference, optional
-        The reference, where it is at hand.
-    """
+    """Fit one case with the candidate and judge it, by the reference that is at hand or by the source's."""
     source = choose_source(source, certified_first=True)
     unclaimed = candidate.unclaimed(case.needs)
     function = candidate.sample if case.kind == "bayes" else candidate.fit
@@ -190,8 +167,7 @@ def judge_case(
     else:
         options["REML"] = case.REML
     started = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as caught:
         try:
             answer = function(case.formula, data.copy(), **options)
             fit = (
@@ -261,17 +237,7 @@ def _compare(
 def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Comparison, tuple[str, ...]]:
     """Leave out the rows that a candidate lacks and declares to lack; a tier of which nothing is left is not judged.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    missing : iterable of str
-        Keys of :data:`validation.conformance.answer.OFFERS` or, for posteriors, ``POSTERIOR_OFFERS``.
-
-    Returns
-    -------
-    Comparison
-    tuple of str
-        What was declared missing and is.
+    What is declared are keys of ``OFFERS`` and ``POSTERIOR_OFFERS``; returned beside is which of them are missing.
     """
     declared = set(missing)
     table = comparison.table
@@ -376,13 +342,7 @@ _FIGURES = ("check", "quantity", "numbers", "failed", "missing", "malformed", "d
 
 
 def figures_of(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each check and quantity: numbers, failures, the fewest digits, the largest difference.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``check quantity numbers failed missing malformed digits scaled unit tolerance``.
-    """
+    """One row for each check and quantity: numbers, failures, fewest digits, largest difference (:data:`_FIGURES`)."""
 
     def of(part: pd.DataFrame) -> dict[str, object]:
         scaled = part["scaled"].to_numpy(dtype=float)

@@ -29,13 +29,7 @@ _CELLS = {
 
 
 def read_runs(paths: Iterable[Path]) -> list[RunData]:
-    """Read the JSON files of runs.
-
-    Raises
-    ------
-    FileError
-        A file that cannot be read, is not one of ``mlmparity conformance --json``, or of another version.
-    """
+    """Read the JSON files of runs; a FileError where one is no such file, or of another version."""
     runs = []
     for path in paths:
         try:

@@ -83,10 +83,7 @@ def framed(data: bytes) -> bytes:
 def receive(read: Callable[[int], bytes]) -> bytes | None:
     """The next message on a line; None where the line ended before the message did.
 
-    Parameters
-    ----------
-    read : callable
-        Reads so many bytes, or as many as there are before the end.
+    ``read`` reads so many bytes, or as many as there are before the end.
     """
     size = len(_MARK) + 8 + _DIGEST_BYTES
     header = read(size)
@@ -247,14 +244,7 @@ _KINDS_OF_PARTS: dict[str, _Kind] = {
 
 
 def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json:
-    """A value as JSON.
-
-    Parameters
-    ----------
-    value : object
-    keep : callable
-        Takes a function that the judge may call later, and gives its number.
-    """
+    """A value as JSON; ``keep`` takes a function that the judge may call later, and gives its number."""
     if depth > _DEEPEST:
         return _unreadable(value)
     if value is None:  # not offered

@@ -139,15 +139,7 @@ def read_file(
     factors: str | Sequence[str] = (),
     strings_as_factors: bool = False,
 ) -> Reading:
-    """Do what :func:`read_data` does, and return how the file was understood with the data.
-
-    Parameters
-    ----------
-    path : str or Path
-    text : TextOptions, optional
-    sheet, factors, strings_as_factors
-        As :func:`read_data`.
-    """
+    """Do what :func:`read_data` does, and return how the file was understood with the data."""
     options = text or TextOptions()
     name, content, kind = _content(path)
     try:

@@ -51,23 +51,10 @@ def kind_of(content: bytes) -> str | None:
 def read_binary(
     content: bytes, kind: str, *, encoding: str | None, sheet: str | int | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Read a file that is no text.
+    """Read a file of one of the kinds :data:`BINARY`, and say how, as far as that is not a matter of course.
 
-    Parameters
-    ----------
-    content : bytes
-    kind : str
-        One of :data:`BINARY`.
-    encoding : str, optional
-        Of the text in an old Stata or SPSS file.
-    sheet : str or int, optional
-        Of a workbook: its name, or its number from 0.
-
-    Returns
-    -------
-    data : DataFrame
-    said : list of str
-        How it was read, as far as that is not a matter of course.
+    The encoding is that of the text in an old Stata or SPSS file, the sheet a workbook's: its name, or its number from
+    0.
     """
     inside = kind_of(content)
     if kind in _ALWAYS_MARKED and inside != kind:

@@ -26,20 +26,10 @@ _DAYS, _MILLISECONDS = ("%td", "%-td", "%d", "%-d"), ("%tc", "%-tc", "%tC", "%-t
 
 
 def read_labelled(content: bytes, kind: str, encoding: str | None) -> tuple[pd.DataFrame, list[str]]:
-    """Read a Stata or SPSS file.
+    """Read a Stata or SPSS file; an old one's text is in the encoding.
 
-    Parameters
-    ----------
-    content : bytes
-    kind : {".dta", ".sav", ".zsav", ".por"}
-    encoding : str, optional
-        Of the text in an old file.
-
-    Returns
-    -------
-    data : DataFrame
-    said : list of str
-        Columns with labels for some values only, and codes that are missing values.
+    Returned with the data is what is to be said: columns with labels for some values only, codes that are missing
+    values.
     """
     need("files", f"reading a {kind} file", "pyreadstat")
     import pyreadstat

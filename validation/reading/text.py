@@ -96,20 +96,9 @@ def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
 
 
 def read_text(content: bytes, options: TextOptions, *, separator: str | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table of text.
+    """Read a table of text, and say how, as far as that is not a matter of course.
 
-    Parameters
-    ----------
-    content : bytes
-    options : TextOptions
-    separator : str, optional
-        What the file's name says, where the options don't.
-
-    Returns
-    -------
-    data : DataFrame
-    said : list of str
-        How it was read, as far as that is not a matter of course.
+    ``separator`` is what the file's name says, where the options say nothing.
     """
     text, encoding = decode(content, options.encoding)
     notes = _Notes([] if encoding in ("utf-8", "ascii") else [encoding])
@@ -207,16 +196,8 @@ def text_column(
 ) -> pd.Series:
     """One column of text by R's rules.
 
-    Parameters
-    ----------
-    cells : sequence of str
-    decimal : {".", ","}
-    missing : sequence of str, optional
-        What stands for a missing value, in place of ``NA`` and of a lone ``.`` among numbers.
-    name : str
-        For the notes.
-    notes : optional
-        Where to leave what is worth saying.
+    ``missing`` are what stands for a missing value, in place of ``NA`` and of a lone ``.`` among numbers; ``notes``
+    take what is worth saying of the column of this name.
     """
     if missing is not None:
         absent = frozenset(missing)

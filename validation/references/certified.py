@@ -128,15 +128,7 @@ def _frozen(value: Any) -> Any:
 
 
 def load_certificate(name: str, directory: Path | None = None) -> Certificate:
-    """Read the certified values of a case.
-
-    Raises
-    ------
-    LookupError
-        There are no certified values of that name; the message lists those that there are.
-    DamagedReferenceError
-        The file cannot be read, has another schema, or was changed after it was written.
-    """
+    """Read the certified values of a case, as :meth:`validation.references.store.Shelf.read` does."""
     return _load(Certificate, name, directory)
 
 
@@ -148,23 +140,8 @@ def load_posterior(name: str, directory: Path | None = None) -> "CertifiedPoster
 def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> RecordedLmerFit:
     """The certified values of a case as a fit (``validation.contract.LinearMixedFit``, as far as it is certified).
 
-    Every number is the double nearest to the certified value. Design, labels and response are made from the case's
-    data.
-
-    Parameters
-    ----------
-    name : str
-        E.g. ``"sleepstudy-reml"``.
-    data : pandas.DataFrame
-        The case's data (:func:`validation.suite.certified_fit` knows those of the suite).
-    directory : Path, optional
-
-    Raises
-    ------
-    LookupError
-        There are none of that name.
-    DamagedReferenceError
-        The file was changed, or the data are not those that the values were certified on.
+    Every number is the double nearest to the certified value. Design, labels and response are made from the case's data
+    (:func:`validation.suite.certified_fit` knows those of the suite), which must be those that were certified.
     """
     from pyimpl.design.design import build_design
 
@@ -177,13 +154,7 @@ def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> Record
 def find(
     formula: str, data: pd.DataFrame, kind: str, reml: bool, name: str | None = None, directory: Path | None = None
 ) -> Reference:
-    """The certified fit of a model and its data, as ``validation.references.store.find`` gives a recorded one.
-
-    Raises
-    ------
-    validation.errors.NoReferenceError
-        There are no certified values of this model on these data.
-    """
+    """The certified fit of a model and its data, as ``validation.references.store.find`` gives a recorded one."""
     if kind == "bayes":
         raise NoReferenceError("certified values are of likelihood fits; a posterior has no certified draws")
     wanted, squeezed = model_hash(formula, data), "".join(formula.split())
@@ -360,13 +331,7 @@ class CertifiedPosterior:
         return float(self.row(LOG_EVIDENCE, "value")[3])
 
     def row(self, parameter: str, statistic: str) -> PosteriorRow:
-        """One number with its error and its kind.
-
-        Raises
-        ------
-        LookupError
-            It is not there.
-        """
+        """One number with its error and its kind; a LookupError where it is not there."""
         for row in self.rows:
             if row[:2] == (parameter, statistic):
                 return row

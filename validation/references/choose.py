@@ -67,24 +67,12 @@ def choose_source(
     *,
     certified_first: bool = False,
 ) -> Source:
-    """Decide where references come from.
+    """Decide where references come from; what was chosen already stays.
 
-    Parameters
-    ----------
-    asked : str or Source
-        One of :data:`SOURCES`, or several in the order of preference: ``"certified+recorded"``. ``"auto"`` takes live R
-        where there is one, and recorded R where not. What was chosen already stays.
-    examine : callable, optional
-        Stands in for :func:`examine_r`.
-    certified_first : bool
-        Whether ``"auto"`` prefers certified values, which have no error.
-
-    Raises
-    ------
-    SourceError
-        No such source.
-    NoRError
-        Live R was asked for and cannot be used; the text says what is missing and the command that mends it.
+    ``asked`` is one of :data:`SOURCES`, or several in the order of preference (``"certified+recorded"``). ``"auto"``
+    takes live R where there is one (``examine`` stands in for :func:`examine_r`), and recorded R where not; certified
+    values, which have no error, come ``certified_first`` if wanted. Live R that was asked for and cannot be used is a
+    NoRError.
     """
     if isinstance(asked, Source):
         return asked
@@ -139,13 +127,7 @@ class Model:
     stated: ClassVar[bool] = False
 
     def load(self, against: str = "auto") -> pd.DataFrame:
-        """The data: live from R; or as recorded, from R where they are not.
-
-        Raises
-        ------
-        NoReferenceError
-            They are not recorded, and there is no R.
-        """
+        """The data: live from R; or as recorded, from R where they are not."""
         if isinstance(self.data, pd.DataFrame):
             return self.data.copy()
         try:

@@ -39,19 +39,12 @@ def converged(summary: pd.DataFrame) -> bool:
 def live_lmer(
     formula: str, data: pd.DataFrame, reml: bool, arguments: Mapping[str, Any], say: Progress, default: bool = True
 ) -> Reference:
-    """lme4's fit with a tight optimizer and, where ``default`` is set, with its own beside it.
-
-    Raises
-    ------
-    SideError
-        R refuses the model.
-    """
+    """lme4's fit with a tight optimizer and, where ``default`` is set, with its own beside it."""
     from bridge import lme4
 
     started = time.perf_counter()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
+        with warnings.catch_warnings(action="ignore"):  # they are fields of the fit and become notes
             plain = None
             if default:
                 say("lme4: default optimizer", 0.0)
@@ -66,13 +59,7 @@ def live_lmer(
 def live_stan_lmer(
     formula: str, data: pd.DataFrame, seed: int, arguments: Mapping[str, Any], say: Progress
 ) -> Reference:
-    """Rstanarm's posterior; whoever sets the length of the chains keeps it, its default is doubled until it is valid.
-
-    Raises
-    ------
-    SideError
-        R refuses the model.
-    """
+    """Rstanarm's posterior; who sets the length of the chains keeps it, its default is doubled until it is valid."""
     from bridge import rstanarm
 
     options = {"seed": seed, **arguments}
@@ -80,8 +67,7 @@ def live_stan_lmer(
     say("rstanarm: sampling", 0.0)
     started = time.perf_counter()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
+        with warnings.catch_warnings(action="ignore"):  # they are fields of the fit and become notes
             fit = rstanarm.stan_lmer(formula, data, progress=say, **options)
             for length in lengths:
                 if converged(posterior_summary(*draws_of(fit))):

@@ -18,7 +18,7 @@ from validation.algebra import by_row
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 
-__all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit", "ReportedFit"]
+__all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit", "ReportedFit", "by_level"]
 
 
 class NotRecordedError(LookupError):
@@ -41,6 +41,20 @@ def _frame(name: str) -> Callable[[Any], pd.DataFrame]:
 
 def _series(name: str) -> Callable[[Any], pd.Series]:
     return lambda fit: getattr(fit, name).copy()
+
+
+def by_level(fixed: pd.Series, modes: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """R's ``coef()``: ``fixef`` plus ``ranef`` for each level, of each effect that is in either."""
+    return {
+        group: pd.DataFrame(
+            {
+                name: float(fixed.get(name, 0.0)) + (frame[name] if name in frame.columns else 0.0)
+                for name in dict.fromkeys([*fixed.index, *frame.columns])
+            },
+            index=frame.index,
+        )
+        for group, frame in modes.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,20 +131,13 @@ class RecordedLmerFit(ReportedFit):
 
     @classmethod
     def of(cls, fit: Any, points: Sequence[tuple[str, np.ndarray]] = (), live: bool = False) -> "RecordedLmerFit":
-        """Freeze a fit.
+        """Freeze a fit, with the objective at some named points.
 
-        Parameters
-        ----------
-        fit : LinearMixedFit
-        points : sequence of (name, θ)
-            Where the objective is evaluated and recorded.
-        live : bool
-            Keep the fit's own ``devfun`` and ``predict`` beside the recorded points, and its tests where it has them.
+        Of a ``live`` one keep ``devfun`` and ``predict`` beside the recorded points, and its tests where it has them.
         """
         import warnings
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deviance() of a REML fit warns, as R does
+        with warnings.catch_warnings(action="ignore"):  # deviance() of a REML fit warns, as R does
             reml = bool(fit.isREML())
             scalars = {
                 "sigma": fit.sigma(),
@@ -215,18 +222,7 @@ class RecordedLmerFit(ReportedFit):
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``fixef`` plus ``ranef`` for each level."""
-        fixed = self.fixef()
-        result = {}
-        for group, frame in self.modes.items():
-            columns = [*fixed.index, *[effect for effect in frame.columns if effect not in fixed.index]]
-            result[group] = pd.DataFrame(
-                {
-                    name: float(fixed.get(name, 0.0)) + (frame[name] if name in frame.columns else 0.0)
-                    for name in columns
-                },
-                index=frame.index,
-            )
-        return result
+        return by_level(self.fixef(), self.modes)
 
     def satterthwaite(self) -> pd.DataFrame:
         """Tests of the coefficients with their degrees of freedom."""

@@ -96,15 +96,10 @@ _HELD = (BlockingIOError, FileExistsError, *((PermissionError,) if os.name == "n
 
 @contextlib.contextmanager
 def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterator[None]:
-    """Hold the directory's lock: one writer at a time, in whatever process.
+    """Hold the directory's lock: one writer at a time, in whatever process, for which others wait so many seconds.
 
-    The lock is the operating system's where there is one (it goes with its process, however that ends), and a file
-    that only one can create elsewhere.
-
-    Raises
-    ------
-    FileError
-        Another writer held it for longer than ``timeout`` seconds, or the folder cannot be written to.
+    The lock is the operating system's where there is one (it goes with its process, however that ends), and a file that
+    only one can create elsewhere.
     """
     make_folder(directory)
     path = directory / ".lock"
@@ -178,15 +173,7 @@ class Shelf:
         return path
 
     def read(self, name: str, directory: Path | None = None) -> dict[str, object]:
-        """What a file says.
-
-        Raises
-        ------
-        LookupError
-            There is none of this name; the message lists those that there are.
-        DamagedReferenceError
-            It cannot be read, has another schema, or does not have the hash of its content.
-        """
+        """What a file says; a LookupError that lists those there are, or a DamagedReferenceError, where that fails."""
         try:
             path = (directory or DIRECTORY) / self.folder / f"{plain_name(name)}.json"
             content = read_json(path)
@@ -275,15 +262,7 @@ def save(record: Record, directory: Path | None = None) -> Path:
 
 
 def load(name: str, directory: Path | None = None) -> Record:
-    """Read a record.
-
-    Raises
-    ------
-    LookupError
-        Nothing was recorded under this name.
-    DamagedReferenceError
-        The file cannot be read, has another schema, does not have the hash of its content, or lacks a part.
-    """
+    """Read a record: a LookupError where there is none, a DamagedReferenceError where it is not whole and unchanged."""
     return _record(_header(name, directory))
 
 
@@ -358,21 +337,10 @@ def find(
     why: str = "",
     directory: Path | None = None,
 ) -> Reference:
-    """The recorded reference of a model and its data.
+    """The recorded reference of a model and its data; ``why`` it is wanted is said in messages.
 
-    Parameters
-    ----------
-    formula, data, kind, reml
-        What was asked for.
-    name : str, optional
-        The case's name; all records are searched where not given, or where none has it.
-    why : str
-        Why a recorded reference is wanted, for the message.
-
-    Raises
-    ------
-    validation.errors.NoReferenceError
-        There is none, or it was recorded on other data.
+    Of the case's ``name``, where there is a record of it; all records are searched otherwise. A NoReferenceError where
+    there is none, or only one of other data.
     """
     wanted = model_hash(formula, data)
     squeezed = re.sub(r"\s+", "", formula)
@@ -438,15 +406,7 @@ def save_data(name: str, data: pd.DataFrame, directory: Path | None = None) -> P
 
 
 def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
-    """Read a recorded data set, exactly as it was.
-
-    Raises
-    ------
-    LookupError
-        It was not recorded.
-    DamagedReferenceError
-        The values do not have the hash that was recorded with them.
-    """
+    """Read a recorded data set, exactly as it was: a LookupError where there is none, else as :func:`load`."""
     folder = (directory or DIRECTORY) / "datasets"
     try:
         plain_name(name)
