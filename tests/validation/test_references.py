@@ -466,10 +466,10 @@ def test_a_data_set_is_read_back_exactly(data, tmp_path):
 
 def test_an_edited_data_set_is_refused(data, tmp_path):
     path = store.save_data("own", data, tmp_path)
-    path.write_text(path.read_text().replace("M,", "F,", 1))
+    path.write_text(path.read_text().replace('"M"', '"X"', 1))
     with pytest.raises(store.DamagedReferenceError, match="does not match the hash"):
         store.load_data("own", tmp_path)
-    with pytest.raises(LookupError, match="'other' was not recorded"):
+    with pytest.raises(LookupError, match="no data set was recorded for 'other'"):
         store.load_data("other", tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Recorded references on disk: one JSON file a case, one CSV with its schema a data set; nothing in them executes.
+"""Recorded references on disk: one JSON file a case, one a data set; nothing in them executes.
 
 A file is written beside its place and moved there in one step, under a lock: a reader sees the old one or the new one,
 and two writers at once wait for each other.
@@ -6,22 +6,22 @@ and two writers at once wait for each other.
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
+import numpy as np
 import pandas as pd
 
 from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
-from validation.files import FileError, make_folder, plain_name, read_bytes, read_json, write_atomically
+from validation.files import FileError, make_folder, plain_name, read_json, write_atomically
 from validation.plain import misfit
 from validation.quantities import columns_of
 from validation.references.as_json import (
@@ -39,8 +39,8 @@ from validation.references.reference import Reference
 from validation.references.whole import check_recorded_default, check_recorded_lmer, check_recorded_stan
 
 __all__ = [
+    "DATASETS",
     "DIRECTORY",
-    "SCHEMA",
     "DamagedReferenceError",
     "Record",
     "Shelf",
@@ -54,9 +54,6 @@ __all__ = [
     "save",
     "save_data",
 ]
-
-#: Version of the layout of data sets.
-SCHEMA = 1
 
 #: Where the package's own references are.
 DIRECTORY = Path(__file__).parent / "data"
@@ -172,8 +169,11 @@ class Shelf:
             write_atomically(path, _in_lines({**content, "hash": content_hash(content)}))
         return path
 
-    def read(self, name: str, directory: Path | None = None) -> dict[str, object]:
-        """What a file says; a LookupError that lists those there are, or a DamagedReferenceError, where that fails."""
+    def read(self, name: str, directory: Path | None = None, kind: type | None = None) -> dict[str, object]:
+        """What a file says, of the TypedDict that it is to be.
+
+        A LookupError that lists those there are, or a DamagedReferenceError, where that fails.
+        """
         try:
             path = (directory or DIRECTORY) / self.folder / f"{plain_name(name)}.json"
             content = read_json(path)
@@ -197,6 +197,11 @@ class Shelf:
             )
         if content.get("name") != name:
             raise self.damaged(f"{path.name} holds what is called {content.get('name')!r}, not {name!r}")
+        if kind is not None:
+            unknown = sorted(content.keys() - kind.__annotations__.keys())
+            wrong = f"it has {unknown[0]!r}, which no such file has" if unknown else misfit(content, kind)
+            if wrong:
+                raise self.damaged(f"{path.name} is incomplete ({wrong})")
         return content
 
     def damaged(self, why: str) -> DamagedReferenceError:
@@ -267,12 +272,7 @@ def load(name: str, directory: Path | None = None) -> Record:
 
 
 def _header(name: str, directory: Path | None) -> _Header:
-    header = _CASES.read(name, directory)
-    unknown = sorted(header.keys() - _Header.__annotations__.keys())
-    wrong = f"{unknown[0]!r} is a part that no record has" if unknown else misfit(header, _Header)
-    if wrong:
-        raise _CASES.damaged(f"{name}.json is incomplete ({wrong})")
-    return cast("_Header", header)
+    return cast("_Header", _CASES.read(name, directory, _Header))
 
 
 def _record(header: _Header) -> Record:
@@ -373,78 +373,71 @@ def find(
 # ---------------------------------------------------------------------------------------------------- data sets
 
 
+DATASETS = Shelf("datasets", 2, "data set was recorded", "`mlmparity record`")
+
+
+class _Column(TypedDict):
+    """A column of a data set; a factor's values are the numbers of its levels, -1 where one is missing."""
+
+    name: str
+    type: str
+    values: list[object]
+    ordered: NotRequired[bool]
+    levels: NotRequired[list[str]]
+
+
+class _DataSet(TypedDict):
+    """What a data set's file says."""
+
+    schema: int
+    name: str
+    columns: list[_Column]
+    hash: str
+
+
 def save_data(name: str, data: pd.DataFrame, directory: Path | None = None) -> Path:
-    """Write a data set as CSV with its schema (types, levels and their order, hash) beside it."""
-    name = plain_name(name)
-    schema: dict[str, Any] = {"schema": SCHEMA, "name": name, "hash": data_hash(data), "columns": []}
-    codes = pd.DataFrame(index=data.index)
+    """Write a data set, with the types of its columns and the order of their levels."""
+    columns = []
     for column in data.columns:
         values = data[column]
-        entry: dict[str, Any] = {"name": str(column)}
+        entry: dict[str, object] = {"name": str(column)}
         if isinstance(values.dtype, pd.CategoricalDtype):
-            entry |= {
-                "type": "factor",
-                "ordered": bool(values.cat.ordered),
-                "levels": [str(level) for level in values.cat.categories],
-            }
-            codes[column] = values.astype(object)
+            levels = [str(level) for level in values.cat.categories]
+            entry |= {"type": "factor", "ordered": bool(values.cat.ordered), "levels": levels}
+            values = values.cat.codes
         elif pd.api.types.is_integer_dtype(values.dtype):
-            entry |= {"type": "integer"}
-            codes[column] = values
+            entry["type"] = "integer"
         elif pd.api.types.is_numeric_dtype(values.dtype):
-            entry |= {"type": "number"}
-            codes[column] = [None if pd.isna(value) else repr(float(value)) for value in values]
+            entry["type"] = "number"
+            values = values.astype(float)
         else:
-            entry |= {"type": "text"}
-            codes[column] = values
-        schema["columns"].append(entry)
-    folder = (directory or DIRECTORY) / "datasets"
-    with locked(directory or DIRECTORY):
-        write_atomically(folder / f"{name}.csv", codes.to_csv(index=False, lineterminator="\n"))
-        write_atomically(folder / f"{name}.json", json.dumps(schema, indent=1) + "\n")
-    return folder / f"{name}.csv"
+            entry["type"] = "text"
+        columns.append({**entry, "values": plain(values)})
+    return DATASETS.write(name, {"name": name, "columns": columns}, directory)
 
 
 def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
     """Read a recorded data set, exactly as it was: a LookupError where there is none, else as :func:`load`."""
-    folder = (directory or DIRECTORY) / "datasets"
+    content = cast("_DataSet", DATASETS.read(name, directory, _DataSet))
     try:
-        plain_name(name)
-    except FileError as error:
-        raise LookupError(f"no such data set was recorded: {error}") from None
-    try:
-        schema = cast("dict[str, Any]", read_json(folder / f"{name}.json"))
-    except FileNotFoundError:
-        raise LookupError(f"the data set {name!r} was not recorded; `mlmparity record` records it where R is") from None
-    except FileError as error:
-        raise DamagedReferenceError(f"{error}; `mlmparity record` rewrites it") from None
-    try:
-        data = _table(read_bytes(folder / f"{name}.csv"), schema["columns"])
-        matches = data_hash(data) == schema["hash"]
-    except (FileNotFoundError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise DamagedReferenceError(
-            f"{name}.csv and {name}.json do not fit each other ({error!r}); `mlmparity record` rewrites them"
-        ) from error
-    if not matches:
-        raise DamagedReferenceError(
-            f"{name}.csv does not match the hash recorded with it; `mlmparity record` rewrites it"
-        )
+        data = pd.DataFrame({entry["name"]: _column(entry) for entry in content["columns"]})
+        if any(len(entry["values"]) != len(data) for entry in content["columns"]):
+            raise ValueError("its columns have different lengths")
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise DATASETS.damaged(f"{name}.json is no table ({error!r})") from error
     data.attrs["name"] = name
     return data
 
 
-def _table(content: bytes, columns: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The columns of a data set, of the types that its schema gives."""
-    text = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
-    data = pd.DataFrame(index=text.index)
-    for entry in columns:
-        values = text[entry["name"]]
-        if entry["type"] == "factor":
-            data[entry["name"]] = pd.Categorical(values, categories=entry["levels"], ordered=entry["ordered"])
-        elif entry["type"] == "integer":
-            data[entry["name"]] = values.astype("int64") if values.notna().all() else values.astype("Int64")
-        elif entry["type"] == "number":
-            data[entry["name"]] = values.map(float, na_action="ignore").astype(float)
-        else:
-            data[entry["name"]] = values
-    return data
+def _column(entry: _Column) -> pd.Series:
+    values = entry["values"]
+    if entry["type"] == "factor":
+        codes = np.array(values, dtype=np.int64)
+        return pd.Series(pd.Categorical.from_codes(codes, pd.Index(entry["levels"]), ordered=entry["ordered"]))
+    if entry["type"] == "integer":
+        return pd.Series(values, dtype="Int64" if None in values else "int64")
+    if entry["type"] == "number":
+        return pd.Series(np.array(values, dtype=float))  # null becomes NaN, "inf" infinite
+    if not all(value is None or isinstance(value, str) for value in values):
+        raise ValueError(f"{entry['name']} is no column of text")
+    return pd.Series(values)
