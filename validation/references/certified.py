@@ -6,7 +6,7 @@ that holds the exact number.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +54,9 @@ POSTERIORS = "certified-posteriors"
 COLUMNS = ("quantity", "group", "term", "term2", "level", "value", "radius")
 
 Row = tuple[str, str | None, str | None, str | None, str | None, str, str]
+
+#: Values by quantity, group, term, term2 and level.
+_Values = dict[tuple[str, str | None, str | None, str | None, str | None], float]
 
 
 @dataclass(frozen=True)
@@ -173,34 +176,28 @@ def find(
 
 
 def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
-    rows: dict[str, list[tuple[tuple[str | None, ...], float]]] = {}
-    for quantity, group, term, term2, level, text, _ in certificate.rows:
-        rows.setdefault(quantity, []).append(((group, term, term2, level), float(text)))
-
-    def one(quantity: str) -> float:
-        return rows[quantity][0][1]
-
     from pyimpl.inference.random_effects import covariance_structures
 
+    values: _Values = {row[:5]: float(row[5]) for row in certificate.rows}
+
+    def one(quantity: str, term: str | None = None) -> float:
+        return values[quantity, None, term, None, None]
+
     names = list(design.coef_names)
-    by_term = {q: {labels[1]: value for labels, value in rows[q]} for q in ("fixef", "se", "t", "theta")}
-    coefficients = pd.DataFrame(
-        {
-            title: [by_term[quantity][name] for name in names]
-            for title, quantity in (("Estimate", "fixef"), ("Std. Error", "se"), ("t value", "t"))
-        },
-        index=names,
-    )
+    titles = {"Estimate": "fixef", "Std. Error": "se", "t value": "t"}
+    table = {title: [one(quantity, name) for name in names] for title, quantity in titles.items()}
+    coefficients = pd.DataFrame(table, index=names)
     covariance = pd.DataFrame(np.nan, index=names, columns=names)
-    for (_, first, second, _), value in rows["vcov"]:
-        covariance.loc[first, second] = covariance.loc[second, first] = value
-    theta = pd.Series({name: by_term["theta"][name] for name in design.theta_names}, dtype=float)
+    for (quantity, _, first, second, _), value in values.items():
+        if quantity == "vcov":
+            covariance.loc[first, second] = covariance.loc[second, first] = value
+    theta = pd.Series({name: one("theta", name) for name in design.theta_names}, dtype=float)
     searched, par, structures, lowest = theta, None, None, np.concatenate([t.covariance.lower for t in design.terms])
     if design.structure is not None:
-        searched = par = pd.Series({labels[1]: value for labels, value in rows["par"]}, dtype=float)
+        searched = par = pd.Series({key[2]: value for key, value in values.items() if key[0] == "par"}, dtype=float)
         structures = covariance_structures(design)
     lower = pd.Series(lowest, index=searched.index)
-    modes, variances = _modes(design, rows)
+    modes, variances = _modes(design, values)
     fits = design.X @ coefficients["Estimate"].to_numpy()
     if design.offset is not None:
         fits = fits + design.offset
@@ -230,7 +227,7 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
         groups=groups,
         coefficients=coefficients,
         covariance=covariance,
-        components=_components(rows),
+        components=_components(values),
         theta=theta,
         lower=lower,
         modes=modes,
@@ -250,28 +247,20 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
     )
 
 
-def _components(rows: Mapping[str, Sequence[tuple[tuple[str | None, ...], float]]]) -> pd.DataFrame:
+def _components(values: _Values) -> pd.DataFrame:
     """``VarCorr()``: the order of the rows is that of the file, variances before covariances of each group."""
-    sds = {(group, term): value for (group, term, *_), value in rows["sd"]}
-    cors = {(g, first, second): value for (g, first, second, _), value in rows.get("cor", [])}
-    table: list[Sequence[Any]] = []
-    for group in dict.fromkeys(labels[0] for labels, _ in rows["variance"]):
-        table += [(g, term, None, value, sds[g, term]) for (g, term, *_), value in rows["variance"] if g == group]
-        table += [
-            (g, first, second, value, cors[g, first, second])
-            for (g, first, second, _), value in rows.get("covariance", [])
-            if g == group
-        ]
+    table = [
+        (group, first, second, value, values[root, group, first, second, None])
+        for name in dict.fromkeys(key[1] for key in values if key[0] == "variance")
+        for wanted, root in (("variance", "sd"), ("covariance", "cor"))
+        for (quantity, group, first, second, _), value in values.items()
+        if quantity == wanted and group == name
+    ]
     return components_from_json(table)
 
 
-def _modes(
-    design: Any, rows: Mapping[str, Sequence[tuple[tuple[str | None, ...], float]]]
-) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
+def _modes(design: Any, values: _Values) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
     """Conditional modes by factor, and their variances (missing between terms of one factor, as R has them)."""
-    mode = {(g, effect, level): value for (g, effect, _, level), value in rows["ranef"]}
-    sd = {(g, effect, level): value for (g, effect, _, level), value in rows["condsd"]}
-    cov = {(g, a, b, level): value for (g, a, b, level), value in rows.get("condcov", [])}
     modes: dict[str, pd.DataFrame] = {}
     variances: dict[str, np.ndarray] = {}
     for group in dict.fromkeys(term.group for term in design.terms):
@@ -279,14 +268,16 @@ def _modes(
         effects = [effect for term in terms for effect in term.effects]
         levels = list(terms[0].levels)
         modes[group] = pd.DataFrame(
-            {effect: [mode[group, effect, level] for level in levels] for effect in effects}, index=levels
+            {effect: [values["ranef", group, effect, None, level] for level in levels] for effect in effects},
+            index=levels,
         )
         array = np.full((len(levels), len(effects), len(effects)), math.nan)
         for i, level in enumerate(levels):
             for a, first in enumerate(effects):
-                array[i, a, a] = sd[group, first, level] ** 2
+                array[i, a, a] = values["condsd", group, first, None, level] ** 2
                 for b, second in enumerate(effects[:a]):
-                    array[i, a, b] = array[i, b, a] = cov.get((group, first, second, level), math.nan)
+                    known = values.get(("condcov", group, first, second, level), math.nan)
+                    array[i, a, b] = array[i, b, a] = known
         variances[group] = array
     return modes, variances
 
