@@ -15,16 +15,7 @@ import scipy.sparse as sp
 import validation.plain
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
-__all__ = [
-    "components_from_json",
-    "default_from_json",
-    "default_to_json",
-    "lmer_from_json",
-    "lmer_to_json",
-    "plain",
-    "stan_from_json",
-    "stan_to_json",
-]
+__all__ = ["components_from_json", "default_from_json", "lmer_from_json", "plain", "stan_from_json", "to_json"]
 
 
 def plain(value: object) -> Any:
@@ -186,8 +177,8 @@ def _read(stored: Mapping[str, Any], layout: Mapping[str, tuple[str, _Codec]]) -
     }
 
 
-def lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
-    """A likelihood fit; of Z the values of each term's columns, for the factors say where they stand."""
+def _random_terms(fit: RecordedLmerFit) -> dict[str, Any]:
+    """The factors and terms; of Z the values of each term's columns, for the factors say where they stand."""
     terms, start = [], 0
     Z = sp.csr_array(fit.Z)
     factors = list(map(str, fit.factors.columns))
@@ -212,7 +203,7 @@ def lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
     }
     if abs(_random_design(terms, coded, len(fit.y)) - fit.Z).max() != 0.0:
         raise ValueError("Z is not made of one level of each grouping factor a row; it cannot be recorded")
-    return {**_written(fit, _LMER), "factors": coded, "terms": terms}
+    return {"factors": coded, "terms": terms}
 
 
 def _random_design(terms: list[Any], factors: Mapping[str, Any], N: int) -> sp.csc_array:
@@ -239,8 +230,17 @@ def _structures(terms: list[Any]) -> pd.DataFrame | None:
     return pd.DataFrame({**columns, "nc": sizes}, index=[term["name"] for term in terms])
 
 
+def to_json(fit: ReportedFit | RecordedStanFit) -> dict[str, Any]:
+    """A recorded fit as JSON: of lme4 tight or by default, or a posterior."""
+    if isinstance(fit, RecordedStanFit):
+        return _written(fit, _STAN)
+    if isinstance(fit, RecordedLmerFit):
+        return {**_written(fit, _LMER), **_random_terms(fit)}
+    return {**_written(fit, _REPORTED), "logLik": plain(fit.logLik())}
+
+
 def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedLmerFit:
-    """The fit that :func:`lmer_to_json` wrote."""
+    """The likelihood fit that was written, of a file with this header."""
     found = _read(stored, _LMER)
     rows = found["X"].index
     for name in ("y", "fits"):
@@ -263,21 +263,11 @@ def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
     )
 
 
-def stan_to_json(fit: RecordedStanFit) -> dict[str, Any]:
-    """A posterior: its summaries and its draws."""
-    return _written(fit, _STAN)
-
-
 def stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedStanFit:
-    """The posterior that :func:`stan_to_json` wrote."""
+    """The posterior that was written."""
     return RecordedStanFit(formula=header["formula"], provenance=header["provenance"], **_read(stored, _STAN))
 
 
-def default_to_json(fit: ReportedFit) -> dict[str, Any]:
-    """What lme4 reports with its default optimizer."""
-    return {**_written(fit, _REPORTED), "logLik": plain(fit.logLik())}
-
-
 def default_from_json(stored: Mapping[str, Any]) -> ReportedFit:
-    """What :func:`default_to_json` wrote."""
+    """What lme4 reports with its default optimizer, as it was written."""
     return ReportedFit(scalars={"logLik": number_from_json(stored["logLik"])}, **_read(stored, _REPORTED))

@@ -24,15 +24,7 @@ from validation.errors import NoReferenceError
 from validation.files import FileError, make_folder, plain_name, read_json, write_atomically
 from validation.plain import misfit
 from validation.quantities import columns_of
-from validation.references.as_json import (
-    default_from_json,
-    default_to_json,
-    lmer_from_json,
-    lmer_to_json,
-    plain,
-    stan_from_json,
-    stan_to_json,
-)
+from validation.references.as_json import default_from_json, lmer_from_json, plain, stan_from_json, to_json
 from validation.references.provenance import data_hash
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 from validation.references.reference import Reference
@@ -259,10 +251,9 @@ def save(record: Record, directory: Path | None = None) -> Path:
         "reml": record.reml,
         "model_hash": record.model_hash,
         "provenance": plain(dict(record.provenance)),
-        "fit": lmer_to_json(record.fit) if record.kind == "likelihood" else stan_to_json(record.fit),
+        "fit": to_json(record.fit),
+        **({"default": to_json(record.default)} if record.default is not None else {}),
     }
-    if record.default is not None:
-        content["default"] = default_to_json(record.default)
     return _CASES.write(record.name, content, directory)
 
 
@@ -287,18 +278,17 @@ def _record(header: _Header) -> Record:
         told = header["provenance"].get("arguments")
         if isinstance(told, dict) and told.get("REML", header["reml"]) is not header["reml"]:
             raise ValueError("its arguments name another criterion than it was fitted by")
-        if header["kind"] == "likelihood":
+        if header["kind"] == "bayes":
+            fit = stan_from_json(header["fit"], header)
+            check_recorded_stan(fit)
+        else:
             fit = lmer_from_json(header["fit"], header)
             check_recorded_lmer(fit)
-            _demand_as_written(header["fit"], lmer_to_json(fit))
             if "default" in header:
                 default = default_from_json(header["default"])
                 check_recorded_default(default, fit)
-                _demand_as_written(header["default"], default_to_json(default))
-        else:
-            fit = stan_from_json(header["fit"], header)
-            check_recorded_stan(fit)
-            _demand_as_written(header["fit"], stan_to_json(fit))
+                _demand_as_written(header["default"], to_json(default))
+        _demand_as_written(header["fit"], to_json(fit))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise _CASES.damaged(f"{header['name']}.json is incomplete ({error!r})") from error
     return Record(
