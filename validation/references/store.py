@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -190,7 +190,7 @@ class Shelf:
         if content.get("name") != name:
             raise self.damaged(f"{path.name} holds what is called {content.get('name')!r}, not {name!r}")
         if kind is not None:
-            unknown = sorted(content.keys() - kind.__annotations__.keys())
+            unknown = sorted(content.keys() - get_type_hints(kind).keys())
             wrong = f"it has {unknown[0]!r}, which no such file has" if unknown else misfit(content, kind)
             if wrong:
                 raise self.damaged(f"{path.name} is incomplete ({wrong})")
