@@ -29,8 +29,6 @@ from validation.wellformed import (
     whole,
 )
 
-__all__ = ["PART_OF", "CheckedFit"]
-
 #: Compared quantity -> the part of a fit that it is read from.
 PART_OF: dict[str, str] = {
     "fixef-names": "fixef",

@@ -15,18 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "FileError",
-    "at_once",
-    "explained",
-    "make_folder",
-    "plain_name",
-    "read_bytes",
-    "read_json",
-    "write_atomically",
-    "write_or_print",
-]
-
 #: Bytes of the longest file that is read whole.
 _MOST_BYTES = 1 << 30
 

@@ -8,8 +8,6 @@ import pandas as pd
 
 from validation.errors import InputError
 
-__all__ = ["as_factors", "parse_factor", "some", "understood"]
-
 
 def understood(data: pd.DataFrame) -> str:
     """One line on a table: rows, columns, factors and their order, text, logical columns, dates, missing values.

@@ -9,8 +9,6 @@ from typing import TypeAlias, Union, get_args, get_origin, get_type_hints, is_ty
 import numpy as np
 import pandas as pd
 
-__all__ = ["Json", "misfit", "plain"]
-
 #: What JSON has words for.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 

@@ -15,8 +15,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-__all__ = ["RTableError", "convert", "lines_of", "read_r_cells"]
-
 _TRUE, _FALSE = frozenset({"T", "TRUE"}), frozenset({"F", "FALSE"})
 _SPACE = " \t\n\v\f\r"
 _WHOLE = re.compile(r"[+-]?[0-9]+")

@@ -24,8 +24,6 @@ from validation.references.recorded import RecordedLmerFit, RecordedStanFit, Rep
 from validation.references.store import DIRECTORY, Record, model_hash, save, save_data
 from validation.references.whole import DEFAULT_OPTIMUM, TIGHT_OPTIMUM
 
-__all__ = ["NotConvergedError", "record"]
-
 #: Seed of the recording's first chunk; each chunk adds one.
 SEED = 20181
 

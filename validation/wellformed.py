@@ -19,27 +19,6 @@ from pyimpl.linalg.memory import memory
 from r_scripts.variances import Block, ConditionalVariances
 from validation.errors import error_in_words
 
-__all__ = [
-    "MalformedError",
-    "by_group",
-    "filled",
-    "flag",
-    "kind_of",
-    "label",
-    "labelled",
-    "labelled_columns",
-    "labels_of",
-    "most_entries",
-    "number",
-    "numbers",
-    "pairs_of",
-    "refuse_beyond_memory",
-    "refuse_beyond_rows",
-    "variances_of",
-    "whole",
-]
-
-
 #: So often is an array copied while it is compared.
 _COPIES = 8
 #: No table has more entries (rows, columns) than the first, and so many more for each row of the data.

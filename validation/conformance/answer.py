@@ -36,8 +36,6 @@ from validation.wellformed import (
     refuse_beyond_rows,
 )
 
-__all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
-
 
 def _itself(*names: str) -> dict[str, frozenset[str]]:
     """Quantities that stand for themselves alone."""

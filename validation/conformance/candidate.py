@@ -14,8 +14,6 @@ from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.errors import error_in_words
 from validation.suite import FEATURES
 
-__all__ = ["SHIPPED", "Candidate", "CandidateError", "candidate_of", "checked_claims", "load_candidate", "words"]
-
 #: Adapters that ship with mlmparity: short name -> module in ``validation.candidates``.
 SHIPPED = {
     "pyimpl": "own",

@@ -9,9 +9,6 @@ from validation.references import certified, store
 from validation.references.choose import Source
 from validation.suite import SUITE
 
-__all__ = ["all_cases", "available", "choose", "with_reference"]
-
-
 #: Where the made-up data are: what R knows nothing of is not among its data sets.
 _MADE = store.DIRECTORY / "made"
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from validation.conformance.candidate import Candidate, Function, Words
 
-__all__ = ["main"]
-
 #: What the judge may ask of a fit besides the contract's verbs.
 _BESIDES = ("predict", "satterthwaite", "label", "provenance", "divergences", "diagnostics")
 

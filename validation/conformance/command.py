@@ -23,8 +23,6 @@ from validation.report.wording import cell
 from validation.suite import FEATURES
 from validation.verdict import Verdict
 
-__all__ = ["Files", "candidate_named", "claimed_cases", "features", "headline", "judge"]
-
 _MOST_NAMES = 6
 
 _STYLES = {

@@ -30,8 +30,6 @@ import pandas as pd
 from validation.files import FileError, read_bytes
 from validation.tolerances import Multiple
 
-__all__ = ["Deviation", "DeviationError", "Seen", "problems_of", "read_deviations"]
-
 
 class DeviationError(ValueError):
     """The file of known deviations cannot be read, or an entry of it makes no sense."""

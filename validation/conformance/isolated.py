@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from validation.conformance.child import Request
 
-__all__ = ["TIME_LIMIT", "CandidateEndedError", "CandidateRaisedError", "CandidateTimeoutError", "isolated_candidate"]
-
 _E = TypeVar("_E", bound=Exception)
 
 #: Seconds that one fit (or one evaluation of its objective) may take.

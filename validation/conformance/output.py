@@ -18,20 +18,6 @@ from validation.quantities import records
 from validation.report.json import package_version
 from validation.verdict import Verdict
 
-__all__ = [
-    "CauseData",
-    "FigureData",
-    "ResultData",
-    "RunData",
-    "as_comparison",
-    "as_data",
-    "as_json",
-    "as_junit",
-    "line",
-    "properties",
-    "what_failed",
-]
-
 SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1
 
 

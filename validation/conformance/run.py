@@ -32,9 +32,6 @@ from validation.report.wording import cell
 from validation.tolerances import FAILED_ALIKE
 from validation.verdict import Cause, Verdict
 
-__all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
-
-
 #: What the same error says of one model and of another: names in quotes, numbers.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[-+]?\d[\d.eE+-]*")
 

@@ -10,8 +10,6 @@ from validation.judge.digits import DOUBLE_DIGITS
 from validation.plain import misfit
 from validation.report.markdown import escaped, table
 
-__all__ = ["by_case", "markdown", "read_runs", "version_of"]
-
 #: What the table needs of each result.
 _OF_A_RESULT = {"case", "needs", "status", "error", "checks", "causes", "figures"}
 

@@ -25,20 +25,6 @@ from validation.wellformed import MalformedError, filled, label, pairs_of
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = [
-    "MOST_BYTES",
-    "Call",
-    "Message",
-    "Unreadable",
-    "WireError",
-    "decode",
-    "dumps",
-    "encode",
-    "framed",
-    "loads",
-    "receive",
-]
-
 #: Longest message.
 MOST_BYTES = 1 << 30
 

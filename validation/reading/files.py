@@ -22,8 +22,6 @@ from validation.owndata import as_factors, understood
 from validation.reading.formats import BINARY, kind_of, read_binary
 from validation.reading.text import TextOptions, read_text
 
-__all__ = ["Reading", "read_data", "read_file"]
-
 _TEXT = {".csv": None, ".tsv": "\t", ".tab": "\t", ".txt": None}
 _UNPACK: Mapping[str, Callable[[io.BytesIO], io.BufferedIOBase]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file),

@@ -15,8 +15,6 @@ from validation.reading.labelled import partly_labelled, read_labelled
 from validation.reading.scratch import as_file
 from validation.reading.workbook import read_workbook
 
-__all__ = ["BINARY", "kind_of", "read_binary"]
-
 #: What the first bytes of a file say it is.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", ".parquet"),

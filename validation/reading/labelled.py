@@ -18,8 +18,6 @@ from validation.errors import InputError
 from validation.owndata import some
 from validation.reading.scratch import as_file
 
-__all__ = ["partly_labelled", "read_labelled"]
-
 _STATA_ORIGIN = pd.Timestamp(1960, 1, 1)
 #: Stata's display formats of days and of milliseconds, by their beginnings; how a date is shown may follow.
 _DAYS, _MILLISECONDS = ("%td", "%-td", "%d", "%-d"), ("%tc", "%-tc", "%tC", "%-tC")

@@ -19,8 +19,6 @@ from validation.errors import InputError
 from validation.owndata import some
 from validation.rcsv import RTableError, convert, lines_of, read_r_cells
 
-__all__ = ["SEPARATORS", "TextOptions", "decode", "read_text", "text_column"]
-
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _SEP_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)

@@ -17,8 +17,6 @@ from validation.errors import InputError
 from validation.owndata import some
 from validation.reading.text import text_column
 
-__all__ = ["read_workbook"]
-
 _ERRORS = ("#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!")
 _MOST_SHEETS = 4
 

@@ -15,8 +15,6 @@ import scipy.sparse as sp
 import validation.plain
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
-__all__ = ["components_from_json", "default_from_json", "lmer_from_json", "plain", "stan_from_json", "to_json"]
-
 
 def plain(value: object) -> Any:
     """A value as JSON, as the files of references have it."""

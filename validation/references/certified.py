@@ -21,26 +21,6 @@ from validation.references.recorded import RecordedLmerFit
 from validation.references.reference import Reference
 from validation.references.store import DamagedReferenceError, Shelf, model_hash
 
-__all__ = [
-    "ENCLOSED",
-    "ESTIMATED",
-    "FOLDER",
-    "LOG_EVIDENCE",
-    "POSTERIORS",
-    "POSTERIOR_SCHEMA",
-    "SCHEMA",
-    "Certificate",
-    "CertifiedPosterior",
-    "PosteriorRow",
-    "available",
-    "available_posteriors",
-    "find",
-    "load",
-    "load_certificate",
-    "load_posterior",
-    "save",
-]
-
 #: Version of the files' layout, of fits and of posteriors.
 SCHEMA, POSTERIOR_SCHEMA = 1, 2
 

@@ -19,8 +19,6 @@ from validation.references.reference import Reference
 if TYPE_CHECKING:
     from bridge.doctor import Diagnosis
 
-__all__ = ["SOURCES", "Model", "Source", "choose_source", "examine_r", "reference_of"]
-
 #: Where references come from.
 SOURCES = ("auto", "certified", "recorded", "live")
 

@@ -6,8 +6,6 @@ import pandas as pd
 
 from validation.references.store import DATASETS, load_data
 
-__all__ = ["dataset_names", "load_dataset"]
-
 
 def dataset_names() -> list[str]:
     """Return the names of the data sets that come with mlmparity.

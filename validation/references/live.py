@@ -17,8 +17,6 @@ from validation.quantities import draws_of, posterior_summary
 from validation.references.provenance import data_hash, r_versions
 from validation.references.reference import Reference
 
-__all__ = ["RSTANARM_LENGTHS", "converged", "live_dialect", "live_lmer", "live_stan_lmer"]
-
 #: Lengths of rstanarm's chains (``iter``) to go on with where its default run is not valid.
 RSTANARM_LENGTHS = (4000, 8000)
 

@@ -18,8 +18,6 @@ from validation.algebra import by_row
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 
-__all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit", "ReportedFit", "by_level"]
-
 
 class NotRecordedError(LookupError):
     """A recorded fit was asked for something that was not recorded."""

@@ -7,8 +7,6 @@ import pandas as pd
 from validation.checks import Side
 from validation.contract import LinearMixedFit, MultilevelFit
 
-__all__ = ["Fitted", "Reference"]
-
 
 @dataclass(frozen=True)
 class Fitted:

@@ -30,23 +30,6 @@ from validation.references.recorded import RecordedLmerFit, RecordedStanFit, Rep
 from validation.references.reference import Reference
 from validation.references.whole import check_recorded_default, check_recorded_lmer, check_recorded_stan
 
-__all__ = [
-    "DATASETS",
-    "DIRECTORY",
-    "DamagedReferenceError",
-    "Record",
-    "Shelf",
-    "content_hash",
-    "find",
-    "load",
-    "load_data",
-    "locked",
-    "model_hash",
-    "names",
-    "save",
-    "save_data",
-]
-
 #: Where the package's own references are.
 DIRECTORY = Path(__file__).parent / "data"
 

@@ -16,8 +16,6 @@ from validation.covariances import parameters_of
 from validation.quantities import numbered
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
-__all__ = ["DEFAULT_OPTIMUM", "TIGHT_OPTIMUM", "check_recorded_default", "check_recorded_lmer", "check_recorded_stan"]
-
 #: Name of the point at which default lme4 ended.
 DEFAULT_OPTIMUM = "default optimum"
 #: Name of the point at which lme4 with a tight optimizer ended.
