@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import sys
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from validation.conformance.answer import Answer, AnswerError, NotOfferedError, 
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
 from validation.conformance.cases import all_cases, available, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
-from validation.conformance.output import as_data, as_json, as_junit, line
+from validation.conformance.output import as_data, as_json, line
 from validation.conformance.run import Result, Status, judge_case, overall_status
 from validation.conformance.table import markdown, read_runs
 from validation.quantities import columns_of
@@ -467,21 +466,6 @@ def three():
     return candidate, results
 
 
-def test_junit_holds_a_test_for_each_tier_with_its_figures(three):
-    candidate, results = three
-    root = ET.fromstring(as_junit(candidate, results, ["entry 1 is stale"]))
-    suite = root.find("testsuite")
-    assert {name: int(suite.get(name)) for name in ("failures", "skipped", "errors")} == {
-        "failures": 3,  # the tier of the standard errors, the exception, the stale entry
-        "skipped": 1,
-        "errors": 0,
-    }
-    assert int(suite.get("tests")) == len(suite.findall("testcase"))
-    values = [p.get("value") for p in suite.iter("property") if p.get("name") == "tier-4 se"]
-    assert "largest difference 0.0002 relative" in values[0]
-    assert "digits" in values[0]
-
-
 @pytest.fixture(scope="module")
 def docs():
     path = Path(__file__).resolve().parents[2] / "docs" / "generate.py"
@@ -561,13 +545,12 @@ def test_a_module_in_the_current_folder_is_found_and_told_what_it_lacks(tmp_path
 
 
 def test_the_command_and_its_exit_codes(tmp_path, capsys):
-    files = [tmp_path / "deep" / name for name in ("j.xml", "r.json")]
+    file = tmp_path / "deep" / "r.json"
     code = run_command(
-        "-c", "pyimpl:lmer", "--reference", "recorded", "Dyestuff", "--junit", files[0], "--json", files[1], "-o",
-        tmp_path / "report",
+        "-c", "pyimpl:lmer", "--reference", "recorded", "Dyestuff", "--json", file, "-o", tmp_path / "report"
     )  # fmt: skip
     assert code == 0, capsys.readouterr()
-    assert all(path.is_file() for path in (*files, tmp_path / "report" / "report.html"))
+    assert all(path.is_file() for path in (file, tmp_path / "report" / "report.html"))
     out = capsys.readouterr().out
     assert "Dyestuff-ml: agrees" in out
     assert "agrees with the reference on what it claims: agrees 2" in " ".join(out.split())
@@ -589,7 +572,7 @@ def test_the_command_and_its_exit_codes(tmp_path, capsys):
         assert run_command(*arguments) == 2, arguments
         assert message in " ".join(capsys.readouterr().err.split())
     assert run_command("--features") == 0
-    assert run_command("--table", files[1]) == 0
+    assert run_command("--table", file) == 0
     assert "| Dyestuff-ml | ml | ✓ |" in capsys.readouterr().out
 
 

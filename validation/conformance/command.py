@@ -13,7 +13,7 @@ from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
 from validation.conformance.cases import all_cases, available, with_reference
 from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
-from validation.conformance.output import as_comparison, as_json, as_junit, line
+from validation.conformance.output import as_comparison, as_json, line
 from validation.conformance.run import Result, Status, overall_status, run
 from validation.files import write_or_print
 from validation.options import DEFAULT_SEED
@@ -36,7 +36,6 @@ class Files:
     """What is read besides the candidate, and where the outcome is written (``-``: printed)."""
 
     deviations: Path | None = None
-    junit: Path | None = None
     data: Path | None = None
     report: Path | None = None
 
@@ -156,13 +155,9 @@ def _write(
     from validation.report.files import write_report
 
     written = []
-    for path, make in (
-        (files.junit, lambda: as_junit(candidate, results, problems)),
-        (files.data, lambda: as_json(candidate, results, source.name, problems)),
-    ):
-        if path is not None:
-            write_or_print(path, make().rstrip("\n"))
-            written += [] if str(path) == "-" else [path]
+    if files.data is not None:
+        write_or_print(files.data, as_json(candidate, results, source.name, problems).rstrip("\n"))
+        written += [] if str(files.data) == "-" else [files.data]
     if files.report is not None:
         judged = [result for result in results if result.status is not Status.NOT_CLAIMED]
         written += write_report(files.report, [as_comparison(result, candidate) for result in judged])
