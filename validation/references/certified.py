@@ -86,7 +86,7 @@ def available_posteriors(directory: Path | None = None) -> list[str]:
 
 
 def save(certified: "Certificate | CertifiedPosterior", directory: Path | None = None) -> Path:
-    """Write certified values in one step, under the lock of the references."""
+    """Write certified values in one step."""
     content = dict(vars(certified))
     content["values"] = content.pop("rows")
     if isinstance(certified, Certificate):

@@ -1,16 +1,13 @@
 """Recorded references on disk: one JSON file a case, one a data set; nothing in them executes.
 
-A file is written beside its place and moved there in one step, under a lock: a reader sees the old one or the new one,
-and two writers at once wait for each other.
+A file is written beside its place and moved there in one step: a reader sees the old one or the new one, and of two
+writers at once the last one's stays.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast, get_type_hints
@@ -21,7 +18,7 @@ import pandas as pd
 from validation.checks import Side
 from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
-from validation.files import FileError, make_folder, plain_name, read_json, write_atomically
+from validation.files import FileError, plain_name, read_json, write_atomically
 from validation.plain import misfit
 from validation.quantities import columns_of
 from validation.references.as_json import default_from_json, lmer_from_json, plain, stan_from_json, to_json
@@ -59,60 +56,6 @@ class Record:
         return Side(f"recorded {package} {version}".strip(), "recorded-r", self.provenance)
 
 
-# ---------------------------------------------------------------------------------------------------- files
-
-
-#: What says that another writer has the lock; on Windows a file that is just being removed is refused, too.
-_HELD = (BlockingIOError, FileExistsError, *((PermissionError,) if os.name == "nt" else ()))
-
-
-@contextlib.contextmanager
-def locked(directory: Path, timeout: float = 60.0, wait: float = 0.05) -> Iterator[None]:
-    """Hold the directory's lock: one writer at a time, in whatever process, for which others wait so many seconds.
-
-    The lock is the operating system's where there is one (it goes with its process, however that ends), and a file that
-    only one can create elsewhere.
-    """
-    make_folder(directory)
-    path = directory / ".lock"
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            release = _lock(path)
-            break
-        except _HELD as error:
-            if time.monotonic() > deadline:
-                raise FileError(f"another process has been writing references in {directory} for long") from error
-            time.sleep(wait)
-        except OSError as error:
-            raise FileError(f"the folder {str(directory)!r} cannot be written to: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        release()
-
-
-def _lock(path: Path) -> Callable[[], None]:
-    """Take the lock or raise at once; returns what gives it back."""
-    if os.name == "nt":
-        created = os.open(path, os.O_CREAT | os.O_EXCL)
-
-        def remove() -> None:
-            os.close(created)
-            path.unlink(missing_ok=True)
-
-        return remove
-    import fcntl
-
-    handle = os.open(path, os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(handle)
-        raise
-    return lambda: os.close(handle)
-
-
 # ---------------------------------------------------------------------------------------------------- JSON values
 
 
@@ -137,11 +80,10 @@ class Shelf:
         return sorted(path.stem for path in ((directory or DIRECTORY) / self.folder).glob("*.json"))
 
     def write(self, name: str, content: Mapping[str, object], directory: Path | None = None) -> Path:
-        """Write a file in one step, under the lock of the references; it is whole or not there."""
+        """Write a file in one step: whoever reads it, or writes it too, has the old one or the new one."""
         path = (directory or DIRECTORY) / self.folder / f"{plain_name(name)}.json"
         content = {"schema": self.schema, **content}
-        with locked(directory or DIRECTORY):
-            write_atomically(path, _in_lines({**content, "hash": content_hash(content)}))
+        write_atomically(path, _in_lines({**content, "hash": content_hash(content)}))
         return path
 
     def read(self, name: str, directory: Path | None = None, kind: type | None = None) -> dict[str, object]:
