@@ -11,14 +11,18 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from r_scripts.arguments import R_ARGUMENTS
 from validation import tolerances
 from validation.certify import posterior_scores, scores
+from validation.conformance.output import ResultData, RunData
+from validation.conformance.table import by_case, markdown, read_runs, version_of
 from validation.references import certified
+from validation.report.markdown import table
 
 HERE = Path(__file__).resolve().parent
 
@@ -94,16 +98,62 @@ def posterior_table() -> str:
 
 def conformance_table() -> str:
     """Who agrees with R on what, from the runs kept in ``docs/conformance``."""
-    from validation.conformance.table import markdown, read_runs
-
     return markdown(read_runs(sorted((HERE / "conformance").glob("*.json"))))
 
 
 def peer_digits() -> str:
     """Digits of every package against certified values, from the runs kept in ``docs/conformance``."""
-    from validation.conformance.table import digits_markdown, read_runs
-
     return digits_markdown(read_runs(sorted((HERE / "conformance").glob("*.json"))))
+
+
+def digits_markdown(runs: Sequence[RunData]) -> str:
+    """Digits of each candidate against certified values: by kind of number, and case by case.
+
+    Log relative errors of the worst element, as NIST's StRD gives them (``validation.certify.scores.score_table``). A
+    case that a candidate claims and could not fit is counted, and has no digits.
+    """
+    known = [run for run in runs if any(result.get("digits") for result in run["results"])]
+    if not known:
+        return "*No digits yet.*"
+    quantities = list(
+        dict.fromkeys(q for run in known for result in run["results"] for q in result.get("digits") or ())
+    )
+    certified = {result["case"] for run in known for result in run["results"] if result.get("digits")}
+    rows = []
+    for run in known:
+        own = [result for result in run["results"] if result["case"] in certified and result["status"] != "not claimed"]
+        fitted = [result["digits"] for result in own if result.get("digits")]
+        cells = []
+        for quantity in quantities:
+            values = [value for found in fitted if (value := found.get(quantity)) is not None]
+            cells.append(f"{median(values):.1f} ({min(values):.1f})" if values else "–")
+        rows.append([f"{run['candidate']['name']} {version_of(run)}", f"{len(fitted)} of {len(own)}", *cells])
+    shown = [quantity for quantity in ("SDs", "β", "SE", "logLik", "BLUPs") if quantity in quantities]
+
+    def cell(result: ResultData) -> str:
+        digits = result.get("digits")
+        if not digits:
+            return "raises" if result.get("status") == "raised" else ""
+        return " · ".join("–" if (value := digits.get(name)) is None else f"{value:.1f}" for name in shown)
+
+    by_run = [by_case(run) for run in known]
+    order = dict.fromkeys(result["case"] for run in known for result in run["results"])
+    cells_of_cases = [
+        [name, *(cell(own.get(name, ResultData())) for own in by_run)] for name in order if name in certified
+    ]
+    return "\n".join(
+        [
+            *table(["package", "cases fitted", *quantities], rows),
+            "",
+            f"Case by case, {' · '.join(shown)}:",
+            "",
+            *table(["case", *(run["candidate"]["name"] for run in known)], cells_of_cases),
+        ]
+    )
+
+
+def _rounded(digits: float | None) -> float | None:
+    return None if digits is None else round(digits, 1)
 
 
 def compatibility_table() -> str:
@@ -212,10 +262,35 @@ def stale(pages: list[Path] | None = None) -> list[Path]:
     return [page for page in pages if renewed(page.read_text("utf-8")) != page.read_text("utf-8")]
 
 
+def abridged(run: RunData) -> RunData:
+    """A run with only what the table needs, small enough to be kept: the first cause, and the figures that fail.
+
+    It is still of the schema of ``mlmparity conformance --json``; abridging it again changes nothing.
+    """
+    kept = run.copy()
+    kept["results"] = [
+        {
+            "case": result["case"],
+            "needs": result["needs"],
+            "status": result["status"],
+            "error": result["error"],
+            "judged_by": result.get("judged_by", ""),
+            "digits": result.get("digits", {}),
+            "checks": [{"id": check["id"], "verdict": check["verdict"]} for check in result["checks"]],
+            "causes": [{"name": cause["name"], "title": cause["title"]} for cause in result["causes"][:1]],
+            "figures": [
+                {"quantity": row["quantity"], "failed": row["failed"], "digits": _rounded(row["digits"])}
+                for row in result["figures"]
+                if row["failed"]
+            ],
+        }
+        for result in run["results"]
+    ]
+    return kept
+
+
 def abridge_runs() -> None:
     """Leave of the runs in ``docs/conformance`` only what the table needs."""
-    from validation.conformance.table import abridged, read_runs
-
     for path in sorted((HERE / "conformance").glob("*.json")):
         (run,) = read_runs([path])
         path.write_text(json.dumps(abridged(run), ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")

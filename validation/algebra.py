@@ -220,14 +220,20 @@ class Solution:
 
     def conditional_sds(self, largest: int = 3000) -> dict[tuple[str, str, str], float]:
         """Conditional sds by (group, effect, level), eq. (58); empty where Z has more than ``largest`` columns."""
-        q = self.pieces.Z.shape[1]
-        if q > largest:
+        if self.pieces.Z.shape[1] > largest:
             return {}
+        return by_label(self.pieces, self.sigma * np.sqrt(np.sum(self._conditional_root() ** 2, axis=0)))
+
+    def conditional_covariance(self) -> np.ndarray:
+        """Covariance matrix of the random effects given y, eq. (58): one of all columns of Z, not sparse."""
+        root = self.sigma * self._conditional_root()
+        return np.asarray(root.T @ root)
+
+    def _conditional_root(self) -> np.ndarray:
         Lambda = self.pieces.Lambda(self.theta)
         ZL = _scaled(self.pieces.Z @ Lambda, self.pieces.weights)
-        A = (ZL.T @ ZL).toarray() + np.eye(q)
-        half = scipy.linalg.solve_triangular(np.linalg.cholesky(A), Lambda.T.toarray(), lower=True)
-        return by_label(self.pieces, self.sigma * np.sqrt(np.sum(half**2, axis=0)))
+        A = (ZL.T @ ZL).toarray() + np.eye(self.pieces.Z.shape[1])
+        return np.asarray(scipy.linalg.solve_triangular(np.linalg.cholesky(A), Lambda.T.toarray(), lower=True))
 
     def covariances(self) -> dict[tuple[str, str, str], float]:
         """Σ = σ²TT' by (term, effect, effect2), each pair in the order of VarCorr."""

@@ -29,8 +29,6 @@ from validation.wellformed import (
     whole,
 )
 
-__all__ = ["PART_OF", "CheckedFit"]
-
 #: Compared quantity -> the part of a fit that it is read from.
 PART_OF: dict[str, str] = {
     "fixef-names": "fixef",
@@ -99,20 +97,10 @@ def _covariance(value: object, what: str, strict: bool) -> pd.DataFrame:
 class CheckedFit:
     """A likelihood fit behind the contract: each part is read once, checked, and kept as plain data.
 
-    What the fit lacks it lacks here too; its other attributes pass through.
-
-    Parameters
-    ----------
-    fit : LinearMixedFit, or what meets a part of it
-    strict : bool
-        Whether estimates must be finite (a candidate's; of R it is known that some are not).
-    rows : int, optional
-        Rows of the data: no table of the fit has many times as many.
-
-    Attributes
-    ----------
-    malformed : dict of str to str
-        Part (``"nobs"``, ``"getME X"``) -> what is wrong with it, as far as it has been asked for.
+    What the fit lacks it lacks here too; its other attributes pass through. ``strict``: estimates must be finite (a
+    candidate's; of R it is known that some are not). No table has many times as many rows as the data, where that is
+    told. ``malformed`` says of each part (``"nobs"``, ``"getME X"``) what is wrong with it, as far as it has been asked
+    for.
     """
 
     def __init__(self, fit: LinearMixedFit, strict: bool = True, rows: int | None = None) -> None:

@@ -7,8 +7,6 @@ import pandas as pd
 
 from validation.contract import Draws
 
-__all__ = ["DrawsAlone", "quadrature_of", "truth_table"]
-
 
 class DrawsAlone:
     """Draws alone, as a fit."""

@@ -1,4 +1,7 @@
-"""Files that are written whole or not at all, and only where they are meant to be; and read with the same care."""
+"""Files that are written whole or not at all, and only where they are meant to be; and read with the same care.
+
+What cannot be done is a :class:`FileError`.
+"""
 
 import contextlib
 import errno
@@ -11,18 +14,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-__all__ = [
-    "FileError",
-    "at_once",
-    "explained",
-    "make_folder",
-    "plain_name",
-    "read_bytes",
-    "read_json",
-    "write_atomically",
-    "write_or_print",
-]
 
 #: Bytes of the longest file that is read whole.
 _MOST_BYTES = 1 << 30
@@ -42,19 +33,9 @@ class FileError(ValueError):
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """All of a file.
+    """All of a file, which has at most so many bytes, 2³⁰ where that is not said.
 
-    Parameters
-    ----------
-    path : Path
-    most : int, optional
-        Bytes that it may have; 2³⁰ when not given.
-
-    Raises
-    ------
-    FileNotFoundError
-    FileError
-        It cannot be read, is too long, or is none: a folder, a device, a pipe whose writer would be waited for.
+    A folder, a device, or a pipe whose writer would be waited for is none. What is not there is a FileNotFoundError.
     """
     most = _MOST_BYTES if most is None else most
     try:
@@ -76,12 +57,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 def read_json(path: Path) -> object:
     """What a file of JSON says.
 
-    Raises
-    ------
-    FileNotFoundError
-    FileError
-        It cannot be read, is no JSON in UTF-8, is nested without end, has a key twice or a number that JSON has no
-        word for.
+    One that is nested without end, has a key twice or a number that JSON has no word for, or is not in UTF-8, is none.
     """
     content = read_bytes(path)
     try:
@@ -104,14 +80,7 @@ def _no_number(word: str) -> float:
 
 
 def plain_name(name: str) -> str:
-    """A name that is one of a file in a folder, wherever the folder is.
-
-    Raises
-    ------
-    FileError
-        Empty, too long, ``.`` or ``..``, a path, a drive, one that Windows keeps for devices, or with characters that
-        no file name should have.
-    """
+    """A name that is one of a file in a folder, wherever the folder is."""
     why = ""
     if not isinstance(name, str) or not name.strip():
         why = "it is empty"
@@ -130,21 +99,10 @@ def plain_name(name: str) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a UTF-8 file that is the old one or the whole new one, whatever interrupts.
+    """Write a UTF-8 file that is the old one or the whole new one, whatever interrupts; its folder is made.
 
     The file is written beside its place and moved there in one step. A link in its place is replaced, not followed; a
     device or a pipe (``/dev/stdout``, ``/dev/null``) is written to as it is: in its place, root would leave a file.
-
-    Parameters
-    ----------
-    path : Path
-        Its folder is made where it does not exist.
-    text : str
-
-    Raises
-    ------
-    FileError
-        The disk is full, the folder cannot be written to, the place is a folder's, the name cannot be one.
     """
     temporary = None
     try:
@@ -172,12 +130,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those that it is in; nothing, where it is there.
-
-    Raises
-    ------
-    FileError
-    """
+    """Make a folder, and those that it is in; nothing, where it is there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
@@ -186,12 +139,7 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say why a file cannot be written, where another library writes it.
-
-    Raises
-    ------
-    FileError
-    """
+    """Say why a file cannot be written, where another library writes it."""
     try:
         yield
     except OSError as error:
@@ -246,14 +194,7 @@ def _umask() -> int:
 
 
 def write_or_print(target: Path, text: str) -> None:
-    """Write text to a file, with its folder; print it where the target is ``-``.
-
-    Parameters
-    ----------
-    target : Path
-    text : str
-        Without a line break at its end.
-    """
+    """Write text, adding the last line break, to a file and make its folder; print it where the target is ``-``."""
     if str(target) == "-":
         print(text)
         return

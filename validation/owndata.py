@@ -8,8 +8,6 @@ import pandas as pd
 
 from validation.errors import InputError
 
-__all__ = ["as_factors", "parse_factor", "some", "understood"]
-
 
 def understood(data: pd.DataFrame) -> str:
     """One line on a table: rows, columns, factors and their order, text, logical columns, dates, missing values.
@@ -74,13 +72,7 @@ def some(names: Sequence[str], most: int = 5) -> str:
 
 
 def parse_factor(text: str) -> tuple[str, list[str] | None]:
-    """Take ``COL`` or ``COL=lev1,lev2,...`` apart.
-
-    Raises
-    ------
-    InputError
-        No column name, an empty level, or a level twice.
-    """
+    """Take ``COL`` or ``COL=lev1,lev2,...`` apart."""
     name, equals, rest = text.partition("=")
     name = name.strip()
     if not name:
@@ -99,18 +91,8 @@ def parse_factor(text: str) -> tuple[str, list[str] | None]:
 def as_factors(data: pd.DataFrame, factors: str | Sequence[str] = (), strings: bool = False) -> pd.DataFrame:
     """Return a copy of the data with columns turned into factors.
 
-    Parameters
-    ----------
-    data : pandas.DataFrame
-    factors : str or sequence of str
-        Each ``COL`` (levels sorted, numbers as numbers, as R's ``factor()``) or ``COL=lev1,lev2`` (in that order).
-    strings : bool
-        Turn every column of text into a factor, as R's ``stringsAsFactors = TRUE``.
-
-    Raises
-    ------
-    InputError
-        No names of columns, a column that is not there, or a value that is none of the levels given.
+    Each is ``COL`` (levels sorted, numbers as numbers, as R's ``factor()``) or ``COL=lev1,lev2`` (in that order);
+    ``strings`` turns every column of text into one, as R's ``stringsAsFactors = TRUE``.
     """
     data = data.copy()
     if not isinstance(factors, (str, Sequence)):

@@ -9,46 +9,44 @@ from typing import TypeAlias, Union, get_args, get_origin, get_type_hints, is_ty
 import numpy as np
 import pandas as pd
 
-__all__ = ["Json", "holds", "plain"]
-
 #: What JSON has words for.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
-def holds(value: object, kind: type | GenericAlias | UnionType) -> bool:
-    """Whether what was read from JSON is of a type.
+def misfit(value: object, kind: type | GenericAlias | UnionType, where: str = "") -> str:
+    """Where what was read from JSON is not of a type, and what is there; an empty text where it is.
 
-    Parameters
-    ----------
-    value : object
-    kind : type
-        A TypedDict, list, dict, union, or a type that JSON has; a whole number is a float, a truth value no number.
+    The type is a TypedDict, list, dict, union, or one that JSON has; a whole number is a float, a truth value no
+    number.
     """
     origin, inner = get_origin(kind), get_args(kind)
+    parts: list[tuple[object, type | GenericAlias | UnionType, object]] = []
+    fits = isinstance(value, dict)
     if is_typeddict(kind):
-        if not isinstance(value, dict) or not getattr(kind, "__required_keys__", frozenset()) <= value.keys():
-            return False
-        return all(holds(value[key], own) for key, own in get_type_hints(kind).items() if key in value)
-    if origin is list:
-        return isinstance(value, list) and all(holds(item, inner[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(holds(item, inner[1]) for item in value.values())
-    if origin in (Union, UnionType):
-        return any(holds(value, one) for one in inner)
-    if kind is int or kind is float:
-        return isinstance(value, int | kind) and not isinstance(value, bool)
-    return isinstance(kind, type) and isinstance(value, kind)
+        if isinstance(value, dict):
+            required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
+            if lacking := sorted(required - value.keys()):
+                return f"{where or 'it'} lacks {lacking[0]!r}"
+            parts = [(value[key], own, key) for key, own in get_type_hints(kind).items() if key in value]
+    elif origin is dict:
+        parts = [(item, inner[1], key) for key, item in value.items()] if isinstance(value, dict) else []
+    elif origin is list:
+        fits = isinstance(value, list)
+        parts = [(item, inner[0], i) for i, item in enumerate(value)] if isinstance(value, list) else []
+    elif origin in (Union, UnionType):
+        fits = any(not misfit(value, one) for one in inner)
+    elif kind is int or kind is float:
+        fits = isinstance(value, int | kind) and not isinstance(value, bool)
+    else:
+        fits = isinstance(kind, type) and isinstance(value, kind)
+    if not fits:
+        return f"{where or 'it'} is {value!r:.40}"
+    found = (misfit(item, own, f"{where}.{key}".lstrip(".")) for item, own, key in parts)
+    return next(filter(None, found), "")
 
 
 def plain(value: object, infinity: str = "Infinity") -> Json:
-    """A value as JSON: missing as null, infinities as strings, arrays as lists; what JSON has no word for as its text.
-
-    Parameters
-    ----------
-    value : object
-    infinity : str
-        How an infinite number is written.
-    """
+    """A value as JSON: missing as null, infinities as strings, arrays as lists; what JSON has no word for as text."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bool | np.bool_):

@@ -15,15 +15,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from r_scripts.dialect import Dialect
-
-__all__ = ["RTableError", "convert", "lines_of", "read_r_cells", "read_r_table"]
-
-_NEWEST = Dialect.of(None)
 _TRUE, _FALSE = frozenset({"T", "TRUE"}), frozenset({"F", "FALSE"})
 _SPACE = " \t\n\v\f\r"
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(?P<exponent>[eE][+-]?(?P<digits>[0-9]*))?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # "1e" is one until R 4.4.0
 _HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?")
 _WORDS = {"nan": np.nan, "inf": np.inf, "infinity": np.inf}
 _LARGEST = 2**31 - 1
@@ -34,54 +29,15 @@ class RTableError(ValueError):
     """The text is no table: the text says which line, what was found, what was expected."""
 
 
-def read_r_table(text: str, separator: str = ",", dialect: Dialect = _NEWEST) -> pd.DataFrame:
-    """Read a table with a line of column names.
-
-    Parameters
-    ----------
-    text : str
-        The file's text.
-    separator : str
-    dialect : Dialect
-        Whose R reads it (``1e`` is a number until R 4.4.0); the newest where not given.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns of bool (``boolean`` where cells are missing), int64, float64 or text (object, missing as None).
-
-    Raises
-    ------
-    RTableError
-        No lines, a line with more cells than there are columns, a quote that is never closed.
-    """
-    names, columns = read_r_cells(text, separator)
-    rows = len(columns[0]) if columns else 0
-    data = pd.DataFrame({j: convert(cells, dialect) for j, cells in enumerate(columns)}, index=range(rows))
-    return data.set_axis(names, axis=1)
-
-
 def lines_of(text: str, separator: str) -> Iterator[list[str]]:
-    """The cells of each line; blanks separate in any number, as in R's ``read.table``.
-
-    Raises
-    ------
-    csv.Error
-        The text is no table.
-    """
+    """The cells of each line; blanks separate in any number, as in R's ``read.table``."""
     blanks = separator == " "
     lines = io.StringIO(_TRAILING.sub("", text) if blanks else text, newline="")
     return csv.reader(lines, delimiter=separator, skipinitialspace=blanks)
 
 
 def read_r_cells(text: str, separator: str = ",") -> tuple[list[str], list[tuple[str, ...]]]:
-    """Take a table of text apart: the names of the columns, and the cells of each.
-
-    Raises
-    ------
-    RTableError
-        As :func:`read_r_table`.
-    """
+    """Take a table of text apart: the names of the columns, and the cells of each."""
     limit = csv.field_size_limit(max(len(text) + 1, 131072))
     try:
         lines = [cells for cells in lines_of(text, separator) if any(cells) or len(cells) > 1]
@@ -116,8 +72,8 @@ def _refuse_repeated(row_names: Sequence[str], names: list[str], body: list[list
         )
 
 
-def convert(cells: Sequence[str], dialect: Dialect = _NEWEST) -> "pd.Series":
-    """A column of text by the rules of ``type.convert(as.is = TRUE)``, in the dialect's R."""
+def convert(cells: Sequence[str]) -> "pd.Series":
+    """A column of text by the rules of ``type.convert(as.is = TRUE)``."""
     missing = np.array([cell == "NA" or not cell.strip(_SPACE) for cell in cells], dtype=bool)
     given = [cell for cell, absent in zip(cells, missing, strict=True) if not absent]
     if all(cell in _TRUE or cell in _FALSE for cell in given):
@@ -130,8 +86,7 @@ def convert(cells: Sequence[str], dialect: Dialect = _NEWEST) -> "pd.Series":
         values = np.full(len(cells), np.nan)
         values[~missing] = whole
         return pd.Series(values)
-    bare_exponents = not dialect.has("numbers_end_in_digits")
-    numbers = [_double(cell, bare_exponents) for cell in given]
+    numbers = [_double(cell) for cell in given]
     if all(value is not None for value in numbers):
         values = np.full(len(cells), np.nan)
         values[~missing] = numbers
@@ -147,7 +102,7 @@ def _integer(cell: str) -> int | None:
     return found if abs(found) <= _LARGEST else None
 
 
-def _double(cell: str, bare_exponents: bool) -> float | None:
+def _double(cell: str) -> float | None:
     text = cell.strip(_SPACE)
     bare = text.lstrip("+-")
     if len(text) - len(bare) <= 1 and bare.lower() in _WORDS:
@@ -155,7 +110,4 @@ def _double(cell: str, bare_exponents: bool) -> float | None:
         return -value if text[0] == "-" else value
     if _HEX.fullmatch(text):
         return float.fromhex(text)
-    number = _NUMBER.fullmatch(text)
-    if number and number["exponent"] and not number["digits"]:  # "1e", "1e+"
-        return float(text[: number.start("exponent")]) if bare_exponents else None
-    return float(text) if number else None
+    return float(text) if _NUMBER.fullmatch(text) else None

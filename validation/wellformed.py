@@ -3,7 +3,8 @@
 A candidate is a stranger: it may return complex numbers whose imaginary part a conversion would drop, counts of 180.9
 rows, labels that say they equal everything, objects that answer differently each time. So the judge compares nothing
 but what :class:`CheckedFit` gives it: every part is asked for once, is real numbers of the right shape under plain
-labels, or is *malformed*, which is another verdict than missing or different.
+labels, or is *malformed*, which is another verdict than missing or different. What cannot be read is a
+:class:`MalformedError`; complex numbers, truth values and texts are no numbers.
 """
 
 import itertools
@@ -17,27 +18,6 @@ import pandas as pd
 from pyimpl.linalg.memory import memory
 from r_scripts.variances import Block, ConditionalVariances
 from validation.errors import error_in_words
-
-__all__ = [
-    "MalformedError",
-    "by_group",
-    "filled",
-    "flag",
-    "kind_of",
-    "label",
-    "labelled",
-    "labelled_columns",
-    "labels_of",
-    "most_entries",
-    "number",
-    "numbers",
-    "pairs_of",
-    "refuse_beyond_memory",
-    "refuse_beyond_rows",
-    "variances_of",
-    "whole",
-]
-
 
 #: So often is an array copied while it is compared.
 _COPIES = 8
@@ -58,13 +38,7 @@ class MalformedError(ValueError):
 
 
 def number(value: object, what: str, finite: bool = False) -> float:
-    """A real number as a float; None and ``pandas.NA`` are NaN.
-
-    Raises
-    ------
-    MalformedError
-        Complex, a truth value, text, an array, anything else that is no real number; not finite where it must be.
-    """
+    """A real number as a float; None and ``pandas.NA`` are NaN."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = filled(value)[()]
     if value is None or value is pd.NA:
@@ -90,13 +64,7 @@ def number(value: object, what: str, finite: bool = False) -> float:
 
 
 def whole(value: object, what: str, least: float = 0.0) -> int:
-    """A count.
-
-    Raises
-    ------
-    MalformedError
-        No number, not whole, or less than ``least``.
-    """
+    """A count."""
     found = number(value, what, finite=True)
     if found != math.floor(found):
         raise MalformedError(f"{what} is {_plain(found)}; expected a whole number")
@@ -106,13 +74,7 @@ def whole(value: object, what: str, least: float = 0.0) -> int:
 
 
 def flag(value: object, what: str) -> bool:
-    """A truth value; nothing that only counts as one.
-
-    Raises
-    ------
-    MalformedError
-        Anything but ``True`` and ``False`` (Python's or numpy's).
-    """
+    """A truth value; nothing that only counts as one."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, bool | np.bool_):
@@ -140,12 +102,7 @@ def filled(array: np.ndarray) -> np.ndarray:
 
 
 def refuse_beyond_memory(size: int, shape: tuple[int, ...], what: str) -> None:
-    """Refuse what holds more numbers than there is memory for: a view, or a sparse matrix's columns, may.
-
-    Raises
-    ------
-    MalformedError
-    """
+    """Refuse what holds more numbers than there is memory for: a view, or a sparse matrix's columns, may."""
     if 8 * size > memory() / _COPIES:
         raise MalformedError(f"{what} has the shape {shape}; that is more than memory could hold")
 
@@ -156,13 +113,7 @@ def most_entries(rows: int) -> int:
 
 
 def pairs_of(value: Mapping[object, object], what: str) -> list[tuple[object, object]]:
-    """The entries of a mapping, which may be a stranger's: as many as it says that it has.
-
-    Raises
-    ------
-    MalformedError
-        More or fewer, or without an end.
-    """
+    """The entries of a mapping, which may be a stranger's: as many as it says that it has."""
     count = len(value)
     pairs = list(itertools.islice(value.items(), count + 1))
     if len(pairs) != count:
@@ -173,16 +124,8 @@ def pairs_of(value: Mapping[object, object], what: str) -> list[tuple[object, ob
 def refuse_beyond_rows(value: object, most: int, what: str) -> None:
     """Refuse a table that is longer than any of a model of these data: to name each number in it would take minutes.
 
-    Parameters
-    ----------
-    value : object
-        What a fit gave: an array, a table, a list, or a mapping to such.
-    most : int
-        So many entries (rows, columns) it may have.
-
-    Raises
-    ------
-    MalformedError
+    That is an array, a table, a list, or a mapping to such, as a fit gave it; ``most`` is how many rows or columns it
+    may have.
     """
     if isinstance(value, ConditionalVariances):  # as xarray's only when asked for
         value = {group: block.variances for group, block in value.blocks.items()}
@@ -196,23 +139,7 @@ def refuse_beyond_rows(value: object, most: int, what: str) -> None:
 
 
 def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False) -> np.ndarray:
-    """Real numbers as a new float64 array.
-
-    Parameters
-    ----------
-    value : array-like of numbers
-    what : str
-        How an error calls it.
-    ndim : int, optional
-        Number of dimensions; any where None.
-    finite : bool
-        Whether none may be missing or infinite.
-
-    Raises
-    ------
-    MalformedError
-        Complex, truth values, text, objects that are no numbers; another number of dimensions; not finite.
-    """
+    """Real numbers as a new float64 array, of any dimensions where ``ndim`` is None; ``what`` names them in errors."""
     if isinstance(value, str | bytes | Mapping | set) or not (hasattr(value, "__len__") or hasattr(value, "__array__")):
         raise MalformedError(f"{what} is {kind_of(value)}; expected an array of numbers")
     try:
@@ -237,12 +164,7 @@ def numbers(value: object, what: str, ndim: int | None = 1, finite: bool = False
 
 
 def labels_of(index: Iterable[object], what: str, unique: bool) -> list[str]:
-    """Labels as plain text, no one of them twice where each may stand once.
-
-    Raises
-    ------
-    MalformedError
-    """
+    """Labels as plain text, no one of them twice where each may stand once."""
     found = [label(item) for item in index]
     longest = max(map(len, found), default=0)
     if longest > _LONGEST_LABEL:
@@ -254,13 +176,7 @@ def labels_of(index: Iterable[object], what: str, unique: bool) -> list[str]:
 
 
 def labelled(value: object, what: str, finite: bool = False, unique: bool = True) -> pd.Series:
-    """A Series (or a mapping from label to number) as plain numbers under plain labels.
-
-    Raises
-    ------
-    MalformedError
-        No Series and no mapping; a label twice where each may stand once; no real numbers.
-    """
+    """A Series (or a mapping from label to number) as plain numbers under plain labels."""
     if isinstance(value, pd.Series):
         index, values = list(value.index), numbers(value.array, what, finite=finite)
     elif isinstance(value, Mapping):
@@ -277,13 +193,7 @@ def labelled(value: object, what: str, finite: bool = False, unique: bool = True
 def labelled_columns(
     value: object, what: str, finite: bool = False, unique: bool = True, unique_columns: bool = True
 ) -> pd.DataFrame:
-    """A data frame as plain numbers under plain labels.
-
-    Raises
-    ------
-    MalformedError
-        No data frame; a label twice; no real numbers.
-    """
+    """A data frame as plain numbers under plain labels."""
     if not isinstance(value, pd.DataFrame):
         raise MalformedError(f"{what} is {kind_of(value)}; expected a DataFrame")
     rows, columns = labels_of(value.index, what, unique), labels_of(value.columns, f"{what}'s columns", unique_columns)
@@ -294,13 +204,7 @@ def labelled_columns(
 
 
 def by_group(value: object, what: str, read: Callable[[object, str], _Read]) -> dict[str, _Read]:
-    """A mapping from grouping factor, each entry read by a function that is told what it is.
-
-    Raises
-    ------
-    MalformedError
-        No mapping; a factor twice.
-    """
+    """A mapping from grouping factor, each entry read by a function that is told what it is."""
     if not isinstance(value, Mapping):
         raise MalformedError(f"{what} is {kind_of(value)}; expected a mapping from grouping factor")
     pairs = [(label(group), block) for group, block in pairs_of(value, what)]
@@ -322,13 +226,7 @@ def _plain(value: float) -> str:
 
 
 def variances_of(found: object) -> ConditionalVariances:
-    """Read what ``ranef_condVar()`` gave; xarray is not imported where the numbers come without it.
-
-    Raises
-    ------
-    MalformedError
-        It is no mapping from grouping factor to DataArray (level, effect, effect2).
-    """
+    """Read what ``ranef_condVar()`` gave; xarray is not imported where the numbers come without it."""
     blocks = found.blocks if isinstance(found, ConditionalVariances) else found
     return ConditionalVariances(by_group(blocks, "ranef_condVar()", _variances))
 

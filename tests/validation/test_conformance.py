@@ -1,9 +1,10 @@
 """Conformance: what a third party's function may return, what it may claim, and that no fault of it passes."""
 
+import importlib.util
 import json
 import sys
-import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ from validation.conformance.answer import Answer, AnswerError, NotOfferedError, 
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
 from validation.conformance.cases import all_cases, available, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
-from validation.conformance.output import as_data, as_json, as_junit, line
+from validation.conformance.output import as_data, as_json, line
 from validation.conformance.run import Result, Status, judge_case, overall_status
-from validation.conformance.table import abridged, digits_markdown, markdown, read_runs
+from validation.conformance.table import markdown, read_runs
 from validation.quantities import columns_of
 from validation.references.choose import choose_source, reference_of
 from validation.suite import FEATURES
@@ -465,22 +466,16 @@ def three():
     return candidate, results
 
 
-def test_junit_holds_a_test_for_each_tier_with_its_figures(three):
-    candidate, results = three
-    root = ET.fromstring(as_junit(candidate, results, ["entry 1 is stale"]))
-    suite = root.find("testsuite")
-    assert {name: int(suite.get(name)) for name in ("failures", "skipped", "errors")} == {
-        "failures": 3,  # the tier of the standard errors, the exception, the stale entry
-        "skipped": 1,
-        "errors": 0,
-    }
-    assert int(suite.get("tests")) == len(suite.findall("testcase"))
-    values = [p.get("value") for p in suite.iter("property") if p.get("name") == "tier-4 se"]
-    assert "largest difference 0.0002 relative" in values[0]
-    assert "digits" in values[0]
+@pytest.fixture(scope="module")
+def docs():
+    path = Path(__file__).resolve().parents[2] / "docs" / "generate.py"
+    spec = importlib.util.spec_from_file_location("docs_generate", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_json_and_the_table_name_what_fails(three, tmp_path):
+def test_json_and_the_table_name_what_fails(three, docs, tmp_path):
     candidate, results = three
     data = json.loads(as_json(candidate, results, "recorded"))
     assert data == as_data(candidate, results, "recorded")
@@ -489,9 +484,9 @@ def test_json_and_the_table_name_what_fails(three, tmp_path):
     path = tmp_path / "run.json"
     path.write_text(json.dumps(data))
     (run,) = read_runs([path])
-    assert markdown([abridged(run)]) == markdown([run])
-    assert abridged(abridged(run)) == abridged(run)
-    assert len(json.dumps(abridged(run))) < len(json.dumps(run)) / 2
+    assert markdown([docs.abridged(run)]) == markdown([run])
+    assert docs.abridged(docs.abridged(run)) == docs.abridged(run)
+    assert len(json.dumps(docs.abridged(run))) < len(json.dumps(run)) / 2
     text = markdown(read_runs([path]))
     assert "| sleepstudy-ml | ml, slopes | ✗ 4 |" in text
     assert "| crossed-three-ml | crossed, ml | – |" in text
@@ -501,7 +496,7 @@ def test_json_and_the_table_name_what_fails(three, tmp_path):
         read_runs([path])
 
 
-def test_digits_against_certified_values():
+def test_digits_against_certified_values(docs):
     from validation.certify.scores import PEER_QUANTITIES, score, score_table
 
     (case,) = choose(["anova-6x5-reml"])
@@ -521,11 +516,11 @@ def test_digits_against_certified_values():
     assert np.isnan(score_table(table)["SDs"])
     run = as_data(load_candidate("pyimpl"), [result], "certified")
     assert run["results"][0]["digits"]["σ"] == round(found["σ"], 1)
-    assert digits_markdown([abridged(run)]) == digits_markdown([run])
-    assert "| 1 of 1 |" in digits_markdown([run])
+    assert docs.digits_markdown([docs.abridged(run)]) == docs.digits_markdown([run])
+    assert "| 1 of 1 |" in docs.digits_markdown([run])
     run["results"].append({**run["results"][0], "status": "raised", "digits": {}})
-    assert "| 1 of 2 |" in digits_markdown([run])
-    assert digits_markdown([]) == "*No digits yet.*"
+    assert "| 1 of 2 |" in docs.digits_markdown([run])
+    assert docs.digits_markdown([]) == "*No digits yet.*"
 
 
 def run_command(*arguments):
@@ -550,13 +545,12 @@ def test_a_module_in_the_current_folder_is_found_and_told_what_it_lacks(tmp_path
 
 
 def test_the_command_and_its_exit_codes(tmp_path, capsys):
-    files = [tmp_path / "deep" / name for name in ("j.xml", "r.json")]
+    file = tmp_path / "deep" / "r.json"
     code = run_command(
-        "-c", "pyimpl:lmer", "--reference", "recorded", "Dyestuff", "--junit", files[0], "--json", files[1], "-o",
-        tmp_path / "report",
+        "-c", "pyimpl:lmer", "--reference", "recorded", "Dyestuff", "--json", file, "-o", tmp_path / "report"
     )  # fmt: skip
     assert code == 0, capsys.readouterr()
-    assert all(path.is_file() for path in (*files, tmp_path / "report" / "report.html"))
+    assert all(path.is_file() for path in (file, tmp_path / "report" / "report.html"))
     out = capsys.readouterr().out
     assert "Dyestuff-ml: agrees" in out
     assert "agrees with the reference on what it claims: agrees 2" in " ".join(out.split())
@@ -578,7 +572,7 @@ def test_the_command_and_its_exit_codes(tmp_path, capsys):
         assert run_command(*arguments) == 2, arguments
         assert message in " ".join(capsys.readouterr().err.split())
     assert run_command("--features") == 0
-    assert run_command("--table", files[1]) == 0
+    assert run_command("--table", file) == 0
     assert "| Dyestuff-ml | ml | ✓ |" in capsys.readouterr().out
 
 

@@ -214,25 +214,34 @@ def test_a_file_that_is_gone_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda schema, text: (schema | {"columns": None}, text),
-        lambda schema, text: (schema | {"columns": [3]}, text),
-        lambda schema, text: (schema | {"hash": None}, text),
-        lambda schema, text: ([], text),
-        lambda schema, text: (schema, ""),
-        lambda schema, text: (schema, "\xff\0"),
-        lambda schema, text: (schema, text.replace("1", "x", 1)),
-        lambda schema, text: (schema, None),
+        lambda content: content | {"columns": None},
+        lambda content: content | {"columns": [3]},
+        lambda content: content | {"more": 1},
+        lambda content: [],
+        lambda content: {name: value for name, value in content.items() if name != "columns"},
+        lambda content: changed(content, type="number", values=["x"] * 30),
+        lambda content: changed(content, values=[0] * 29),
+        lambda content: changed(content, values=[99] * 30),
+        lambda content: changed(content, values=[10**400] * 30),
+        lambda content: changed(content, type="text", values=[1] * 30),
+        lambda content: changed(content, type="integer", values=[0.5] * 30),
+        lambda content: changed(content, levels=None),
     ],
 )
-def test_a_recorded_data_set_that_does_not_fit_its_schema_is_damaged(tmp_path, change):
-    source = store.DIRECTORY / "datasets"
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_recorded_data_set_that_is_no_table_is_damaged(tmp_path, change, sealed):
     (tmp_path / "datasets").mkdir()
-    schema, text = change(json.loads((source / "Dyestuff.json").read_text()), (source / "Dyestuff.csv").read_text())
-    (tmp_path / "datasets" / "Dyestuff.json").write_text(json.dumps(schema))
-    if text is not None:
-        (tmp_path / "datasets" / "Dyestuff.csv").write_text(text, encoding="latin-1")
+    content = change(json.loads((store.DIRECTORY / "datasets" / "Dyestuff.json").read_text()))
+    if sealed and isinstance(content, dict):
+        content["hash"] = store.content_hash(content)
+    (tmp_path / "datasets" / "Dyestuff.json").write_text(json.dumps(content))
     with pytest.raises(store.DamagedReferenceError):
         store.load_data("Dyestuff", tmp_path)
+
+
+def changed(content, **parts):
+    """A data set with another first column, which is a factor."""
+    return content | {"columns": [content["columns"][0] | parts, *content["columns"][1:]]}
 
 
 @pytest.mark.parametrize("run", [[], None, 3, {}, {"results": None}, {"results": [{}]}, {"schema_version": True}])

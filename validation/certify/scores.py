@@ -18,7 +18,7 @@ from validation.progress import Tracker
 from validation.quantities import likelihood_quantities
 from validation.references import certified
 from validation.references.provenance import provenance
-from validation.references.store import DIRECTORY, locked
+from validation.references.store import DIRECTORY
 from validation.report.markdown import table
 
 __all__ = [
@@ -166,10 +166,8 @@ def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: 
 
 
 def write_scores(name: str, content: Mapping[str, object], directory: Path | None = None) -> None:
-    """Write a file of scores beside the references, under their lock."""
-    base = directory or DIRECTORY
-    with locked(base):
-        write_atomically(base / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    """Write a file of scores beside the references."""
+    write_atomically((directory or DIRECTORY) / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def load_scores(directory: Path | None = None) -> Scores:

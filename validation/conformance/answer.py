@@ -6,23 +6,26 @@ candidate declares that it does not offer it.
 """
 
 import difflib
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from r_scripts.variances import Block, ConditionalVariances
+from validation.checked_fit import CheckedFit
 from validation.contract import BayesianFit, Draws, LinearMixedFit
-from validation.covariances import semidefinite_factor, structures_of
+from validation.covariances import FREE, semidefinite_factor, structures_of
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
+from validation.references.recorded import by_level
 from validation.tolerances import SINGULAR, Match
 from validation.wellformed import (
     MalformedError,
-    flag,
+    by_group,
     label,
     labelled,
     labelled_columns,
@@ -31,10 +34,7 @@ from validation.wellformed import (
     numbers,
     pairs_of,
     refuse_beyond_rows,
-    whole,
 )
-
-__all__ = ["OFFERS", "POSTERIOR_OFFERS", "Answer", "AnswerError", "NotOfferedError", "as_fit", "as_posterior"]
 
 
 def _itself(*names: str) -> dict[str, frozenset[str]]:
@@ -86,23 +86,10 @@ def as_fit(
 ) -> LinearMixedFit:
     """Dress what a candidate returned as a fit.
 
-    Parameters
-    ----------
-    answer : mapping or object
-        A mapping of quantities (keys of :data:`OFFERS`, and ``X``, ``Z``, ``y``, ``flist``, ``devfun``, ...), or an
-        object that has methods of :class:`validation.contract.LinearMixedFit`, which is returned as it is.
-    formula : str
-    data : pandas.DataFrame
-        What the candidate was given: fitted values without labels get its index.
-    reml : bool
-        The criterion that was asked for.
-    missing : frozenset of str
-        What the candidate declares that it does not offer.
-
-    Raises
-    ------
-    AnswerError
-        Neither a mapping nor an object with methods of the contract, or a mapping with a key that is no quantity.
+    That is a mapping of quantities (keys of :data:`OFFERS`, and ``X``, ``Z``, ``y``, ``flist``, ``devfun``, ...), or an
+    object with methods of :class:`validation.contract.LinearMixedFit`, which is returned as it is. ``data`` are what
+    the candidate was given (fitted values without labels get their index), and what it declares ``missing`` is not
+    worked out.
     """
     if isinstance(answer, Mapping):
         return cast("LinearMixedFit", Answer(answer, formula, data, reml, missing))  # in part
@@ -147,20 +134,68 @@ class _OwnDraws:
         return getattr(self._fit, name)
 
 
-def _given_or(name: str, work_out: Callable[["Answer"], float]) -> Callable[["Answer"], float]:
-    """The contract's method that gives a number: as it was answered, or what follows from others."""
+def _given_or(
+    name: str, work_out: Callable[["Answer"], object] | None = None, *sources: str
+) -> Callable[["Answer"], Any]:
+    """The contract's method for a quantity: as it was answered (the judge reads and checks it), or what follows.
 
-    def method(self: "Answer") -> float:
-        if self._has(name):
-            return number(self._values[name], name)
-        self._derive(name)
-        return float(work_out(self))
+    ``work_out`` needs other quantities, its ``sources``; what is declared missing is not worked out.
+    """
+
+    def method(self: "Answer") -> object:
+        if work_out is None or name in self.given:
+            return self.take(name)
+        if name in self.missing:
+            raise NotOfferedError(f"{name} is declared missing")
+        for source in sources:
+            if source not in self.given:
+                raise NotOfferedError(f"the answer has no {name!r}, nor {source!r} to work it out from")
+        return work_out(self)
 
     return method
 
 
+def _theta(fit: "Answer") -> pd.Series:
+    """The elements of the relative covariance factors, by lme4's names."""
+    scale = fit.read.sigma() ** 2
+    values: dict[str, float] = {}
+    terms = fit.terms()
+    names = {name for name, _, _ in terms}
+    for name, effects, matrix in terms:
+        numbered = re.fullmatch(r"(.*)\.\d+", name)  # R calls a factor's second term g.1, but its θ g.x
+        group = numbered[1] if numbered and numbered[1] in names else name
+        factor = semidefinite_factor(matrix / scale)
+        for j, column in enumerate(effects):
+            for i in range(j, len(effects)):
+                values[f"{group}.{column}" if i == j else f"{group}.{effects[i]}.{column}"] = float(factor[i, j])
+    return pd.Series(values, dtype=float)
+
+
+def _lower(fit: "Answer") -> pd.Series:
+    """The bounds of the covariance parameters."""
+    sizes = [len(effects) for _, effects, _ in fit.terms()]
+    structures = structures_of(fit) if "structures" in fit.given else [FREE] * len(sizes)
+    low = [low for found, p in zip(structures or (), sizes, strict=True) for low, _ in found.bounds(p)]
+    index = fit.read.getME("par" if "structures" in fit.given else "theta").index
+    if len(low) != len(index):
+        raise NotOfferedError("the bounds of θ")
+    return pd.Series(low, index=index)
+
+
+def _npar(fit: "Answer") -> int:
+    sizes = [len(effects) for _, effects, _ in fit.terms()] if "theta" not in fit.given else []
+    n_theta = sum(p * (p + 1) // 2 for p in sizes) if sizes else len(fit.read.getME("theta"))
+    return len(fit.read.fixef()) + n_theta + 1
+
+
 class Answer:
-    """A likelihood fit made of a plain mapping (contract: ``validation.contract.LinearMixedFit``, in part)."""
+    """A likelihood fit made of a plain mapping (contract: ``validation.contract.LinearMixedFit``, in part).
+
+    ``given`` is what was answered, ``missing`` is declared so. ``read`` is this answer as the judge reads it, from
+    which whatever follows is worked out.
+    """
+
+    read: CheckedFit
 
     def __init__(
         self,
@@ -176,34 +211,23 @@ class Answer:
                 near = difflib.get_close_matches(str(key), known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f". Known are: {', '.join(known)}"
                 raise AnswerError(f"the answer has the key {key!r}, which is no quantity{hint}")
-        self._values = {key: value for key, value in values.items() if value is not None}
-        self._data, self._missing = data, missing
+        self.given = {key: value for key, value in values.items() if value is not None}
+        self.missing = missing
+        self.read = CheckedFit(cast("LinearMixedFit", self), strict=False)
+        self._data, self._reml = data, reml
         self._order: list[str] = []
         self._pairs: set[tuple[str, str, str]] = set()
         self._groups: list[str] = []
-        self._reml = reml
-        self.formula = str(self._values.get("formula", formula))
-        self.label = str(self._values.get("label", ""))
-        self.warnings, self.messages = (_texts(self._values.get(key), key) for key in ("warnings", "messages"))
+        self.formula = str(self.given.get("formula", formula))
+        self.label = str(self.given.get("label", ""))
+        self.warnings, self.messages = (_texts(self.given.get(key), key) for key in ("warnings", "messages"))
 
-    # ------------------------------------------------------------------------------------------------ reading
-
-    def _has(self, name: str) -> bool:
-        return name in self._values
-
-    def _take(self, name: str) -> object:
-        if name not in self._values:
+    def take(self, name: str) -> object:
+        """What was answered."""
+        if name not in self.given:
             raise NotOfferedError(f"the answer has no {name!r}")
-        refuse_beyond_rows(self._values[name], most_entries(len(self._data)), name)
-        return self._values[name]
-
-    def _derive(self, name: str, *sources: str) -> None:
-        """Refuse to work out what is declared missing, or what lacks its sources."""
-        if name in self._missing:
-            raise NotOfferedError(f"{name} is declared missing")
-        for source in sources:
-            if source not in self._values:
-                raise NotOfferedError(f"the answer has no {name!r}, nor {source!r} to work it out from")
+        refuse_beyond_rows(self.given[name], most_entries(len(self._data)), name)
+        return self.given[name]
 
     def align(self, reference: LinearMixedFit) -> None:
         """Write pairs of labels in the reference's order: a covariance is the same whichever effect is named first."""
@@ -219,71 +243,93 @@ class Answer:
             return
         self._order, self._pairs, self._groups = names, pairs, terms
 
-    # ------------------------------------------------------------------------------------------------ fixed effects
+    fixef = _given_or("fixef")
+    sigma = _given_or("sigma")
+    nobs = _given_or("nobs")
+    logLik = _given_or("logLik", lambda fit: -0.5 * number(fit.take(fit.criterion), fit.criterion))
+    deviance = _given_or("deviance", lambda fit: -2.0 * fit.read.logLik())
+    REMLcrit = _given_or("REMLcrit", lambda fit: -2.0 * fit.read.logLik())
+    AIC = _given_or("AIC", lambda fit: -2.0 * fit.read.logLik() + 2.0 * fit.read.npar)
+    BIC = _given_or("BIC", lambda fit: -2.0 * fit.read.logLik() + math.log(fit.read.nobs()) * fit.read.npar)
+    df_residual = _given_or("df_residual", lambda fit: fit.read.nobs() - fit.read.npar)
+    ngrps = _given_or("ngrps", lambda fit: {group: len(frame) for group, frame in fit.read.ranef().items()}, "ranef")
+    npar = property(_given_or("npar", _npar))
 
-    def fixef(self) -> pd.Series:
-        """Fixed effects."""
-        return _series(self._take("fixef"), "fixef")
+    @property
+    def criterion(self) -> str:
+        """Name of the criterion that was asked for."""
+        return "REMLcrit" if self._reml else "deviance"
+
+    def isSingular(self, tol: float = SINGULAR) -> bool:
+        """Whether a diagonal element of θ is (nearly) 0."""
+        return cast("bool", _singular(self))
+
+    def isREML(self) -> bool:
+        """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
+        if "criterion" in self.missing:
+            raise NotOfferedError("criterion is declared missing")
+        return cast("bool", self.given.get("isREML", self._reml))
+
+    @property
+    def devfun(self) -> Callable[..., float] | None:
+        """The objective at any θ, where the candidate has one."""
+        return cast("Callable[..., float] | None", self.given.get("devfun"))
+
+    @property
+    def getReCovs(self) -> Callable[[], pd.DataFrame]:
+        """The terms' covariance structures, where the answer says them (``structures``)."""
+        if "structures" not in self.given:
+            raise AttributeError("the answer has no 'structures'")
+        given = self.given["structures"]
+        if not isinstance(given, pd.DataFrame) or not {"structure", "hom", "nc"} <= set(given.columns):
+            raise AnswerError("structures: expected a DataFrame, columns structure, hom, nc, a row for each term")
+        return lambda: given
 
     def vcov(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects."""
-        matrix = self._take("vcov")
+        matrix = self.take("vcov")
         if not isinstance(matrix, pd.DataFrame):
-            names = list(self.fixef().index)
+            names = list(self.read.fixef().index)
             values = numbers(matrix, "vcov", ndim=2)
             if values.shape != (len(names), len(names)):
                 raise AnswerError(f"vcov has shape {values.shape}; expected {(len(names), len(names))}, as fixef")
             matrix = pd.DataFrame(values, index=names, columns=names)
         matrix = labelled_columns(matrix, "vcov")
-        if sorted(map(str, matrix.index)) == sorted(self._order) and matrix.index.is_unique:
+        if sorted(matrix.index) == sorted(self._order):
             matrix = matrix.loc[self._order, self._order]
         return matrix
 
     def coef_table(self) -> pd.DataFrame:
         """Estimates, standard errors and t values."""
-        fixed = self.fixef()
-        if self._has("se"):
-            errors = _series(self._values["se"], "se").reindex(fixed.index)
-        else:
-            self._derive("se", "vcov")
-            matrix = self.vcov()
-            errors = pd.Series(np.sqrt(np.diag(matrix.to_numpy())), index=matrix.index).reindex(fixed.index)
+        fixed = self.read.fixef()
+        errors = labelled(_standard_errors(self), "se").reindex(fixed.index)
         with np.errstate(all="ignore"):
             return pd.DataFrame({"Estimate": fixed, "Std. Error": errors, "t value": fixed / errors})
 
-    # ------------------------------------------------------------------------------------------------ components
-
-    def sigma(self) -> float:
-        """Residual standard deviation."""
-        return number(self._take("sigma"), "sigma")
-
     def VarCorr(self) -> pd.DataFrame:
         """Variance components as ``as.data.frame(VarCorr(m))``."""
-        given = self._take("VarCorr")
+        given = self.take("VarCorr")
         if isinstance(given, pd.DataFrame):
             frame = given.copy()
             absent = {"grp", "var1", "var2", "vcov"} - set(frame.columns)
             if absent:
                 raise AnswerError(f"VarCorr lacks the columns {', '.join(sorted(absent))} of R's data frame")
             frame["vcov"] = numbers(frame["vcov"].array, "VarCorr's vcov")
-            if "sdcor" not in frame.columns:
-                frame["sdcor"] = _sdcor(frame)
         else:
             frame = _components(given)
-        for column in ("vcov", "sdcor"):
-            frame[column] = numbers(frame[column].array, f"VarCorr's {column}")
+        if "sdcor" not in frame.columns:
+            frame["sdcor"] = _sdcor(frame)
+        frame["sdcor"] = numbers(frame["sdcor"].array, "VarCorr's sdcor")
         rows = records(frame)
         for r in rows:
             if not _absent(r["var2"]) and (r["grp"], r["var2"], r["var1"]) in self._pairs:
                 r["var1"], r["var2"] = r["var2"], r["var1"]
-        frame = pd.DataFrame(rows, columns=frame.columns, dtype=object)
-        if not (frame["grp"] == "Residual").any() and self._has("sigma"):
-            sigma = self.sigma()
-            last = {"grp": "Residual", "var1": None, "var2": None, "vcov": sigma**2, "sdcor": sigma}
-            frame = pd.concat([frame.astype(object), pd.DataFrame([last], dtype=object)], ignore_index=True)
-        return frame
+        if "sigma" in self.given and "Residual" not in frame["grp"].to_list():
+            sigma = self.read.sigma()
+            rows.append({"grp": "Residual", "var1": None, "var2": None, "vcov": sigma**2, "sdcor": sigma})
+        return pd.DataFrame(rows, columns=frame.columns, dtype=object)
 
-    def _terms(self) -> list[tuple[str, list[str], np.ndarray]]:
+    def terms(self) -> list[tuple[str, list[str], np.ndarray]]:
         """Each random term: its name, its effects, its covariance matrix."""
         frame = self.VarCorr()
         terms = []
@@ -301,145 +347,34 @@ class Answer:
             terms.sort(key=lambda term: self._groups.index(term[0]))
         return terms
 
-    def _theta(self) -> pd.Series:
-        if self._has("theta"):
-            return _series(self._values["theta"], "theta")
-        self._derive("theta", "VarCorr", "sigma")
-        scale = self.sigma() ** 2
-        values: dict[str, float] = {}
-        terms = self._terms()
-        names = {name for name, _, _ in terms}
-        for name, effects, matrix in terms:
-            numbered = re.fullmatch(r"(.*)\.\d+", name)  # R calls a factor's second term g.1, but its θ g.x
-            group = numbered[1] if numbered and numbered[1] in names else name
-            factor = semidefinite_factor(matrix / scale)
-            for j, column in enumerate(effects):
-                for i in range(j, len(effects)):
-                    values[f"{group}.{column}" if i == j else f"{group}.{effects[i]}.{column}"] = float(factor[i, j])
-        return pd.Series(values, dtype=float)
-
-    @property
-    def getReCovs(self) -> Callable[[], pd.DataFrame]:
-        """The terms' covariance structures, where the answer says them (``structures``)."""
-        if not self._has("structures"):
-            raise AttributeError("the answer has no 'structures'")
-        given = self._values["structures"]
-        if not isinstance(given, pd.DataFrame) or not {"structure", "hom", "nc"} <= set(given.columns):
-            raise AnswerError("structures: expected a DataFrame, columns structure, hom, nc, a row for each term")
-        return lambda: given
-
-    def isSingular(self, tol: float = SINGULAR) -> bool:
-        """Whether a diagonal element of θ is (nearly) 0."""
-        if self._has("singular"):
-            return flag(self._values["singular"], "singular")
-        self._derive("singular")
-        theta = self._theta()
-        return bool((theta[self._lower(theta).to_numpy() == 0.0] < tol).any())
-
-    def _lower(self, theta: pd.Series) -> pd.Series:
-        rows = [i == j for _, effects, _ in self._terms() for j in range(len(effects)) for i in range(j, len(effects))]
-        if len(rows) != len(theta):
-            raise NotOfferedError("the bounds of θ")
-        return pd.Series(np.where(rows, 0.0, -np.inf), index=theta.index)
-
-    # ------------------------------------------------------------------------------------------------ random effects
-
     def ranef(self) -> dict[str, pd.DataFrame]:
         """Conditional modes."""
-        return _by_level(self._take("ranef"), "ranef")
+        return _by_level(self.take("ranef"), "ranef")
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """``fixef`` plus ``ranef`` for each level."""
+        return _by_level(_coef_of(self), "coef")
 
     def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances; between effects missing."""
         result = {}
-        for group, frame in _by_level(self._take("condsd"), "condsd").items():
-            values = np.full((len(frame), frame.shape[1], frame.shape[1]), np.nan)
-            for j in range(frame.shape[1]):
-                values[:, j, j] = np.sign(frame.iloc[:, j]) * frame.iloc[:, j] ** 2
-            result[group] = Block(values, list(frame.index), list(frame.columns))
+        for group, given in by_group(_by_level(self.take("condsd"), "condsd"), "condsd", _table).items():
+            sds = given.to_numpy()
+            values = np.full((*sds.shape, sds.shape[1]), np.nan)
+            values[:, np.arange(sds.shape[1]), np.arange(sds.shape[1])] = np.sign(sds) * sds**2
+            result[group] = Block(values, list(given.index), list(given.columns))
         return ConditionalVariances(result)
-
-    def coef(self) -> dict[str, pd.DataFrame]:
-        """``fixef`` plus ``ranef`` for each level."""
-        if self._has("coef"):
-            return _by_level(self._values["coef"], "coef")
-        self._derive("coef", "fixef", "ranef")
-        fixed = self.fixef()
-        return {
-            group: pd.DataFrame(
-                {
-                    name: fixed.get(name, 0.0) + (frame[name] if name in frame.columns else 0.0)
-                    for name in dict.fromkeys([*fixed.index, *frame.columns])
-                },
-                index=frame.index,
-            )
-            for group, frame in self.ranef().items()
-        }
-
-    def ngrps(self) -> pd.Series:
-        """Number of levels of each grouping factor."""
-        if self._has("ngrps"):
-            return labelled(self._values["ngrps"], "ngrps")
-        self._derive("ngrps", "ranef")
-        return pd.Series({group: len(frame) for group, frame in self.ranef().items()})
-
-    # ------------------------------------------------------------------------------------------------ the optimum
-
-    def logLik(self) -> float:
-        """(Restricted) log-likelihood."""
-        if self._has("logLik"):
-            return number(self._values["logLik"], "logLik")
-        other = "REMLcrit" if self._reml else "deviance"
-        self._derive("logLik", other)
-        return -0.5 * number(self._values[other], other)
-
-    deviance = _given_or("deviance", lambda fit: -2.0 * fit.logLik())
-    REMLcrit = _given_or("REMLcrit", lambda fit: -2.0 * fit.logLik())
-    AIC = _given_or("AIC", lambda fit: -2.0 * fit.logLik() + 2.0 * fit.npar)
-    BIC = _given_or("BIC", lambda fit: -2.0 * fit.logLik() + math.log(fit.nobs()) * fit.npar)
-    _npar = _given_or("npar", lambda fit: len(fit.fixef()) + fit._n_theta() + 1)
-    _df_residual = _given_or("df_residual", lambda fit: fit.nobs() - fit.npar)
-
-    def nobs(self) -> int:
-        """Rows used."""
-        return whole(self._take("nobs"), "nobs")
-
-    @property
-    def npar(self) -> int:
-        """Number of parameters."""
-        return whole(self._npar(), "npar")
-
-    def _n_theta(self) -> int:
-        if self._has("theta"):
-            return len(self._theta())
-        self._derive("npar", "VarCorr")
-        return sum(len(effects) * (len(effects) + 1) // 2 for _, effects, _ in self._terms())
-
-    def df_residual(self) -> int:
-        """Rows used minus parameters."""
-        return whole(self._df_residual(), "df_residual", -math.inf)
-
-    def isREML(self) -> bool:
-        """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
-        self._derive("criterion")
-        return flag(self._values.get("isREML", self._reml), "isREML")
-
-    @property
-    def devfun(self) -> Callable[..., float] | None:
-        """The objective at any θ, where the candidate has one."""
-        return cast("Callable[..., float] | None", self._values.get("devfun"))
-
-    # ------------------------------------------------------------------------------------------------ rows and design
 
     def fitted(self) -> pd.Series:
         """Conditional fitted values."""
-        return self._rows(self._take("fitted"), "fitted")
+        return self._rows(self.take("fitted"), "fitted")
 
     def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
         """Response residuals; scaled ones only where there are no weights to divide by."""
         if type != "response":
             raise NotOfferedError(f"residuals of type {type!r}")
-        residuals = self._rows(self._take("residuals"), "residuals")
-        return residuals / self.sigma() if scaled else residuals
+        residuals = self._rows(self.take("residuals"), "residuals")
+        return residuals / self.read.sigma() if scaled else residuals
 
     def _rows(self, values: object, name: str) -> pd.Series:
         if isinstance(values, pd.Series):
@@ -452,29 +387,29 @@ class Answer:
 
     def getME(self, name: str) -> object:
         """The pieces that the answer holds or that follow."""
-        if name == "theta":
-            return self._theta()
-        if name == "lower" and self._has("structures"):
-            par = _series(self._take("par"), "par")
-            low = [
-                low
-                for found, (_, effects, _) in zip(structures_of(self) or (), self._terms(), strict=True)
-                for low, _ in found.bounds(len(effects))
-            ]
-            return pd.Series(low, index=par.index)
-        if name == "par":
-            return _series(self._take("par"), "par")
-        if name == "lower":
-            return self._lower(self._theta())
-        if name == "beta":
-            return self.fixef()
-        if name == "cnms" and not self._has("cnms"):
-            return {group: effects for group, effects, _ in self._terms()}
-        return self._take(name)
+        return _PIECES[name](self) if name in _PIECES else self.take(name)
 
 
-def _series(values: object, name: str) -> pd.Series:
-    return labelled(values, name, unique=name != "theta")
+#: Quantities that the contract has under another name, or as a part of another.
+_singular = _given_or(
+    "singular", lambda fit: bool((fit.read.getME("theta")[_lower(fit).to_numpy() == 0.0] < SINGULAR).any())
+)
+_standard_errors = _given_or(
+    "se", lambda fit: np.sqrt(pd.Series(np.diag(fit.read.vcov()), fit.read.vcov().index)), "vcov"
+)
+_coef_of = _given_or("coef", lambda fit: by_level(fit.read.fixef(), fit.read.ranef()), "fixef", "ranef")
+
+#: Pieces of the model that follow from others.
+_PIECES: dict[str, Callable[[Answer], object]] = {
+    "theta": _given_or("theta", _theta, "VarCorr", "sigma"),
+    "lower": _lower,
+    "beta": Answer.fixef,
+    "cnms": _given_or("cnms", lambda fit: {group: effects for group, effects, _ in fit.terms()}),
+}
+
+
+def _table(value: object, what: str) -> pd.DataFrame:
+    return labelled_columns(value, what, unique_columns=False)
 
 
 def _absent(value: object) -> bool:
@@ -495,38 +430,28 @@ def _components(given: object) -> pd.DataFrame:
         raise AnswerError(f"VarCorr is a {type(given).__name__}; expected R's data frame or a mapping by group")
     rows: list[dict[str, object]] = []
     for group, block in pairs_of(given, "VarCorr"):
+        what = f"VarCorr of {label(group)!r}"
         if isinstance(block, pd.DataFrame):
-            matrix = labelled_columns(block, f"VarCorr of {label(group)!r}")
+            matrix = labelled_columns(block, what)
             if list(matrix.index) != list(matrix.columns):
-                raise AnswerError(f"VarCorr of {label(group)!r} has other labels in its rows than in its columns")
+                raise AnswerError(f"{what} has other labels in its rows than in its columns")
             if not np.allclose(matrix.to_numpy(), matrix.to_numpy().T, rtol=Match.SYMMETRIC, atol=0.0):
-                raise AnswerError(f"VarCorr of {label(group)!r} is not symmetric; expected a covariance matrix")
+                raise AnswerError(f"{what} is not symmetric; expected a covariance matrix")
         else:
-            variances = dict(block.items()) if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}
-            names = [str(effect) for effect in variances]
-            matrix = pd.DataFrame(
-                np.diag([number(v, f"VarCorr of {label(group)!r}") for v in variances.values()]),
-                index=names,
-                columns=names,
-            )
-            if len(names) > 1:
+            variances = labelled(block if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}, what)
+            if len(variances) > 1:
                 raise AnswerError(
-                    f"VarCorr of {group!r} has {len(names)} variances without covariances; give a DataFrame effect x "
-                    "effect, or (for independent effects) one entry each: g, g.1, ..."
+                    f"{what} has {len(variances)} variances without covariances; give a DataFrame effect x effect, or "
+                    "(for independent effects) one entry each: g, g.1, ..."
                 )
-        effects = [str(effect) for effect in matrix.index]
-        values = matrix.to_numpy(dtype=float)
+            matrix = pd.DataFrame(np.diag(variances), index=variances.index, columns=variances.index)
+        effects, values = list(matrix.index), matrix.to_numpy()
+        pairs = sorted(itertools.combinations_with_replacement(range(len(effects)), 2), key=lambda p: p[0] != p[1])
         rows += [
-            {"grp": str(group), "var1": effect, "var2": None, "vcov": values[i, i]} for i, effect in enumerate(effects)
+            {"grp": str(group), "var1": effects[i], "var2": effects[j] if i != j else None, "vcov": values[i, j]}
+            for i, j in pairs  # variances, then covariances
         ]
-        rows += [
-            {"grp": str(group), "var1": effects[j], "var2": effects[i], "vcov": values[i, j]}
-            for j in range(len(effects))
-            for i in range(j + 1, len(effects))
-        ]
-    frame = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov"], dtype=object)
-    frame["sdcor"] = _sdcor(frame)
-    return frame
+    return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov"], dtype=object)
 
 
 def _sdcor(frame: pd.DataFrame) -> list[float]:
@@ -542,22 +467,16 @@ def _sdcor(frame: pd.DataFrame) -> list[float]:
     return result
 
 
-def _by_level(given: object, name: str) -> dict[str, pd.DataFrame]:
+def _by_level(given: object, name: str) -> Any:
+    """Tables by grouping factor, where a Series by level stands for the intercepts; anything else as it is."""
     if not isinstance(given, Mapping):
-        raise AnswerError(f"{name} is a {type(given).__name__}; expected a mapping from grouping factor to DataFrame")
-    result = {}
-    for group, block in pairs_of(given, name):
-        if isinstance(block, pd.DataFrame):
-            frame = labelled_columns(block, f"{name} of {label(group)!r}", unique_columns=False)
-        elif isinstance(block, Mapping | pd.Series):
-            frame = pd.DataFrame({"(Intercept)": labelled(block, f"{name} of {label(group)!r}")})
-        else:
-            raise AnswerError(
-                f"{name} of {group!r} is a {type(block).__name__}; expected a DataFrame level x effect, or a Series by "
-                "level where the only effect is the intercept"
-            )
-        result[label(group)] = frame
-    return result
+        return given
+    return {
+        label(group): pd.DataFrame({"(Intercept)": labelled(block, f"{name} of {label(group)!r}")})
+        if isinstance(block, Mapping | pd.Series)
+        else block
+        for group, block in pairs_of(given, name)
+    }
 
 
 def _complete(formula: str, data: pd.DataFrame) -> pd.DataFrame:

@@ -14,8 +14,6 @@ from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.errors import error_in_words
 from validation.suite import FEATURES
 
-__all__ = ["SHIPPED", "Candidate", "CandidateError", "candidate_of", "checked_claims", "load_candidate", "words"]
-
 #: Adapters that ship with mlmparity: short name -> module in ``validation.candidates``.
 SHIPPED = {
     "pyimpl": "own",
@@ -47,30 +45,14 @@ class CandidateError(ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """An implementation to be judged.
+    """An implementation to be judged."""
 
-    Attributes
-    ----------
-    name : str
-        For the report: the short name of a shipped adapter, or ``package.module:function``.
-    fit : callable or None
-        ``fit(formula, data, REML=..., **options)`` for likelihood fits.
-    sample : callable or None
-        ``sample(formula, data, seed=..., **options)`` for posteriors.
-    can : frozenset of str
-        What it claims to do: keys of :data:`validation.suite.FEATURES`.
-    missing : frozenset of str
-        Quantities that it declares not to offer: keys of :data:`validation.conformance.answer.OFFERS`.
-    versions : mapping of str to str
-        Of its distributions.
-    """
-
-    name: str
-    fit: Function | None
-    sample: Function | None = None
-    can: frozenset[str] = frozenset(FEATURES) - {"bayes"}
-    missing: frozenset[str] = frozenset()
-    versions: Mapping[str, str] = field(default_factory=dict)
+    name: str  # for the report: the short name of a shipped adapter, or ``package.module:function``
+    fit: Function | None  # of likelihood fits: ``fit(formula, data, REML=..., **options)``
+    sample: Function | None = None  # of posteriors: ``sample(formula, data, seed=..., **options)``
+    can: frozenset[str] = frozenset(FEATURES) - {"bayes"}  # what it claims to do
+    missing: frozenset[str] = frozenset()  # quantities that it declares not to offer: keys of ``OFFERS``
+    versions: Mapping[str, str] = field(default_factory=dict)  # of its distributions
 
     @property
     def label(self) -> str:
@@ -99,19 +81,10 @@ def load_candidate(
 ) -> Candidate:
     """Import a candidate.
 
-    Parameters
-    ----------
-    target : str
-        ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors, ``sample`` (or
-        ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`).
-    can, missing : str or iterable of str, optional
-        Claims and gaps; ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every
-        feature of likelihood fits and no gap.
-
-    Raises
-    ------
-    CandidateError
-        No such module or function, one that cannot be imported, or a feature or quantity that there is not.
+    The target is ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors,
+    ``sample`` (or ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`). Claims and gaps are
+    ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every feature of likelihood fits
+    and no gap.
     """
     path = f"validation.candidates.{SHIPPED[target]}" if target in SHIPPED else target
     module_name, _, attribute = path.partition(":")
@@ -186,13 +159,7 @@ def _claimed(said: frozenset[str], usual: frozenset[str]) -> frozenset[str]:
 
 
 def checked_claims(can: object, missing: object) -> tuple[frozenset[str], frozenset[str]]:
-    """What a candidate claims and does not offer, as it says itself from its own process.
-
-    Raises
-    ------
-    CandidateError
-        No lists of words, or a feature or quantity that there is not.
-    """
+    """What a candidate claims and does not offer, as it says itself from its own process."""
     found = []
     for given, known, option, kind in (
         (can, FEATURES, "CAN", "feature"),

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from validation.conformance.candidate import Candidate, Function, Words
 
-__all__ = ["main"]
-
 #: What the judge may ask of a fit besides the contract's verbs.
 _BESIDES = ("predict", "satterthwaite", "label", "provenance", "divergences", "diagnostics")
 
@@ -76,8 +74,7 @@ class _Server:
     def answer(self, request: Request) -> dict[str, Json]:
         """Do what is asked for; whatever the candidate raises is the answer."""
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            with warnings.catch_warnings(record=True, action="always") as caught:
                 value = getattr(self, f"do_{request['do']}")(**request["arguments"])
             said = [[w.category.__name__, text_of(cast("Warning", w.message))] for w in caught[:200]]
             return {"value": value, "warnings": said}

@@ -13,7 +13,7 @@ from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
 from validation.conformance.cases import all_cases, available, with_reference
 from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
-from validation.conformance.output import as_comparison, as_json, as_junit, line
+from validation.conformance.output import as_comparison, as_json, line
 from validation.conformance.run import Result, Status, overall_status, run
 from validation.files import write_or_print
 from validation.options import DEFAULT_SEED
@@ -22,8 +22,6 @@ from validation.references.choose import Source, choose_source
 from validation.report.wording import cell
 from validation.suite import FEATURES
 from validation.verdict import Verdict
-
-__all__ = ["Files", "candidate_named", "claimed_cases", "features", "headline", "judge"]
 
 _MOST_NAMES = 6
 
@@ -38,7 +36,6 @@ class Files:
     """What is read besides the candidate, and where the outcome is written (``-``: printed)."""
 
     deviations: Path | None = None
-    junit: Path | None = None
     data: Path | None = None
     report: Path | None = None
 
@@ -54,13 +51,7 @@ def features() -> str:
 
 
 def candidate_named(target: str, can: str | None, missing: str | None, limit: float | None) -> Candidate:
-    """The candidate that a command line names, with what it says it can do.
-
-    Raises
-    ------
-    CandidateError
-        None is named, or it cannot be imported.
-    """
+    """The candidate that a command line names, with what it says it can do."""
     if not target:
         raise CandidateError(
             "no candidate was named; write --candidate package.module:function, or one that ships: "
@@ -88,13 +79,7 @@ def judge(
     out: Console,
     err: Console,
 ) -> Verdict:
-    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict.
-
-    Raises
-    ------
-    validation.conformance.deviations.DeviationError
-    validation.errors.UnknownCaseError, validation.errors.NoReferenceError, validation.errors.NoRError
-    """
+    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict."""
     if str(files.data) == "-":
         out = err  # standard output is for the JSON alone
 
@@ -170,13 +155,9 @@ def _write(
     from validation.report.files import write_report
 
     written = []
-    for path, make in (
-        (files.junit, lambda: as_junit(candidate, results, problems)),
-        (files.data, lambda: as_json(candidate, results, source.name, problems)),
-    ):
-        if path is not None:
-            write_or_print(path, make().rstrip("\n"))
-            written += [] if str(path) == "-" else [path]
+    if files.data is not None:
+        write_or_print(files.data, as_json(candidate, results, source.name, problems).rstrip("\n"))
+        written += [] if str(files.data) == "-" else [files.data]
     if files.report is not None:
         judged = [result for result in results if result.status is not Status.NOT_CLAIMED]
         written += write_report(files.report, [as_comparison(result, candidate) for result in judged])

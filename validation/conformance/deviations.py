@@ -30,8 +30,6 @@ import pandas as pd
 from validation.files import FileError, read_bytes
 from validation.tolerances import Multiple
 
-__all__ = ["Deviation", "DeviationError", "Seen", "problems_of", "read_deviations"]
-
 
 class DeviationError(ValueError):
     """The file of known deviations cannot be read, or an entry of it makes no sense."""
@@ -43,30 +41,15 @@ _MOST_BYTES, _MOST_DOTS = 1 << 24, 1000
 
 @dataclass(frozen=True)
 class Deviation:
-    """One entry of the file.
+    """One entry of the file."""
 
-    Attributes
-    ----------
-    number : int
-        Its place in the file, from 1.
-    cases : tuple of str
-        Names of cases, with ``*`` and ``?``.
-    reason : str
-    quantities, checks : tuple of str
-        Which rows; empty for any.
-    error : str
-        Name of the exception (``"*"`` for any) where the candidate raises.
-    at_most : float or None
-        Largest ``scaled`` difference that is known.
-    """
-
-    number: int
-    cases: tuple[str, ...]
+    number: int  # its place in the file, from 1
+    cases: tuple[str, ...]  # names, with ``*`` and ``?``
     reason: str
-    quantities: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
-    error: str = ""
-    at_most: float | None = None
+    quantities: tuple[str, ...] = ()  # of the rows that are meant; any where there are none
+    checks: tuple[str, ...] = ()  # the same
+    error: str = ""  # name of the exception (``"*"`` for any) where the candidate raises
+    at_most: float | None = None  # largest ``scaled`` difference that is known
 
     @property
     def title(self) -> str:
@@ -103,13 +86,7 @@ class Seen:
 
 
 def read_deviations(path: str | Path) -> tuple[Deviation, ...]:
-    """Read a file of known deviations.
-
-    Raises
-    ------
-    DeviationError
-        Not there, not TOML, or an entry with an unknown key, without a case or a reason, or that names nothing.
-    """
+    """Read a file of known deviations."""
     try:
         written = read_bytes(Path(path), _MOST_BYTES)
     except FileNotFoundError:
@@ -168,14 +145,8 @@ def _list(place: str, key: str, value: object) -> tuple[str, ...]:
 def problems_of(deviation: Deviation, seen: Sequence[Seen], names: Collection[str]) -> list[str]:
     """What is wrong with an entry, given the cases that were judged: stale, or too wide.
 
-    Parameters
-    ----------
-    deviation : Deviation
-    seen : sequence of Seen
-        Every case that was judged; an entry none of whose cases was judged is not judged itself, and one of which
-        only some were is judged case by case.
-    names : collection of str
-        Every case that could have been judged.
+    An entry none of whose cases was judged is not judged itself, and one of which only some were is judged case by
+    case; ``names`` are those of every case that could have been judged.
     """
     concerned = [one for one in seen if deviation.covers_case(one.case)]
     if not concerned:

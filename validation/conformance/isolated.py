@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from validation.conformance.child import Request
 
-__all__ = ["TIME_LIMIT", "CandidateEndedError", "CandidateRaisedError", "CandidateTimeoutError", "isolated_candidate"]
-
 _E = TypeVar("_E", bound=Exception)
 
 #: Seconds that one fit (or one evaluation of its objective) may take.
@@ -64,14 +62,7 @@ class CandidateRaisedError(RuntimeError):
 class CandidateProcess:
     """The process, started when it is needed and again after its end.
 
-    Parameters
-    ----------
-    target, can, missing
-        As of :func:`validation.conformance.candidate.load_candidate`.
-    folders : sequence of str
-        Folders of modules that the candidate finds besides the interpreter's.
-    limit : float
-        Seconds that one answer may take.
+    The candidate finds modules in the folders besides the interpreter's path, and has ``limit`` seconds for an answer.
     """
 
     def __init__(self, target: str, can: Words, missing: Words, folders: Iterable[str], limit: float) -> None:
@@ -85,13 +76,7 @@ class CandidateProcess:
         self._lock = threading.Lock()
 
     def load(self) -> dict[object, object]:
-        """Start the process and import the candidate there; what it says of itself.
-
-        Raises
-        ------
-        CandidateError
-            It cannot be imported.
-        """
+        """Start the process and import the candidate there; what it says of itself."""
         found = decode(self._ask("load", target=self.target, can=self.can, missing=self.missing))
         if not isinstance(found, dict):
             raise CandidateError(f"the candidate {self.target!r} says nothing of itself that can be read")
@@ -318,26 +303,11 @@ def isolated_candidate(
     folders: Iterable[str | Path] = (),
     limit: float = TIME_LIMIT,
 ) -> Candidate:
-    """Import a candidate in a process of its own.
+    """Import a candidate in a process of its own, where its functions are called: one fit is judged before the next.
 
-    Parameters
-    ----------
-    target, can, missing
-        As of :func:`validation.conformance.candidate.load_candidate`.
-    folders : iterable of path
-        Where its modules may lie besides the interpreter's path; they come first, in its process only.
-    limit : float
-        Seconds that one fit, or one evaluation of its objective, may take.
-
-    Returns
-    -------
-    Candidate
-        Its functions are called in that process. A fit is judged before the next one is made.
-
-    Raises
-    ------
-    CandidateError
-        It cannot be imported, or says of itself what cannot be.
+    ``target``, ``can`` and ``missing`` are those of :func:`validation.conformance.candidate.load_candidate`. Its
+    modules may lie in the folders besides the interpreter's path; they come first, in its process only. ``limit`` is in
+    seconds, of one fit or one evaluation of its objective.
     """
     can, missing = [None if part is None else part if isinstance(part, str) else list(part) for part in (can, missing)]
     process = CandidateProcess(target, can, missing, [str(folder) for folder in folders], limit)

@@ -1,11 +1,10 @@
-"""What a run of conformance leaves: a table for the terminal, JSON, JUnit XML for CI, comparisons for the report."""
+"""What a run of conformance leaves: a table for the terminal, JSON, comparisons for the report."""
 
 import datetime as dt
 import json
 import math
 import platform
-import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NotRequired, TypedDict, cast
 
 from validation.checks import Check, Side
@@ -17,20 +16,6 @@ from validation.plain import plain
 from validation.quantities import records
 from validation.report.json import package_version
 from validation.verdict import Verdict
-
-__all__ = [
-    "CauseData",
-    "FigureData",
-    "ResultData",
-    "RunData",
-    "as_comparison",
-    "as_data",
-    "as_json",
-    "as_junit",
-    "line",
-    "properties",
-    "what_failed",
-]
 
 SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1
 
@@ -231,7 +216,7 @@ def as_json(candidate: Candidate, results: Sequence[Result], source: str, proble
 
 
 def properties(result: Result, check: str | None = None) -> list[tuple[str, str]]:
-    """Figures as properties for JUnit XML: for each quantity its digits and its largest difference in its unit."""
+    """Figures as properties of a test, which pytest writes down: of each quantity its digits and largest difference."""
     found = [("status", str(result.status))]
     for row in records(result.figures):
         if check is not None and row["check"] != check:
@@ -245,65 +230,3 @@ def properties(result: Result, check: str | None = None) -> list[tuple[str, str]
     if math.isfinite(result.seconds):
         found.append(("seconds", f"{result.seconds:.3f}"))
     return found
-
-
-def as_junit(
-    candidate: Candidate,
-    results: Sequence[Result],
-    problems: Sequence[str] = (),
-    versions: Mapping[str, str] | None = None,
-) -> str:
-    """The run as JUnit XML: a test case for each case and tier; what is not claimed is skipped, with its reason."""
-    suite = ET.Element("testsuite", name=f"mlmparity {candidate.name}")
-    head = ET.SubElement(suite, "properties")
-    for name, value in {**candidate.versions, **(versions or {})}.items():
-        ET.SubElement(head, "property", name=_clean(name), value=_clean(value))
-    counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
-
-    def case(name: str, group: str, seconds: float) -> ET.Element:
-        counts["tests"] += 1
-        shown = f"{seconds:.3f}" if math.isfinite(seconds) else "0"
-        return ET.SubElement(
-            suite, "testcase", classname=_clean(f"{candidate.name}.{group}"), name=_clean(name), time=shown
-        )
-
-    def mark(element: ET.Element, kind: str, message: str, text: str = "") -> None:
-        counts[{"failure": "failures", "error": "errors", "skipped": "skipped"}[kind]] += 1
-        ET.SubElement(element, kind, message=_clean(message)).text = _clean(text or message)
-
-    for result in results:
-        if result.comparison is None:
-            element = case("fit", result.case.name, result.seconds)
-            _add(element, properties(result))
-            if result.status is Status.RAISED:
-                mark(element, "failure", result.error)
-            elif result.status is not Status.KNOWN:
-                mark(element, "skipped", f"{result.status}: {result.reason}")
-            continue
-        for position, check in enumerate(result.comparison.checks):
-            element = case(check.id, result.case.name, result.seconds if position == 0 else math.nan)
-            _add(element, properties(result, check.id))
-            if check.verdict.failed:
-                causes = "\n".join(f"{c.title}: {c.evidence}. {c.remedy}" for c in result.comparison.causes)
-                mark(element, "failure", check.summary, f"{check.summary}\n{causes}")
-            elif check.verdict is Verdict.INCONCLUSIVE:
-                mark(element, "skipped", f"inconclusive: {check.summary}")
-    for problem in problems:
-        mark(case(problem, "known-deviations", math.nan), "failure", problem)
-    for name, count in counts.items():
-        suite.set(name, str(count))
-    tree = ET.Element("testsuites")
-    tree.append(suite)
-    ET.indent(tree)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(tree, encoding="unicode") + "\n"
-
-
-def _add(element: ET.Element, given: Sequence[tuple[str, str]]) -> None:
-    holder = ET.SubElement(element, "properties")
-    for name, value in given:
-        ET.SubElement(holder, "property", name=_clean(name), value=_clean(value))
-
-
-def _clean(text: str) -> str:
-    """Leave out what XML 1.0 cannot hold."""
-    return "".join(c for c in str(text) if c in "\t\n\r" or 0x20 <= ord(c) <= 0xD7FF or 0xE000 <= ord(c) <= 0xFFFD)

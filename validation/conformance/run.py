@@ -32,9 +32,6 @@ from validation.report.wording import cell
 from validation.tolerances import FAILED_ALIKE
 from validation.verdict import Cause, Verdict
 
-__all__ = ["Result", "Status", "judge_case", "overall_status", "run"]
-
-
 #: What the same error says of one model and of another: names in quotes, numbers.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[-+]?\d[\d.eE+-]*")
 
@@ -65,41 +62,19 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one case.
-
-    Attributes
-    ----------
-    case : Case
-    status : Status
-    reason : str
-        One sentence: what was not claimed, what was raised, why there is no reference.
-    comparison : Comparison or None
-        As judged, with what is not offered left out and known deviations allowed for.
-    error : str
-        ``Type: text`` of what the candidate raised.
-    warnings : tuple of str
-        What the candidate warned of while it fitted.
-    seconds : float
-        That its fit took.
-    not_offered : tuple of str
-        Declared missing, and missing.
-    known : tuple of int
-        Numbers of the entries of the file of known deviations that were needed.
-    seen : Seen or None
-        What failed before known deviations were allowed for.
-    """
+    """What became of one case."""
 
     case: Case
     status: Status
-    reason: str = ""
-    comparison: Comparison | None = None
-    error: str = ""
-    warnings: tuple[str, ...] = ()
-    seconds: float = float("nan")
-    not_offered: tuple[str, ...] = ()
-    known: tuple[int, ...] = ()
-    seen: Seen | None = None
-    figures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reason: str = ""  # one sentence: what was not claimed, what was raised, why there is no reference
+    comparison: Comparison | None = None  # what is not offered is left out of it, and known deviations are allowed for
+    error: str = ""  # ``Type: text`` of what the candidate raised
+    warnings: tuple[str, ...] = ()  # of the candidate, while it fitted
+    seconds: float = float("nan")  # that its fit took
+    not_offered: tuple[str, ...] = ()  # declared missing, and missing
+    known: tuple[int, ...] = ()  # numbers of the entries of the file of known deviations that were needed
+    seen: Seen | None = None  # what failed before known deviations were allowed for
+    figures: pd.DataFrame = field(default_factory=pd.DataFrame)  # :func:`figures_of` the comparison
 
 
 def overall_status(results: Sequence[Result]) -> Verdict:
@@ -126,20 +101,9 @@ def run(
     track: Tracker | None = None,
     finished: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
-    """Judge a candidate on several cases, one after the other.
+    """Judge a candidate on several cases, one after the other, and call ``finished`` with each result.
 
-    Parameters
-    ----------
-    candidate : Candidate
-    cases : iterable of Case
-    source : Source
-    deviations : sequence of Deviation
-    seed : int
-        Of the points where objectives are compared, and of samplers.
-    track : validation.progress.Tracker, optional
-        Hears which case begins.
-    finished : callable
-        Called with each result.
+    The seed is that of the points where objectives are compared, and of samplers; ``track`` hears which case begins.
     """
     results: list[Result] = []
     for case in cases:
@@ -179,19 +143,7 @@ def judge_case(
     seed: int = DEFAULT_SEED,
     reference: Reference | None = None,
 ) -> Result:
-    """Fit one case with the candidate and judge it.
-
-    Parameters
-    ----------
-    candidate : Candidate
-    case : Case
-    source : Source
-    deviations : sequence of Deviation
-        Known ones.
-    seed : int
-    reference : Reference, optional
-        The reference, where it is at hand.
-    """
+    """Fit one case with the candidate and judge it, by the reference that is at hand or by the source's."""
     source = choose_source(source, certified_first=True)
     unclaimed = candidate.unclaimed(case.needs)
     function = candidate.sample if case.kind == "bayes" else candidate.fit
@@ -212,8 +164,7 @@ def judge_case(
     else:
         options["REML"] = case.REML
     started = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as caught:
         try:
             answer = function(case.formula, data.copy(), **options)
             fit = (
@@ -283,47 +234,29 @@ def _compare(
 def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Comparison, tuple[str, ...]]:
     """Leave out the rows that a candidate lacks and declares to lack; a tier of which nothing is left is not judged.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    missing : iterable of str
-        Keys of :data:`validation.conformance.answer.OFFERS` or, for posteriors, ``POSTERIOR_OFFERS``.
-
-    Returns
-    -------
-    Comparison
-    tuple of str
-        What was declared missing and is.
+    What is declared are keys of ``OFFERS`` and ``POSTERIOR_OFFERS``; returned beside is which of them are missing.
     """
     declared = set(missing)
     table = comparison.table
     if not declared or table.empty:
         return comparison, ()
     offered = _posterior_offer if comparison.kind == "bayes" else _likelihood_offer
-    names = [offered(record) for record in records(table[["quantity", "term", "level", "group"]])]
-    lacking = np.array(
-        [
-            verdict is Verdict.MISSING and np.isnan(value) and name in declared
-            for verdict, value, name in zip(table["verdict"], table["candidate"], names, strict=True)
-        ],
-        dtype=bool,
+    names = np.array(
+        [offered(record) for record in records(table[["quantity", "term", "level", "group"]])], dtype=object
     )
+    missing_there = np.array([verdict is Verdict.MISSING for verdict in table["verdict"]], dtype=bool)
+    lacking = missing_there & table["candidate"].isna().to_numpy() & np.isin(names, list(declared))
     if not lacking.any():
         return comparison, ()
-    gone = tuple(sorted({name for name, gap in zip(names, lacking, strict=True) if gap}))
     kept = table[~lacking].reset_index(drop=True)
-    notes = []
-
-    def named(own: np.ndarray) -> str:
-        return ", ".join(sorted({name for name, mark in zip(names, own, strict=True) if mark}))
-
-    def left(check: Check, own: np.ndarray, rows: Sequence[Row]) -> Check | None:
-        if rows:
-            return _again(check, rows, f"not offered: {named(own)}")
-        notes.append(f"{check.title} was not judged: the candidate does not offer {named(own)}.")
-        return None
-
-    checks = _rechecked(comparison, table, lacking, left)
+    checks, notes = [], []
+    for check in comparison.checks:
+        own = (table["check"] == check.id).to_numpy()
+        gone, rows = ", ".join(sorted(set(names[own & lacking]))), rows_of(table[own & ~lacking])
+        if gone and not rows:
+            notes.append(f"{check.title} was not judged: the candidate does not offer {gone}.")
+        else:
+            checks.append(_again(check, rows, f"not offered: {gone}") if gone else check)
     open_ = any(check.verdict.failed or check.verdict is Verdict.INCONCLUSIVE for check in checks)
     causes = comparison.causes if open_ else ()
     if not _lacking(kept).any():
@@ -332,26 +265,10 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     causes = tuple(_of_what_is_left(cause, kept) if cause.name == "missing-numbers" else cause for cause in causes)
     if any(check.verdict.failed for check in checks) and not causes:
         causes = (unknown_cause(checks, rows_of(kept)),)
-    notes.append(f"The candidate declares that it does not offer {', '.join(gone)}.")
-    return (
-        replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes)),
-        gone,
-    )
-
-
-def _rechecked(
-    comparison: Comparison,
-    table: pd.DataFrame,
-    out: np.ndarray,
-    left: Callable[[Check, np.ndarray, Sequence[Row]], Check | None],
-) -> list[Check]:
-    """The checks without some rows: ``left`` says what becomes of one of which these rows are out, and others stay."""
-    checks: list[Check] = []
-    for check in comparison.checks:
-        own = (table["check"] == check.id).to_numpy()
-        found = left(check, own & out, rows_of(table[own & ~out])) if (own & out).any() else check
-        checks += [] if found is None else [found]
-    return checks
+    gaps = tuple(sorted(set(names[lacking])))
+    notes.append(f"The candidate declares that it does not offer {', '.join(gaps)}.")
+    found = replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes))
+    return found, gaps
 
 
 def _lacking(table: pd.DataFrame) -> np.ndarray:
@@ -392,29 +309,27 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
     concerned = [deviation for deviation in deviations if deviation.covers_case(name)]
     if not concerned or comparison.table.empty:
         return comparison, ()
-    known: set[int] = set()
-    allowed = []
-    for r in rows_of(comparison.table):
-        hits = [d.number for d in concerned if d.covers_row(r.check, r.quantity, r.scaled)]
-        allowed.append(bool(hits) and r.verdict.failed)
-        if allowed[-1]:
-            known |= set(hits)
-    if not known:
-        return comparison, ()
-    marks = np.array(allowed, dtype=bool)
     table = comparison.table.copy()
-    reasons = [
-        f"known deviation: {reason}" if mark else reason for mark, reason in zip(marks, table["reason"], strict=True)
+    hits = [
+        {d.number for d in concerned if r.verdict.failed and d.covers_row(r.check, r.quantity, r.scaled)}
+        for r in rows_of(table)
     ]
-    table["reason"] = pd.Series(reasons, index=table.index, dtype=object)
-
-    def left(check: Check, own: np.ndarray, rows: Sequence[Row]) -> Check:
-        text = f"{int(own.sum())} known deviations"
-        return _again(check, rows, text) if rows else replace(check, verdict=Verdict.AGREES, summary=f"only {text}")
-
-    checks = _rechecked(comparison, table, marks, left)
+    known = np.array([bool(numbers) for numbers in hits], dtype=bool)
+    if not known.any():
+        return comparison, ()
+    table["reason"] = table["reason"].astype(object).mask(known, "known deviation: " + table["reason"].astype(str))
+    checks = []
+    for check in comparison.checks:
+        own = (table["check"] == check.id).to_numpy()
+        text, rows = f"{int((own & known).sum())} known deviations", rows_of(table[own & ~known])
+        if not (own & known).any():
+            checks.append(check)
+        elif rows:
+            checks.append(_again(check, rows, text))
+        else:
+            checks.append(replace(check, verdict=Verdict.AGREES, summary=f"only {text}"))
     causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
-    return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(known))
+    return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(set().union(*hits)))
 
 
 # ---------------------------------------------------------------------------------------------------- figures
@@ -424,13 +339,7 @@ _FIGURES = ("check", "quantity", "numbers", "failed", "missing", "malformed", "d
 
 
 def figures_of(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each check and quantity: numbers, failures, the fewest digits, the largest difference.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``check quantity numbers failed missing malformed digits scaled unit tolerance``.
-    """
+    """One row for each check and quantity: numbers, failures, fewest digits, largest difference (:data:`_FIGURES`)."""
 
     def of(part: pd.DataFrame) -> dict[str, object]:
         scaled = part["scaled"].to_numpy(dtype=float)

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import median
 from typing import cast
 
 from validation.conformance.output import SCHEMA, SCHEMA_VERSION, ResultData, RunData
 from validation.files import FileError, read_json
 from validation.judge.digits import DOUBLE_DIGITS
-from validation.plain import holds
+from validation.plain import misfit
 from validation.report.markdown import escaped, table
-
-__all__ = ["abridged", "digits_markdown", "markdown", "read_runs"]
 
 #: What the table needs of each result.
 _OF_A_RESULT = {"case", "needs", "status", "error", "checks", "causes", "figures"}
@@ -30,13 +27,7 @@ _CELLS = {
 
 
 def read_runs(paths: Iterable[Path]) -> list[RunData]:
-    """Read the JSON files of runs.
-
-    Raises
-    ------
-    FileError
-        A file that cannot be read, is not one of ``mlmparity conformance --json``, or of another version.
-    """
+    """Read the JSON files of runs; a FileError where one is no such file, or of another version."""
     runs = []
     for path in paths:
         try:
@@ -44,7 +35,7 @@ def read_runs(paths: Iterable[Path]) -> list[RunData]:
         except FileNotFoundError:
             raise FileError(f"there is no file {str(path)!r}") from None
         if (
-            not holds(run, RunData)
+            misfit(run, RunData)
             or run["schema"] != SCHEMA
             or run["schema_version"] != SCHEMA_VERSION
             or any(not result.keys() >= _OF_A_RESULT for result in run["results"])
@@ -52,33 +43,6 @@ def read_runs(paths: Iterable[Path]) -> list[RunData]:
             raise FileError(f"{path.name} is no file of `mlmparity conformance --json` of this version; write it anew")
         runs.append(run)
     return runs
-
-
-def abridged(run: RunData) -> RunData:
-    """A run with only what the table needs, small enough to be kept: the first cause, and the figures that fail.
-
-    It is still of the schema of ``mlmparity conformance --json``; abridging it again changes nothing.
-    """
-    kept = run.copy()
-    kept["results"] = [
-        {
-            "case": result["case"],
-            "needs": result["needs"],
-            "status": result["status"],
-            "error": result["error"],
-            "judged_by": result.get("judged_by", ""),
-            "digits": result.get("digits", {}),
-            "checks": [{"id": check["id"], "verdict": check["verdict"]} for check in result["checks"]],
-            "causes": [{"name": cause["name"], "title": cause["title"]} for cause in result["causes"][:1]],
-            "figures": [
-                {"quantity": row["quantity"], "failed": row["failed"], "digits": _rounded(row["digits"])}
-                for row in result["figures"]
-                if row["failed"]
-            ],
-        }
-        for result in run["results"]
-    ]
-    return kept
 
 
 def markdown(runs: Sequence[RunData]) -> str:
@@ -91,7 +55,7 @@ def markdown(runs: Sequence[RunData]) -> str:
         [
             [
                 run["candidate"]["name"],
-                _version(run),
+                version_of(run),
                 _judges(run),
                 run["date"],
                 own.count("agrees"),
@@ -103,7 +67,7 @@ def markdown(runs: Sequence[RunData]) -> str:
     )
     cases = {result["case"]: result for run in reversed(runs) for result in run["results"]}
     order = dict.fromkeys(result["case"] for run in runs for result in run["results"])
-    by_run = [_by_case(run) for run in runs]
+    by_run = [by_case(run) for run in runs]
     parts += [
         "",
         *table(
@@ -122,51 +86,8 @@ def markdown(runs: Sequence[RunData]) -> str:
     return "\n".join(parts).rstrip()
 
 
-def digits_markdown(runs: Sequence[RunData]) -> str:
-    """Digits of each candidate against certified values: by kind of number, and case by case.
-
-    Log relative errors of the worst element, as NIST's StRD gives them (``validation.certify.scores.score_table``). A
-    case that a candidate claims and could not fit is counted, and has no digits.
-    """
-    known = [run for run in runs if any(result.get("digits") for result in run["results"])]
-    if not known:
-        return "*No digits yet.*"
-    quantities = list(
-        dict.fromkeys(q for run in known for result in run["results"] for q in result.get("digits") or ())
-    )
-    certified = {result["case"] for run in known for result in run["results"] if result.get("digits")}
-    rows = []
-    for run in known:
-        own = [result for result in run["results"] if result["case"] in certified and result["status"] != "not claimed"]
-        fitted = [result["digits"] for result in own if result.get("digits")]
-        cells = []
-        for quantity in quantities:
-            values = [value for found in fitted if (value := found.get(quantity)) is not None]
-            cells.append(f"{median(values):.1f} ({min(values):.1f})" if values else "–")
-        rows.append([f"{run['candidate']['name']} {_version(run)}", f"{len(fitted)} of {len(own)}", *cells])
-    shown = [quantity for quantity in ("SDs", "β", "SE", "logLik", "BLUPs") if quantity in quantities]
-
-    def cell(result: ResultData) -> str:
-        digits = result.get("digits")
-        if not digits:
-            return "raises" if result.get("status") == "raised" else ""
-        return " · ".join("–" if (value := digits.get(name)) is None else f"{value:.1f}" for name in shown)
-
-    by_run = [_by_case(run) for run in known]
-    order = dict.fromkeys(result["case"] for run in known for result in run["results"])
-    by_case = [[name, *(cell(own.get(name, ResultData())) for own in by_run)] for name in order if name in certified]
-    return "\n".join(
-        [
-            *table(["package", "cases fitted", *quantities], rows),
-            "",
-            f"Case by case, {' · '.join(shown)}:",
-            "",
-            *table(["case", *(run["candidate"]["name"] for run in known)], by_case),
-        ]
-    )
-
-
-def _by_case(run: RunData) -> dict[str, ResultData]:
+def by_case(run: RunData) -> dict[str, ResultData]:
+    """The results of a run, by the names of their cases."""
     return {result["case"]: result for result in run["results"]}
 
 
@@ -183,10 +104,6 @@ def _mark(result: ResultData) -> str:
     return f"{mark} {' '.join(failed)}"
 
 
-def _rounded(digits: float | None) -> float | None:
-    return None if digits is None else round(digits, 1)
-
-
 def _judges(run: RunData) -> str:
     """What judged the candidate, with the number of cases where there are several."""
     labels = [result.get("judged_by") for result in run["results"]]
@@ -198,7 +115,8 @@ def _judges(run: RunData) -> str:
     return ", ".join(f"{label} ({count})" for label, count in counts.items())
 
 
-def _version(run: RunData) -> str:
+def version_of(run: RunData) -> str:
+    """The candidate's version."""
     return ", ".join(run["candidate"]["versions"].values()) or "?"
 
 
@@ -218,7 +136,7 @@ def _failures(run: RunData) -> list[str]:
             kinds.setdefault(known, []).append(result["case"] + (f" ({min(digits):.1f} digits)" if digits else ""))
     if not kinds:
         return []
-    lines = [f"**{run['candidate']['name']} {_version(run)}**", ""]
+    lines = [f"**{run['candidate']['name']} {version_of(run)}**", ""]
     lines += [f"- {escaped(kind)} — {', '.join(cases)}" for kind, cases in kinds.items()]
     return [*lines, ""]
 

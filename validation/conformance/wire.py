@@ -25,20 +25,6 @@ from validation.wellformed import MalformedError, filled, label, pairs_of
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = [
-    "MOST_BYTES",
-    "Call",
-    "Message",
-    "Unreadable",
-    "WireError",
-    "decode",
-    "dumps",
-    "encode",
-    "framed",
-    "loads",
-    "receive",
-]
-
 #: Longest message.
 MOST_BYTES = 1 << 30
 
@@ -83,15 +69,7 @@ def framed(data: bytes) -> bytes:
 def receive(read: Callable[[int], bytes]) -> bytes | None:
     """The next message on a line; None where the line ended before the message did.
 
-    Parameters
-    ----------
-    read : callable
-        Reads so many bytes, or as many as there are before the end.
-
-    Raises
-    ------
-    WireError
-        Something else was written to the line, or the message is longer than :data:`MOST_BYTES`.
+    ``read`` reads so many bytes, or as many as there are before the end.
     """
     size = len(_MARK) + 8 + _DIGEST_BYTES
     header = read(size)
@@ -120,13 +98,7 @@ def dumps(message: Message) -> bytes:
 
 
 def loads(data: bytes) -> dict[str, Json]:
-    """Bytes as a message.
-
-    Raises
-    ------
-    WireError
-        Not JSON, or no object.
-    """
+    """Bytes as a message."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -141,21 +113,11 @@ def loads(data: bytes) -> dict[str, Json]:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of value that is made of others.
+    """A kind of value that is made of others."""
 
-    Attributes
-    ----------
-    holds : callable
-        Whether a value is of the kind.
-    parts : callable
-        What it is made of, by name.
-    make : callable
-        Makes it of its parts; refuses what does not fit together.
-    """
-
-    holds: Callable[[object], bool]
-    parts: Callable[..., Mapping[str, object]]
-    make: Callable[..., object]
+    holds: Callable[[object], bool]  # whether a value is of the kind
+    parts: Callable[..., Mapping[str, object]]  # what it is made of, by name
+    make: Callable[..., object]  # makes it of its parts; refuses what does not fit together
 
 
 def _of(*types: type) -> Callable[[object], bool]:
@@ -268,14 +230,7 @@ _KINDS_OF_PARTS: dict[str, _Kind] = {
 
 
 def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json:
-    """A value as JSON.
-
-    Parameters
-    ----------
-    value : object
-    keep : callable
-        Takes a function that the judge may call later, and gives its number.
-    """
+    """A value as JSON; ``keep`` takes a function that the judge may call later, and gives its number."""
     if depth > _DEEPEST:
         return _unreadable(value)
     if value is None:  # not offered

@@ -22,8 +22,6 @@ from validation.owndata import as_factors, understood
 from validation.reading.formats import BINARY, kind_of, read_binary
 from validation.reading.text import TextOptions, read_text
 
-__all__ = ["Reading", "read_data", "read_file"]
-
 _TEXT = {".csv": None, ".tsv": "\t", ".tab": "\t", ".txt": None}
 _UNPACK: Mapping[str, Callable[[io.BytesIO], io.BufferedIOBase]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file),
@@ -139,15 +137,7 @@ def read_file(
     factors: str | Sequence[str] = (),
     strings_as_factors: bool = False,
 ) -> Reading:
-    """Do what :func:`read_data` does, and return how the file was understood with the data.
-
-    Parameters
-    ----------
-    path : str or Path
-    text : TextOptions, optional
-    sheet, factors, strings_as_factors
-        As :func:`read_data`.
-    """
+    """Do what :func:`read_data` does, and return how the file was understood with the data."""
     options = text or TextOptions()
     name, content, kind = _content(path)
     try:

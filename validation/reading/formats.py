@@ -1,7 +1,8 @@
 """Files that are no text: what kind a file is, and which module reads it.
 
 Stata's and SPSS's are read in :mod:`validation.reading.labelled`, Excel's in :mod:`validation.reading.workbook`; those
-of Arrow (Feather, Parquet) and R's own are read here.
+of Arrow (Feather, Parquet) and R's own are read here. A file that is damaged or of another kind is an ``InputError``,
+one whose reader is not installed a ``MissingExtraError``.
 """
 
 import io
@@ -13,8 +14,6 @@ from validation.errors import InputError
 from validation.reading.labelled import partly_labelled, read_labelled
 from validation.reading.scratch import as_file
 from validation.reading.workbook import read_workbook
-
-__all__ = ["BINARY", "kind_of", "read_binary"]
 
 #: What the first bytes of a file say it is.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -50,30 +49,10 @@ def kind_of(content: bytes) -> str | None:
 def read_binary(
     content: bytes, kind: str, *, encoding: str | None, sheet: str | int | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Read a file that is no text.
+    """Read a file of one of the kinds :data:`BINARY`, and say how, as far as that is not a matter of course.
 
-    Parameters
-    ----------
-    content : bytes
-    kind : str
-        One of :data:`BINARY`.
-    encoding : str, optional
-        Of the text in an old Stata or SPSS file.
-    sheet : str or int, optional
-        Of a workbook: its name, or its number from 0.
-
-    Returns
-    -------
-    data : DataFrame
-    said : list of str
-        How it was read, as far as that is not a matter of course.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, or of another kind.
-    MissingExtraError
-        What reads it is not installed.
+    The encoding is that of the text in an old Stata or SPSS file, the sheet a workbook's: its name, or its number from
+    0.
     """
     inside = kind_of(content)
     if kind in _ALWAYS_MARKED and inside != kind:

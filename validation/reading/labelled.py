@@ -18,35 +18,16 @@ from validation.errors import InputError
 from validation.owndata import some
 from validation.reading.scratch import as_file
 
-__all__ = ["partly_labelled", "read_labelled"]
-
 _STATA_ORIGIN = pd.Timestamp(1960, 1, 1)
 #: Stata's display formats of days and of milliseconds, by their beginnings; how a date is shown may follow.
 _DAYS, _MILLISECONDS = ("%td", "%-td", "%d", "%-d"), ("%tc", "%-tc", "%tC", "%-tC")
 
 
 def read_labelled(content: bytes, kind: str, encoding: str | None) -> tuple[pd.DataFrame, list[str]]:
-    """Read a Stata or SPSS file.
+    """Read a Stata or SPSS file; an old one's text is in the encoding.
 
-    Parameters
-    ----------
-    content : bytes
-    kind : {".dta", ".sav", ".zsav", ".por"}
-    encoding : str, optional
-        Of the text in an old file.
-
-    Returns
-    -------
-    data : DataFrame
-    said : list of str
-        Columns with labels for some values only, and codes that are missing values.
-
-    Raises
-    ------
-    InputError
-        It is no such file, or its text has another encoding.
-    MissingExtraError
-        pyreadstat is not installed.
+    Returned with the data is what is to be said: columns with labels for some values only, codes that are missing
+    values.
     """
     need("files", f"reading a {kind} file", "pyreadstat")
     import pyreadstat

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["as_file"]
-
 
 @contextmanager
 def as_file(content: bytes, ending: str) -> Iterator[str]:

@@ -19,8 +19,6 @@ from validation.errors import InputError
 from validation.owndata import some
 from validation.rcsv import RTableError, convert, lines_of, read_r_cells
 
-__all__ = ["SEPARATORS", "TextOptions", "decode", "read_text", "text_column"]
-
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _SEP_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)
@@ -34,22 +32,12 @@ _LINES = 200  # that are looked at to find the separator
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How a table of text is to be read; None is found out from the text.
-
-    Attributes
-    ----------
-    encoding : str, optional
-    separator : str, optional
-        One character.
-    decimal : {".", ","}, optional
-    missing : sequence of str, optional
-        What stands for a missing value, in place of ``NA`` (and of a lone ``.`` among numbers).
-    """
+    """How a table of text is to be read; None is found out from the text."""
 
     encoding: str | None = None
-    separator: str | None = None
-    decimal: str | None = None
-    missing: Sequence[str] | None = None
+    separator: str | None = None  # one character
+    decimal: str | None = None  # "." or ","
+    missing: Sequence[str] | None = None  # what stands for a missing value, in place of NA and of a lone "."
 
     def __post_init__(self) -> None:
         if self.separator is not None and (len(self.separator) != 1 or self.separator in '"\r\n'):
@@ -78,13 +66,7 @@ class _Notes:
 
 
 def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
-    """Return the text of a file and the name of its encoding.
-
-    Raises
-    ------
-    InputError
-        Bytes that are no text in this encoding.
-    """
+    """Return the text of a file and the name of its encoding."""
     found = encoding
     if found is None:
         found = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
@@ -112,25 +94,9 @@ def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
 
 
 def read_text(content: bytes, options: TextOptions, *, separator: str | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table of text.
+    """Read a table of text, and say how, as far as that is not a matter of course.
 
-    Parameters
-    ----------
-    content : bytes
-    options : TextOptions
-    separator : str, optional
-        What the file's name says, where the options don't.
-
-    Returns
-    -------
-    data : DataFrame
-    said : list of str
-        How it was read, as far as that is not a matter of course.
-
-    Raises
-    ------
-    InputError
-        It is no text or no table.
+    ``separator`` is what the file's name says, where the options say nothing.
     """
     text, encoding = decode(content, options.encoding)
     notes = _Notes([] if encoding in ("utf-8", "ascii") else [encoding])
@@ -228,16 +194,8 @@ def text_column(
 ) -> pd.Series:
     """One column of text by R's rules.
 
-    Parameters
-    ----------
-    cells : sequence of str
-    decimal : {".", ","}
-    missing : sequence of str, optional
-        What stands for a missing value, in place of ``NA`` and of a lone ``.`` among numbers.
-    name : str
-        For the notes.
-    notes : optional
-        Where to leave what is worth saying.
+    ``missing`` are what stands for a missing value, in place of ``NA`` and of a lone ``.`` among numbers; ``notes``
+    take what is worth saying of the column of this name.
     """
     if missing is not None:
         absent = frozenset(missing)

@@ -17,34 +17,12 @@ from validation.errors import InputError
 from validation.owndata import some
 from validation.reading.text import text_column
 
-__all__ = ["read_workbook"]
-
 _ERRORS = ("#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!")
 _MOST_SHEETS = 4
 
 
 def read_workbook(content: bytes, sheet: str | int | None) -> tuple[pd.DataFrame, list[str]]:
-    """Read a sheet of a workbook.
-
-    Parameters
-    ----------
-    content : bytes
-    sheet : str or int, optional
-        Its name, or its number from 0; the first when not given.
-
-    Returns
-    -------
-    data : DataFrame
-    said : list of str
-        Which of several sheets it is.
-
-    Raises
-    ------
-    InputError
-        There is no such sheet, nothing is in it, there are no names above its columns, or its formulas have no values.
-    MissingExtraError
-        openpyxl is not installed.
-    """
+    """Read a sheet of a workbook by name or number from 0, or the first one; and say which of several it is."""
     need("files", "reading an .xlsx file", "openpyxl")
     _check_size(content)
     sheets, rows, chosen = _rows(content, sheet, values=True)
@@ -83,8 +61,7 @@ def _rows(content: bytes, sheet: str | int | None, *, values: bool) -> tuple[lis
     """The names of a workbook's sheets, the cells of one (their values or their formulas), and its name."""
     import openpyxl
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of styles and validations that openpyxl does not keep
+    with warnings.catch_warnings(action="ignore"):  # of styles and validations that openpyxl does not keep
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=values)
     sheets = {page.title: page for page in book.worksheets if hasattr(page, "iter_rows")}  # a chart's page has no rows
     names = list(sheets)

@@ -1,4 +1,8 @@
-"""Recorded fits as JSON and back: plain data, each number to its last digit."""
+"""Recorded fits as JSON and back: plain data, each number to its last digit.
+
+What is read is written again and compared with what was found (:mod:`validation.references.store`): so a text in place
+of a number, or half a count, need not be looked for here.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,20 +15,6 @@ import scipy.sparse as sp
 import validation.plain
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
-__all__ = [
-    "components_from_json",
-    "default_from_json",
-    "default_to_json",
-    "lmer_from_json",
-    "lmer_to_json",
-    "plain",
-    "stan_from_json",
-    "stan_to_json",
-]
-
-
-_INFINITE = {"inf": math.inf, "-inf": -math.inf}
-
 
 def plain(value: object) -> Any:
     """A value as JSON, as the files of references have it."""
@@ -32,54 +22,19 @@ def plain(value: object) -> Any:
 
 
 def number_from_json(value: Any) -> float:
-    """A number: missing as null, infinities as strings.
-
-    Raises
-    ------
-    ValueError
-        Anything else: a truth value, another text, a list.
-    """
-    if value is None:
-        return math.nan
-    if isinstance(value, str) and value in _INFINITE:
-        return _INFINITE[value]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r:.40} is no number")
-    return float(value)
+    """A number: missing as null, infinities as strings."""
+    return math.nan if value is None else float(value)
 
 
-def _whole(value: Any) -> int:
-    """A count, as it was written: 6.6 levels are not 6."""
-    found = number_from_json(value)
-    if not (found >= 0 and found.is_integer()):
-        raise ValueError(f"{value!r:.40} is no count")
-    return int(found)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.40} is no text")
-    return value
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        raise ValueError(f"{values!r:.40} is no list of texts")
-    return tuple(map(_text, values))
-
-
-def _index(values: Any) -> pd.Index:
+def _index(values: list[Any]) -> pd.Index:
     """Labels: all of them texts, or all of them whole numbers."""
-    if not (isinstance(values, list) and {type(value) for value in values} in ({str}, {int}, set())):
+    if {type(value) for value in values} not in ({str}, {int}, set()):
         raise ValueError("labels are neither all texts nor all whole numbers")
     return pd.Index(values)
 
 
 def _array(values: Any) -> np.ndarray:
-    def convert(item: Any) -> Any:
-        return [convert(part) for part in item] if isinstance(item, list) else number_from_json(item)
-
-    return np.array(convert(values), dtype=float)
+    return np.array(values, dtype=float)  # null becomes NaN
 
 
 def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
@@ -93,13 +48,8 @@ def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
 
 def frame_from_json(stored: Mapping[str, Any]) -> pd.DataFrame:
     """The table that :func:`frame_to_json` wrote."""
-    names = _texts(stored["columns"])
-    if len(set(names)) < len(names):
-        raise ValueError("a column stands twice")
-    columns = {name: _array(values) for name, values in zip(names, stored["values"], strict=True)}
-    if any(values.ndim != 1 for values in columns.values()):
-        raise ValueError("a column has no values")
-    return pd.DataFrame(columns, index=_index(stored["index"]), columns=list(names))
+    columns = {name: _array(values) for name, values in zip(stored["columns"], stored["values"], strict=True)}
+    return pd.DataFrame(columns, index=_index(stored["index"]), columns=list(columns))
 
 
 def _series(series: pd.Series) -> dict[str, Any]:
@@ -107,14 +57,11 @@ def _series(series: pd.Series) -> dict[str, Any]:
 
 
 def _to_series(stored: Mapping[str, Any]) -> pd.Series:
-    values = _array(stored["values"])
-    if values.ndim != 1:
-        raise ValueError("a series has no values")
-    return pd.Series(values, index=_index(stored["index"]), dtype=float)
+    return pd.Series(_array(stored["values"]), index=_index(stored["index"]), dtype=float)
 
 
 def _counts(stored: Mapping[str, Any]) -> pd.Series:
-    return pd.Series(list(map(_whole, stored["values"])), index=_index(stored["index"]), dtype="int64")
+    return _to_series(stored).astype("int64")
 
 
 # ---------------------------------------------------------------------------------------------------- fits
@@ -132,7 +79,7 @@ def components_from_json(stored: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """The table that :func:`components_to_json` wrote."""
     columns = list(zip(*stored, strict=True))
     labels = {
-        name: pd.Series([None if label is None and j else _text(label) for label in columns[j]], dtype=object)
+        name: pd.Series([None if label is None and j else str(label) for label in columns[j]], dtype=object)
         for j, name in enumerate(("grp", "var1", "var2"))
     }
     return pd.DataFrame(
@@ -149,9 +96,9 @@ _Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 _SERIES: _Codec = (_series, _to_series)
 _TABLE: _Codec = (frame_to_json, frame_from_json)
 _VECTOR: _Codec = (lambda values: plain(np.asarray(values, dtype=float)), _array)
-_TEXT: _Codec = (str, _text)
-_TEXTS: _Codec = (list, _texts)
-_COUNT: _Codec = (int, _whole)
+_TEXT: _Codec = (str, str)
+_TEXTS: _Codec = (list, lambda stored: tuple(map(str, stored)))
+_COUNT: _Codec = (int, int)
 _AS_IT_IS: _Codec = (plain, lambda stored: stored)
 
 
@@ -178,6 +125,8 @@ _LMER: dict[str, tuple[str, _Codec]] = {
     "X": ("X", _TABLE),
     "y": ("y", _VECTOR),
     "fits": ("fitted", _VECTOR),
+    "weights": ("weights", _VECTOR),
+    "offset": ("offset", _VECTOR),
     "points": ("points", (plain, lambda stored: tuple(map(_point, stored)))),
     "warnings": ("warnings", _TEXTS),
     "messages": ("messages", _TEXTS),
@@ -205,7 +154,7 @@ _STAN: dict[str, tuple[str, _Codec]] = {
 
 def _point(stored: Any) -> tuple[str, tuple[float, ...], float]:
     name, theta, value = stored
-    return _text(name), tuple(map(number_from_json, theta)), number_from_json(value)
+    return str(name), tuple(map(number_from_json, theta)), number_from_json(value)
 
 
 def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
@@ -220,14 +169,14 @@ def _written(fit: object, layout: Mapping[str, tuple[str, _Codec]]) -> dict[str,
 
 def _read(stored: Mapping[str, Any], layout: Mapping[str, tuple[str, _Codec]]) -> dict[str, Any]:
     """The fields of a fit; what is missing is found where the fit is checked (:mod:`validation.references.whole`)."""
-    optional = {"par"}
+    optional = {"par", "weights", "offset"}
     return {
         name: read(stored[key]) for name, (key, (_, read)) in layout.items() if name not in optional or key in stored
     }
 
 
-def lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
-    """A likelihood fit; of Z the values of each term's columns, for the factors say where they stand."""
+def _random_terms(fit: RecordedLmerFit) -> dict[str, Any]:
+    """The factors and terms; of Z the values of each term's columns, for the factors say where they stand."""
     terms, start = [], 0
     Z = sp.csr_array(fit.Z)
     factors = list(map(str, fit.factors.columns))
@@ -252,7 +201,7 @@ def lmer_to_json(fit: RecordedLmerFit) -> dict[str, Any]:
     }
     if abs(_random_design(terms, coded, len(fit.y)) - fit.Z).max() != 0.0:
         raise ValueError("Z is not made of one level of each grouping factor a row; it cannot be recorded")
-    return {**_written(fit, _LMER), "factors": coded, "terms": terms}
+    return {"factors": coded, "terms": terms}
 
 
 def _random_design(terms: list[Any], factors: Mapping[str, Any], N: int) -> sp.csc_array:
@@ -279,15 +228,24 @@ def _structures(terms: list[Any]) -> pd.DataFrame | None:
     return pd.DataFrame({**columns, "nc": sizes}, index=[term["name"] for term in terms])
 
 
+def to_json(fit: ReportedFit | RecordedStanFit) -> dict[str, Any]:
+    """A recorded fit as JSON: of lme4 tight or by default, or a posterior."""
+    if isinstance(fit, RecordedStanFit):
+        return _written(fit, _STAN)
+    if isinstance(fit, RecordedLmerFit):
+        return {**_written(fit, _LMER), **_random_terms(fit)}
+    return {**_written(fit, _REPORTED), "logLik": plain(fit.logLik())}
+
+
 def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedLmerFit:
-    """The fit that :func:`lmer_to_json` wrote."""
+    """The likelihood fit that was written, of a file with this header."""
     found = _read(stored, _LMER)
     rows = found["X"].index
     for name in ("y", "fits"):
         found[name] = pd.Series(found[name], index=rows)
     factors = {
         group: pd.Categorical.from_codes(
-            np.array(list(map(_whole, factor["codes"])), dtype=np.int64), categories=pd.Index(_texts(factor["levels"]))
+            np.array(factor["codes"], dtype=np.int64), categories=pd.Index(map(str, factor["levels"]))
         )
         for group, factor in stored["factors"].items()
     }
@@ -295,7 +253,7 @@ def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
         formula=header["formula"],
         reml=bool(header["reml"]),
         structures=_structures(stored["terms"]),
-        effects={_text(term["name"]): list(_texts(term["effects"])) for term in stored["terms"]},
+        effects={term["name"]: list(map(str, term["effects"])) for term in stored["terms"]},
         factors=pd.DataFrame(factors, index=rows),
         Z=_random_design(stored["terms"], stored["factors"], len(rows)),
         provenance=header["provenance"],
@@ -303,21 +261,11 @@ def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
     )
 
 
-def stan_to_json(fit: RecordedStanFit) -> dict[str, Any]:
-    """A posterior: its summaries and its draws."""
-    return _written(fit, _STAN)
-
-
 def stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedStanFit:
-    """The posterior that :func:`stan_to_json` wrote."""
+    """The posterior that was written."""
     return RecordedStanFit(formula=header["formula"], provenance=header["provenance"], **_read(stored, _STAN))
 
 
-def default_to_json(fit: ReportedFit) -> dict[str, Any]:
-    """What lme4 reports with its default optimizer."""
-    return {**_written(fit, _REPORTED), "logLik": plain(fit.logLik())}
-
-
 def default_from_json(stored: Mapping[str, Any]) -> ReportedFit:
-    """What :func:`default_to_json` wrote."""
+    """What lme4 reports with its default optimizer, as it was written."""
     return ReportedFit(scalars={"logLik": number_from_json(stored["logLik"])}, **_read(stored, _REPORTED))

@@ -5,49 +5,21 @@ does not have the hash written into it is refused. Values are decimal strings, e
 that holds the exact number.
 """
 
-import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from validation.checks import Side
 from validation.errors import NoReferenceError
-from validation.files import read_json, write_atomically
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit
 from validation.references.reference import Reference
-from validation.references.store import (
-    DIRECTORY,
-    DamagedReferenceError,
-    locked,
-    model_hash,
-)
-
-__all__ = [
-    "ENCLOSED",
-    "ESTIMATED",
-    "FOLDER",
-    "LOG_EVIDENCE",
-    "POSTERIORS",
-    "POSTERIOR_SCHEMA",
-    "SCHEMA",
-    "Certificate",
-    "CertifiedPosterior",
-    "PosteriorRow",
-    "available",
-    "available_posteriors",
-    "find",
-    "load",
-    "load_certificate",
-    "load_posterior",
-    "save",
-]
+from validation.references.store import DamagedReferenceError, Shelf, model_hash
 
 #: Version of the files' layout, of fits and of posteriors.
 SCHEMA, POSTERIOR_SCHEMA = 1, 2
@@ -63,38 +35,26 @@ COLUMNS = ("quantity", "group", "term", "term2", "level", "value", "radius")
 
 Row = tuple[str, str | None, str | None, str | None, str | None, str, str]
 
+#: Values by quantity, group, term, term2 and level.
+_Values = dict[tuple[str, str | None, str | None, str | None, str | None], float]
+
 
 @dataclass(frozen=True)
 class Certificate:
-    """The certified values of one case, and how they were proved.
-
-    Attributes
-    ----------
-    name, formula : str
-    reml : bool
-    model_hash : str
-        ``validation.references.store.model_hash``: the ``data_hash`` of the columns that the formula names.
-    rows : tuple of rows
-        quantity, group, term, term2, level (missing as None), value and radius as decimal strings.
-    points : tuple of (name, θ, value, radius)
-        The objective at some θ (doubles), for the comparison at the same θ.
-    proof : mapping
-        Method, bits, the box of uniqueness, pivots of the Hessian, slopes at bounds, what is proved globally.
-    checks : tuple of mapping
-        Independent recomputations: method, digits, greatest difference.
-    provenance : mapping
-        Date and versions.
-    """
+    """The certified values of one case, and how they were proved."""
 
     name: str
     formula: str
     reml: bool
-    model_hash: str
-    rows: tuple[Row, ...]
+    model_hash: str  # ``validation.references.store.model_hash``: of the columns that the formula names
+    rows: tuple[Row, ...]  # :data:`COLUMNS`: missing labels are None, values and radii decimal strings
+    #: Name, θ (doubles), value and radius of the objective, for the comparison at the same θ.
     points: tuple[tuple[str, tuple[float, ...], str, str], ...] = ()
+    #: Method, bits, the box of uniqueness, pivots of the Hessian, slopes at bounds, what is proved globally.
     proof: Mapping[str, object] = field(default_factory=dict)
+    #: Independent recomputations: method, digits, greatest difference.
     checks: tuple[Mapping[str, object], ...] = ()
-    provenance: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)  # date and versions
 
     def value(self, quantity: str, **labels: str) -> str:
         """One value as a decimal string, by its labels."""
@@ -115,51 +75,35 @@ class Certificate:
 _Stored = TypeVar("_Stored", Certificate, "CertifiedPosterior")
 
 
-def _names(folder: str, directory: Path | None) -> list[str]:
-    return sorted(path.stem for path in ((directory or DIRECTORY) / folder).glob("*.json"))
-
-
 def available(directory: Path | None = None) -> list[str]:
     """Names of the cases whose fits are certified, e.g. ``sleepstudy-reml``."""
-    return _names(FOLDER, directory)
+    return _SHELVES[Certificate].names(directory)
 
 
 def available_posteriors(directory: Path | None = None) -> list[str]:
     """Names of the certified posteriors, e.g. ``M1-bayes``."""
-    return _names(POSTERIORS, directory)
+    return _SHELVES[CertifiedPosterior].names(directory)
 
 
 def save(certified: "Certificate | CertifiedPosterior", directory: Path | None = None) -> Path:
-    """Write certified values in one step, under the lock of the references."""
-    folder, schema = _PLACES[type(certified)]
-    content = {"schema": schema, **vars(certified)}
+    """Write certified values in one step."""
+    content = dict(vars(certified))
     content["values"] = content.pop("rows")
     if isinstance(certified, Certificate):
         content["criterion"] = "REML" if content.pop("reml") else "ML"
-    base = directory or DIRECTORY
-    path = base / folder / f"{certified.name}.json"
-    with locked(base):
-        write_atomically(path, _text({**content, "hash": _hash(content)}))
-    return path
+    return _SHELVES[type(certified)].write(certified.name, content, directory)
 
 
 def _load(kind: type[_Stored], name: str, directory: Path | None) -> _Stored:
-    folder, schema = _PLACES[kind]
-    there = _names(folder, directory)
-    if name not in there:
-        raise LookupError(
-            f"there are no certified values of {name!r}; there are: {', '.join(there) or 'none'}. "
-            "`mlmparity certify` makes them"
-        )
-    path = (directory or DIRECTORY) / folder / f"{name}.json"
-    content = _read(path, schema)
+    shelf = _SHELVES[kind]
+    content = shelf.read(name, directory)
     try:
         content["rows"] = content["values"]
         if kind is Certificate:
             content["reml"] = content["criterion"] == "REML"
         return kind(**{field.name: _frozen(content[field.name]) for field in fields(kind)})
     except KeyError as error:
-        raise DamagedReferenceError(f"{path.name} is incomplete ({error!r}); {_AGAIN}") from error
+        raise shelf.damaged(f"{name}.json is incomplete ({error!r})") from error
 
 
 def _frozen(value: Any) -> Any:
@@ -167,15 +111,7 @@ def _frozen(value: Any) -> Any:
 
 
 def load_certificate(name: str, directory: Path | None = None) -> Certificate:
-    """Read the certified values of a case, and check them against their hash.
-
-    Raises
-    ------
-    LookupError
-        There are no certified values of that name; the message lists those that there are.
-    DamagedReferenceError
-        The file cannot be read, has another schema, or was changed after it was written.
-    """
+    """Read the certified values of a case, as :meth:`validation.references.store.Shelf.read` does."""
     return _load(Certificate, name, directory)
 
 
@@ -184,64 +120,11 @@ def load_posterior(name: str, directory: Path | None = None) -> "CertifiedPoster
     return _load(CertifiedPosterior, name, directory)
 
 
-_AGAIN = "`mlmparity certify` writes it anew"
-
-
-def _read(path: Path, schema: int) -> dict[str, Any]:
-    """The content of a file that has the hash written into it."""
-    try:
-        content = cast("dict[str, Any]", read_json(path))
-        stored = content.pop("hash")
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DamagedReferenceError(f"{path.name} cannot be read ({error!r}); {_AGAIN}") from error
-    if stored != _hash(content):
-        raise DamagedReferenceError(
-            f"{path.name} was changed after it was written (it does not have the hash written into it); {_AGAIN}"
-        )
-    if content.get("schema") != schema:
-        raise DamagedReferenceError(
-            f"{path.name} has schema {content.get('schema')!r}, and this version reads {schema}; {_AGAIN}"
-        )
-    return dict(content)
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    """JSON with one row of a table a line."""
-    lines = []
-    for key, value in content.items():
-        if key in ("values", "points", "checks") and value:
-            inner = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
-            lines.append(f" {json.dumps(key)}: [\n{inner}\n ]")
-        else:
-            lines.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _hash(content: Mapping[str, object]) -> str:
-    canonical = json.dumps(json.loads(json.dumps(content)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
 def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> RecordedLmerFit:
     """The certified values of a case as a fit (``validation.contract.LinearMixedFit``, as far as it is certified).
 
-    Every number is the double nearest to the certified value. Design, labels and response are made from the case's
-    data.
-
-    Parameters
-    ----------
-    name : str
-        E.g. ``"sleepstudy-reml"``.
-    data : pandas.DataFrame
-        The case's data (:func:`validation.suite.certified_fit` knows those of the suite).
-    directory : Path, optional
-
-    Raises
-    ------
-    LookupError
-        There are none of that name.
-    DamagedReferenceError
-        The file was changed, or the data are not those that the values were certified on.
+    Every number is the double nearest to the certified value. Design, labels and response are made from the case's data
+    (:func:`validation.suite.certified_fit` knows those of the suite), which must be those that were certified.
     """
     from pyimpl.design.design import build_design
 
@@ -254,13 +137,7 @@ def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> Record
 def find(
     formula: str, data: pd.DataFrame, kind: str, reml: bool, name: str | None = None, directory: Path | None = None
 ) -> Reference:
-    """The certified fit of a model and its data, as ``validation.references.store.find`` gives a recorded one.
-
-    Raises
-    ------
-    validation.errors.NoReferenceError
-        There are no certified values of this model on these data.
-    """
+    """The certified fit of a model and its data, as ``validation.references.store.find`` gives a recorded one."""
     if kind == "bayes":
         raise NoReferenceError("certified values are of likelihood fits; a posterior has no certified draws")
     wanted, squeezed = model_hash(formula, data), "".join(formula.split())
@@ -279,34 +156,28 @@ def find(
 
 
 def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
-    rows: dict[str, list[tuple[tuple[str | None, ...], float]]] = {}
-    for quantity, group, term, term2, level, text, _ in certificate.rows:
-        rows.setdefault(quantity, []).append(((group, term, term2, level), float(text)))
-
-    def one(quantity: str) -> float:
-        return rows[quantity][0][1]
-
     from pyimpl.inference.random_effects import covariance_structures
 
+    values: _Values = {row[:5]: float(row[5]) for row in certificate.rows}
+
+    def one(quantity: str, term: str | None = None) -> float:
+        return values[quantity, None, term, None, None]
+
     names = list(design.coef_names)
-    by_term = {q: {labels[1]: value for labels, value in rows[q]} for q in ("fixef", "se", "t", "theta")}
-    coefficients = pd.DataFrame(
-        {
-            title: [by_term[quantity][name] for name in names]
-            for title, quantity in (("Estimate", "fixef"), ("Std. Error", "se"), ("t value", "t"))
-        },
-        index=names,
-    )
+    titles = {"Estimate": "fixef", "Std. Error": "se", "t value": "t"}
+    table = {title: [one(quantity, name) for name in names] for title, quantity in titles.items()}
+    coefficients = pd.DataFrame(table, index=names)
     covariance = pd.DataFrame(np.nan, index=names, columns=names)
-    for (_, first, second, _), value in rows["vcov"]:
-        covariance.loc[first, second] = covariance.loc[second, first] = value
-    theta = pd.Series({name: by_term["theta"][name] for name in design.theta_names}, dtype=float)
+    for (quantity, _, first, second, _), value in values.items():
+        if quantity == "vcov":
+            covariance.loc[first, second] = covariance.loc[second, first] = value
+    theta = pd.Series({name: one("theta", name) for name in design.theta_names}, dtype=float)
     searched, par, structures, lowest = theta, None, None, np.concatenate([t.covariance.lower for t in design.terms])
     if design.structure is not None:
-        searched = par = pd.Series({labels[1]: value for labels, value in rows["par"]}, dtype=float)
+        searched = par = pd.Series({key[2]: value for key, value in values.items() if key[0] == "par"}, dtype=float)
         structures = covariance_structures(design)
     lower = pd.Series(lowest, index=searched.index)
-    modes, variances = _modes(design, rows)
+    modes, variances = _modes(design, values)
     fits = design.X @ coefficients["Estimate"].to_numpy()
     if design.offset is not None:
         fits = fits + design.offset
@@ -336,7 +207,7 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
         groups=groups,
         coefficients=coefficients,
         covariance=covariance,
-        components=_components(rows),
+        components=_components(values),
         theta=theta,
         lower=lower,
         modes=modes,
@@ -356,28 +227,20 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
     )
 
 
-def _components(rows: Mapping[str, Sequence[tuple[tuple[str | None, ...], float]]]) -> pd.DataFrame:
+def _components(values: _Values) -> pd.DataFrame:
     """``VarCorr()``: the order of the rows is that of the file, variances before covariances of each group."""
-    sds = {(group, term): value for (group, term, *_), value in rows["sd"]}
-    cors = {(g, first, second): value for (g, first, second, _), value in rows.get("cor", [])}
-    table: list[Sequence[Any]] = []
-    for group in dict.fromkeys(labels[0] for labels, _ in rows["variance"]):
-        table += [(g, term, None, value, sds[g, term]) for (g, term, *_), value in rows["variance"] if g == group]
-        table += [
-            (g, first, second, value, cors[g, first, second])
-            for (g, first, second, _), value in rows.get("covariance", [])
-            if g == group
-        ]
+    table = [
+        (group, first, second, value, values[root, group, first, second, None])
+        for name in dict.fromkeys(key[1] for key in values if key[0] == "variance")
+        for wanted, root in (("variance", "sd"), ("covariance", "cor"))
+        for (quantity, group, first, second, _), value in values.items()
+        if quantity == wanted and group == name
+    ]
     return components_from_json(table)
 
 
-def _modes(
-    design: Any, rows: Mapping[str, Sequence[tuple[tuple[str | None, ...], float]]]
-) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
+def _modes(design: Any, values: _Values) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
     """Conditional modes by factor, and their variances (missing between terms of one factor, as R has them)."""
-    mode = {(g, effect, level): value for (g, effect, _, level), value in rows["ranef"]}
-    sd = {(g, effect, level): value for (g, effect, _, level), value in rows["condsd"]}
-    cov = {(g, a, b, level): value for (g, a, b, level), value in rows.get("condcov", [])}
     modes: dict[str, pd.DataFrame] = {}
     variances: dict[str, np.ndarray] = {}
     for group in dict.fromkeys(term.group for term in design.terms):
@@ -385,14 +248,16 @@ def _modes(
         effects = [effect for term in terms for effect in term.effects]
         levels = list(terms[0].levels)
         modes[group] = pd.DataFrame(
-            {effect: [mode[group, effect, level] for level in levels] for effect in effects}, index=levels
+            {effect: [values["ranef", group, effect, None, level] for level in levels] for effect in effects},
+            index=levels,
         )
         array = np.full((len(levels), len(effects), len(effects)), math.nan)
         for i, level in enumerate(levels):
             for a, first in enumerate(effects):
-                array[i, a, a] = sd[group, first, level] ** 2
+                array[i, a, a] = values["condsd", group, first, None, level] ** 2
                 for b, second in enumerate(effects[:a]):
-                    array[i, a, b] = array[i, b, a] = cov.get((group, first, second, level), math.nan)
+                    known = values.get(("condcov", group, first, second, level), math.nan)
+                    array[i, a, b] = array[i, b, a] = known
         variances[group] = array
     return modes, variances
 
@@ -414,24 +279,16 @@ PosteriorRow = tuple[str, str, str, str, str]
 class CertifiedPosterior:
     """A posterior by quadrature: statistics of every parameter, each with the error of its value.
 
-    Attributes
-    ----------
-    name, formula, model_hash : str
-    rows : tuple of (parameter, statistic, value, error, kind)
-        Parameters by R's names; statistics ``mean``, ``sd``, ``q2.5``, ``q50``, ``q97.5``; ``log evidence`` has a
-        ``value``. Value and error are decimal strings. ``enclosed``: the exact number is proved to lie within
-        ``error`` of ``value``; ``estimated``: the error is an estimate. A number that is not known well enough is not
-        there.
-    proof : mapping
-        Methods, dimensions, steps, points, priors.
-    provenance : mapping
+    Parameters have R's names; statistics are ``mean``, ``sd``, ``q2.5``, ``q50``, ``q97.5``, and ``value`` of ``log
+    evidence``. ``enclosed``: the exact number is proved to lie within ``error`` of ``value``; ``estimated``: the error
+    is an estimate. A number that is not known well enough is not there.
     """
 
     name: str
     formula: str
     model_hash: str
     rows: tuple[PosteriorRow, ...]
-    proof: Mapping[str, object] = field(default_factory=dict)
+    proof: Mapping[str, object] = field(default_factory=dict)  # methods, dimensions, steps, points, priors
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -445,13 +302,7 @@ class CertifiedPosterior:
         return float(self.row(LOG_EVIDENCE, "value")[3])
 
     def row(self, parameter: str, statistic: str) -> PosteriorRow:
-        """One number with its error and its kind.
-
-        Raises
-        ------
-        LookupError
-            It is not there.
-        """
+        """One number with its error and its kind; a LookupError where it is not there."""
         for row in self.rows:
             if row[:2] == (parameter, statistic):
                 return row
@@ -482,8 +333,7 @@ class CertifiedPosterior:
         return pd.DataFrame(columns, index=pd.Index(parameters, name="parameter"))
 
 
-#: The folder of each kind, and the version of its files' layout.
-_PLACES: dict[type, tuple[str, int]] = {
-    Certificate: (FOLDER, SCHEMA),
-    CertifiedPosterior: (POSTERIORS, POSTERIOR_SCHEMA),
+_SHELVES: dict[type, Shelf] = {
+    Certificate: Shelf(FOLDER, SCHEMA, "values were certified", "`mlmparity certify`"),
+    CertifiedPosterior: Shelf(POSTERIORS, POSTERIOR_SCHEMA, "posterior was certified", "`mlmparity certify`"),
 }

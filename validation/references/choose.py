@@ -5,10 +5,9 @@ First where references come from (:func:`choose_source`), once for a run; then t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 
 from validation.errors import NoReferenceError, NoRError, SourceError
@@ -20,28 +19,16 @@ from validation.references.reference import Reference
 if TYPE_CHECKING:
     from bridge.doctor import Diagnosis
 
-__all__ = ["SOURCES", "Model", "Source", "choose_source", "examine_r", "reference_of"]
-
 #: Where references come from.
 SOURCES = ("auto", "certified", "recorded", "live")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where references come from in a run.
+    """Where references come from in a run."""
 
-    Attributes
-    ----------
-    kinds : tuple of {"certified", "recorded", "live"}
-        In the order of preference: the first that has a model judges it.
-    reason : str or None
-        Why recorded references are used; None where R is live.
-    asked : str
-        What was asked for.
-    """
-
-    kinds: tuple[str, ...]
-    reason: str | None = None
+    kinds: tuple[str, ...]  # "certified", "recorded", "live", the preferred first: the first that has a model judges it
+    reason: str | None = None  # why recorded references are used; None where R is live
     asked: str = "auto"
 
     @property
@@ -78,24 +65,12 @@ def choose_source(
     *,
     certified_first: bool = False,
 ) -> Source:
-    """Decide where references come from.
+    """Decide where references come from; what was chosen already stays.
 
-    Parameters
-    ----------
-    asked : str or Source
-        One of :data:`SOURCES`, or several in the order of preference: ``"certified+recorded"``. ``"auto"`` takes live R
-        where there is one, and recorded R where not. What was chosen already stays.
-    examine : callable, optional
-        Stands in for :func:`examine_r`.
-    certified_first : bool
-        Whether ``"auto"`` prefers certified values, which have no error.
-
-    Raises
-    ------
-    SourceError
-        No such source.
-    NoRError
-        Live R was asked for and cannot be used; the text says what is missing and the command that mends it.
+    ``asked`` is one of :data:`SOURCES`, or several in the order of preference (``"certified+recorded"``). ``"auto"``
+    takes live R where there is one (``examine`` stands in for :func:`examine_r`), and recorded R where not; certified
+    values, which have no error, come ``certified_first`` if wanted. Live R that was asked for and cannot be used is a
+    NoRError.
     """
     if isinstance(asked, Source):
         return asked
@@ -129,53 +104,28 @@ def _first_problem(diagnosis: "Diagnosis") -> str:
 
 @dataclass(frozen=True, eq=False)  # a data frame has no equality of its own
 class Model:
-    """A model to be fitted by both sides, whose reference is wanted.
-
-    Attributes
-    ----------
-    formula : str
-    data : DataFrame or callable
-        The data, or a function ``data(against)`` that gets them live from R or from the recorded data set.
-    kind : {"likelihood", "bayes"}
-    REML : bool
-        Criterion of a likelihood fit.
-    options : mapping
-        Arguments of both sides' fitting functions: ``weights``, ``offset``, ``contrasts``.
-    r_options : mapping
-        Of R's fitting function alone.
-    name : str
-        Of the case that it is. Records are searched for one of this model and these data where it is not given.
-    certified_only : bool
-        Only certified values can judge it: R's own arithmetic loses so many digits that it would call a right answer
-        wrong.
-    seed : int
-        Of live rstanarm.
-    default : bool
-        Whether lme4 with its default optimizer is wanted beside.
-    """
+    """A model to be fitted by both sides, whose reference is wanted."""
 
     formula: str
+    #: The data, or a function ``data(against)`` that gets them live from R or from the recorded data set.
     data: Callable[[str], pd.DataFrame] | pd.DataFrame
     kind: Literal["likelihood", "bayes"] = "likelihood"
     REML: bool = True
+    #: Arguments of both sides' fitting functions: ``weights``, ``offset``, ``contrasts``.
     options: Mapping[str, object] = field(default_factory=dict)
+    #: Of R's fitting function alone.
     r_options: Mapping[str, object] = field(default_factory=dict)
-    name: str = ""
+    name: str = ""  # of the case that it is; where not given, records are searched for one of this model and these data
+    #: R's own arithmetic loses so many digits that it would call a right answer wrong.
     certified_only: bool = False
-    seed: int = DEFAULT_SEED
-    default: bool = True
+    seed: int = DEFAULT_SEED  # of live rstanarm
+    default: bool = True  # whether lme4 with its default optimizer is wanted beside
 
     #: Whether the options belong to the named case, and so are in its record too.
     stated: ClassVar[bool] = False
 
     def load(self, against: str = "auto") -> pd.DataFrame:
-        """The data: live from R; or as recorded, from R where they are not.
-
-        Raises
-        ------
-        NoReferenceError
-            They are not recorded, and there is no R.
-        """
+        """The data: live from R; or as recorded, from R where they are not."""
         if isinstance(self.data, pd.DataFrame):
             return self.data.copy()
         try:
@@ -226,15 +176,4 @@ def _of_kind(model: Model, kind: str, source: Source, say: Progress) -> Referenc
         if model.options:
             raise NoReferenceError(f"no model with {', '.join(model.options)} is certified")
         return certified.find(*wanted)
-    found = store.find(*wanted, why=source.reason or "")
-    return replace(found, fit=_with_arguments(found.fit, model.options, data))
-
-
-def _with_arguments(fit: Any, arguments: Mapping[str, object], data: pd.DataFrame) -> Any:
-    """The recorded fit with the model's weights and offset, which the judge's own algebra needs."""
-    lacking = {name: arguments[name] for name in ("weights", "offset") if name in arguments}
-    lacking = {name: value for name, value in lacking.items() if getattr(fit, name, None) is None}
-    if not lacking or not hasattr(fit, "y"):
-        return fit
-    used = pd.Index(data.index.astype(str)).get_indexer(fit.fitted().index.astype(str))
-    return replace(fit, **{name: np.asarray(value, dtype=float)[used] for name, value in lacking.items()})
+    return store.find(*wanted, why=source.reason or "")

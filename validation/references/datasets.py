@@ -4,9 +4,7 @@ import difflib
 
 import pandas as pd
 
-from validation.references.store import DIRECTORY, load_data
-
-__all__ = ["dataset_names", "load_dataset"]
+from validation.references.store import DATASETS, load_data
 
 
 def dataset_names() -> list[str]:
@@ -18,7 +16,7 @@ def dataset_names() -> list[str]:
     >>> "Gcsemv" in dataset_names()
     True
     """
-    return sorted(path.stem for path in (DIRECTORY / "datasets").glob("*.csv"))
+    return DATASETS.names()
 
 
 def load_dataset(name: str) -> pd.DataFrame:

@@ -17,8 +17,6 @@ from validation.quantities import draws_of, posterior_summary
 from validation.references.provenance import data_hash, r_versions
 from validation.references.reference import Reference
 
-__all__ = ["RSTANARM_LENGTHS", "converged", "live_dialect", "live_lmer", "live_stan_lmer"]
-
 #: Lengths of rstanarm's chains (``iter``) to go on with where its default run is not valid.
 RSTANARM_LENGTHS = (4000, 8000)
 
@@ -39,19 +37,12 @@ def converged(summary: pd.DataFrame) -> bool:
 def live_lmer(
     formula: str, data: pd.DataFrame, reml: bool, arguments: Mapping[str, Any], say: Progress, default: bool = True
 ) -> Reference:
-    """lme4's fit with a tight optimizer and, where ``default`` is set, with its own beside it.
-
-    Raises
-    ------
-    SideError
-        R refuses the model.
-    """
+    """lme4's fit with a tight optimizer and, where ``default`` is set, with its own beside it."""
     from bridge import lme4
 
     started = time.perf_counter()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
+        with warnings.catch_warnings(action="ignore"):  # they are fields of the fit and become notes
             plain = None
             if default:
                 say("lme4: default optimizer", 0.0)
@@ -66,13 +57,7 @@ def live_lmer(
 def live_stan_lmer(
     formula: str, data: pd.DataFrame, seed: int, arguments: Mapping[str, Any], say: Progress
 ) -> Reference:
-    """Rstanarm's posterior; whoever sets the length of the chains keeps it, its default is doubled until it is valid.
-
-    Raises
-    ------
-    SideError
-        R refuses the model.
-    """
+    """Rstanarm's posterior; who sets the length of the chains keeps it, its default is doubled until it is valid."""
     from bridge import rstanarm
 
     options = {"seed": seed, **arguments}
@@ -80,8 +65,7 @@ def live_stan_lmer(
     say("rstanarm: sampling", 0.0)
     started = time.perf_counter()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are fields of the fit and become notes
+        with warnings.catch_warnings(action="ignore"):  # they are fields of the fit and become notes
             fit = rstanarm.stan_lmer(formula, data, progress=say, **options)
             for length in lengths:
                 if converged(posterior_summary(*draws_of(fit))):

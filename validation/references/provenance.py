@@ -10,9 +10,6 @@ import pandas as pd
 
 from r_scripts.programs import platform_words
 
-__all__ = ["data_hash", "provenance", "r_versions", "scripts_hash"]
-
-
 #: R packages that the numbers depend on.
 _PACKAGES = ("lme4", "rstanarm", "rstan", "StanHeaders", "loo", "lmerTest", "reformulas", "mlmRev", "Matrix")
 

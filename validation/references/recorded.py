@@ -18,8 +18,6 @@ from validation.algebra import by_row
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 
-__all__ = ["NotRecordedError", "RecordedLmerFit", "RecordedStanFit", "ReportedFit"]
-
 
 class NotRecordedError(LookupError):
     """A recorded fit was asked for something that was not recorded."""
@@ -43,26 +41,29 @@ def _series(name: str) -> Callable[[Any], pd.Series]:
     return lambda fit: getattr(fit, name).copy()
 
 
+def by_level(fixed: pd.Series, modes: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """R's ``coef()``: ``fixef`` plus ``ranef`` for each level, of each effect that is in either."""
+    return {
+        group: pd.DataFrame(
+            {
+                name: float(fixed.get(name, 0.0)) + (frame[name] if name in frame.columns else 0.0)
+                for name in dict.fromkeys([*fixed.index, *frame.columns])
+            },
+            index=frame.index,
+        )
+        for group, frame in modes.items()
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportedFit:
-    """What ``summary()`` of a likelihood fit says, as plain data: of default lme4 no more is recorded.
+    """What ``summary()`` of a likelihood fit says, as plain data: of default lme4 no more is recorded."""
 
-    Attributes
-    ----------
-    coefficients : pandas.DataFrame
-        ``coef_table()``.
-    components : pandas.DataFrame
-        ``VarCorr()``.
-    scalars : mapping of str to float
-        ``logLik``; of a whole fit also ``sigma deviance REMLcrit AIC BIC npar nobs df_residual singular``.
-    printed : str
-        What ``summary(m)`` printed.
-    """
-
-    coefficients: pd.DataFrame
-    components: pd.DataFrame
+    coefficients: pd.DataFrame  # ``coef_table()``
+    components: pd.DataFrame  # ``VarCorr()``
+    #: ``logLik``; of a whole fit also ``sigma deviance REMLcrit AIC BIC npar nobs df_residual singular``.
     scalars: Mapping[str, float]
-    printed: str = ""
+    printed: str = ""  # by ``summary(m)``
 
     @classmethod
     def of(cls, fit: LinearMixedFit) -> "ReportedFit":
@@ -95,85 +96,46 @@ class ReportedFit:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedLmerFit(ReportedFit):
-    """A likelihood fit as plain data (contract: ``validation.contract.LinearMixedFit``).
-
-    Attributes
-    ----------
-    formula : str
-    reml : bool
-    groups : pandas.Series
-        Number of levels by grouping factor.
-    covariance : pandas.DataFrame
-        ``vcov()``.
-    theta, lower : pandas.Series
-    par, structures : pandas.Series and pandas.DataFrame, optional
-        ``getME("par")`` and ``getReCovs()``, where a term's covariances are structured; ``lower`` are then par's.
-    modes : mapping of str to pandas.DataFrame
-        ``ranef()``.
-    mode_variances : mapping of str to ndarray, shape (level, effect, effect)
-    effects : mapping of str to list of str
-        ``getME("cnms")``.
-    factors : pandas.DataFrame
-        ``getME("flist")``.
-    X : pandas.DataFrame
-    Z : scipy.sparse.csc_array
-    y, fits : pandas.Series
-        Response and fitted values of the rows used.
-    points : tuple of (name, θ, objective)
-        The objective at the θ that were recorded.
-    objective : callable, optional
-        A live objective, where there is one (never stored).
-    weights, offset : ndarray, optional
-        Prior weights and offset of the rows used, where the model has them (never stored).
-    tests : pandas.DataFrame, optional
-        ``satterthwaite()``, where it was asked for (never stored).
-    predictor : callable, optional
-        A live ``predict(newdata, re_form, allow_new_levels)`` (never stored).
-    """
+    """A likelihood fit as plain data (contract: ``validation.contract.LinearMixedFit``)."""
 
     formula: str
     reml: bool
-    groups: pd.Series
-    covariance: pd.DataFrame
+    groups: pd.Series  # number of levels by grouping factor
+    covariance: pd.DataFrame  # ``vcov()``
     theta: pd.Series
-    lower: pd.Series
-    modes: Mapping[str, pd.DataFrame]
-    mode_variances: Mapping[str, np.ndarray]
-    effects: Mapping[str, Sequence[str]]
-    factors: pd.DataFrame
+    lower: pd.Series  # the bounds of θ; of ``par``, where there is one
+    modes: Mapping[str, pd.DataFrame]  # ``ranef()``
+    mode_variances: Mapping[str, np.ndarray]  # by grouping factor: (level, effect, effect)
+    effects: Mapping[str, Sequence[str]]  # ``getME("cnms")``
+    factors: pd.DataFrame  # ``getME("flist")``
     X: pd.DataFrame
     Z: sp.csc_array
-    y: pd.Series
-    fits: pd.Series
-    points: tuple[tuple[str, tuple[float, ...], float], ...] = ()
+    y: pd.Series  # response of the rows used
+    fits: pd.Series  # ``fitted()``
+    points: tuple[tuple[str, tuple[float, ...], float], ...] = ()  # name, θ, and the objective there
     warnings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
     optimizer: Mapping[str, object] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
-    objective: Callable[[np.ndarray], float] | None = None
-    weights: np.ndarray | None = None
-    offset: np.ndarray | None = None
-    par: pd.Series | None = None
-    structures: pd.DataFrame | None = None
-    tests: pd.DataFrame | None = None
-    predictor: Callable[..., pd.Series] | None = None
+    weights: np.ndarray | None = None  # prior weights of the rows used, where the model has them
+    offset: np.ndarray | None = None  # the same of the offset
+    par: pd.Series | None = None  # ``getME("par")``, where a term's covariances are structured
+    structures: pd.DataFrame | None = None  # ``getReCovs()``, the same
+
+    # What follows is never stored, and is there where a live fit stands behind this one.
+    objective: Callable[[np.ndarray], float] | None = None  # at any θ
+    tests: pd.DataFrame | None = None  # ``satterthwaite()``, where it was asked for
+    predictor: Callable[..., pd.Series] | None = None  # ``predict(newdata, re_form, allow_new_levels)``
 
     @classmethod
     def of(cls, fit: Any, points: Sequence[tuple[str, np.ndarray]] = (), live: bool = False) -> "RecordedLmerFit":
-        """Freeze a fit.
+        """Freeze a fit, with the objective at some named points.
 
-        Parameters
-        ----------
-        fit : LinearMixedFit
-        points : sequence of (name, θ)
-            Where the objective is evaluated and recorded.
-        live : bool
-            Keep the fit's own ``devfun`` and ``predict`` beside the recorded points, and its tests where it has them.
+        Of a ``live`` one keep ``devfun`` and ``predict`` beside the recorded points, and its tests where it has them.
         """
         import warnings
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deviance() of a REML fit warns, as R does
+        with warnings.catch_warnings(action="ignore"):  # deviance() of a REML fit warns, as R does
             reml = bool(fit.isREML())
             scalars = {
                 "sigma": fit.sigma(),
@@ -258,18 +220,7 @@ class RecordedLmerFit(ReportedFit):
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """``fixef`` plus ``ranef`` for each level."""
-        fixed = self.fixef()
-        result = {}
-        for group, frame in self.modes.items():
-            columns = [*fixed.index, *[effect for effect in frame.columns if effect not in fixed.index]]
-            result[group] = pd.DataFrame(
-                {
-                    name: float(fixed.get(name, 0.0)) + (frame[name] if name in frame.columns else 0.0)
-                    for name in columns
-                },
-                index=frame.index,
-            )
-        return result
+        return by_level(self.fixef(), self.modes)
 
     def satterthwaite(self) -> pd.DataFrame:
         """Tests of the coefficients with their degrees of freedom."""
@@ -348,26 +299,13 @@ class RecordedLmerFit(ReportedFit):
 
 @dataclass(frozen=True)
 class RecordedStanFit:
-    """A posterior as plain data: summaries of every parameter, thinned draws of the main ones, the density at points.
-
-    Attributes
-    ----------
-    formula : str
-    table : pandas.DataFrame
-        As ``validation.quantities.posterior_summary`` returns it, one row per parameter.
-    draws : pandas.DataFrame
-        Nearly independent draws of the main parameters.
-    points : ndarray, shape (points, num_upars)
-        Unconstrained points.
-    log_density : ndarray, shape (points,)
-        ``log_prob`` there.
-    """
+    """A posterior as plain data: summaries of all parameters, thinned draws of the main ones, the density at points."""
 
     formula: str
-    table: pd.DataFrame
-    draws: pd.DataFrame
-    points: np.ndarray
-    log_density: np.ndarray
+    table: pd.DataFrame  # as ``validation.quantities.posterior_summary`` returns it, a row for each parameter
+    draws: pd.DataFrame  # nearly independent ones, of the main parameters
+    points: np.ndarray  # unconstrained: (points, num_upars)
+    log_density: np.ndarray  # ``log_prob`` there
     divergences: int = 0
     observations: int = 0
     warnings: tuple[str, ...] = ()

@@ -7,36 +7,18 @@ import pandas as pd
 from validation.checks import Side
 from validation.contract import LinearMixedFit, MultilevelFit
 
-__all__ = ["Fitted", "Reference"]
-
 
 @dataclass(frozen=True)
 class Fitted:
-    """One side's fit of a model.
+    """One side's fit of a model."""
 
-    Attributes
-    ----------
-    fit : fit
-        As much of ``validation.contract`` as it has.
-    side : Side
-        How the report calls it, with its provenance.
-    """
-
-    fit: MultilevelFit
-    side: Side
+    fit: MultilevelFit  # as much of ``validation.contract`` as it has
+    side: Side  # how the report calls it, with its provenance
 
 
 @dataclass(frozen=True)
 class Reference(Fitted):
-    """The reference's fit of a model: tight lme4, rstanarm, a record of either, or certified values.
+    """The reference's fit of a model: tight lme4, rstanarm, a record of either, or certified values."""
 
-    Attributes
-    ----------
-    default : fit or None
-        What lme4 gives with its default optimizer: the numbers a user of R sees.
-    data : pandas.DataFrame or None
-        The data it was fitted to, which the candidate gets too.
-    """
-
-    default: LinearMixedFit | None = None
-    data: pd.DataFrame | None = None
+    default: LinearMixedFit | None = None  # by lme4's default optimizer: the numbers that a user of R sees
+    data: pd.DataFrame | None = None  # that it was fitted to, and which the candidate gets too

@@ -1,41 +1,41 @@
 """Whether a recorded reference is whole: every part there, of the size that the others say, and of finite numbers.
 
 A reference that lacks a part would have nothing compared in its place; so it is refused when it is read. So is one
-that contradicts itself: many of its numbers follow from others (t from estimate and error, counts from the design, the
-bounds of θ from the terms), and where no candidate is compared with them nobody else would see that they were changed.
+that contradicts itself. All numbers of a likelihood fit follow from y, X, Z and θ, and the judge's own algebra
+(:mod:`validation.algebra`) computes them anew. Few of a posterior's follow, and those are held against the rest.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from validation.covariances import FREE
+from validation.algebra import Pieces, Solution, by_label, pieces_of, solve
+from validation.covariances import parameters_of
+from validation.quantities import numbered
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
-
-__all__ = ["DEFAULT_OPTIMUM", "TIGHT_OPTIMUM", "check_recorded_default", "check_recorded_lmer", "check_recorded_stan"]
 
 #: Name of the point at which default lme4 ended.
 DEFAULT_OPTIMUM = "default optimum"
 #: Name of the point at which lme4 with a tight optimizer ended.
 TIGHT_OPTIMUM = "tight optimum"
 
-#: Of a term's name: R calls a factor's second term g.1.
-_WITHOUT_NUMBER = re.compile(r"\.\d+$")
-
 #: Elements of θ, each of which is 0 at one of the points.
 _MOST_BOUNDARIES = 6
 
-#: Relative difference of two ways of computing one number; R's squares and quotients differ in the last digits.
+#: Random effects of the largest model that is recorded: their covariance matrix is computed whole.
+_MOST_EFFECTS = 3000
+
+#: Points that are drawn, at most.
+_MOST_DRAWN = 100
+
+#: Difference of two ways of computing a number, in units of its own (standard errors, rows); 4e-11 at most here.
 _COMPUTED = 1e-8
 #: Standard errors of a mean that the draws may be away from the summary, which has more of them.
 _FAR = 8.0
 #: Posterior sd that a Monte Carlo error may have: a quantile of a long tail, of few effective draws, has more than one.
 _LARGEST_ERROR = 4.0
-
-_SCALARS = ("sigma", "logLik", "deviance", "AIC", "BIC", "npar", "nobs", "df_residual", "singular")
 
 
 def _demand(holds: bool, text: str) -> None:
@@ -47,187 +47,135 @@ def _finite(values: object, what: str) -> None:
     _demand(bool(np.isfinite(np.asarray(values, dtype=float)).all()), f"{what} has missing or infinite values")
 
 
-def _same(left: Iterable[object], right: Iterable[object], what: str) -> None:
-    _demand(sorted(map(str, left)) == sorted(map(str, right)), f"{what} do not fit each other")
+def _same(found: Iterable[object], expected: Iterable[object], what: str) -> None:
+    _demand(list(found) == list(expected), f"{what} do not fit each other")
 
 
-def _equal(found: object, expected: object, what: str) -> None:
-    """Two arrays that are one number computed twice; both missing is equal."""
-    left, right = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
-    close = left.shape == right.shape and bool(np.isclose(left, right, rtol=_COMPUTED, atol=0.0, equal_nan=True).all())
-    _demand(close, f"{what} contradict each other")
-
-
-def _count(value: float, what: str) -> int:
-    _demand(math.isfinite(value) and float(value).is_integer(), f"{what} is no count")
-    return int(value)
+def _follows(found: object, own: object, scale: object, what: str) -> None:
+    """Demand that recorded numbers are those that follow from others, but for rounding; both missing is equal."""
+    left, right = np.asarray(found, dtype=float), np.asarray(own, dtype=float)
+    with np.errstate(invalid="ignore"):
+        close = np.abs(left - right) <= _COMPUTED * np.asarray(scale, dtype=float)
+    alike = left.shape == right.shape and bool((close | (np.isnan(left) & np.isnan(right))).all())
+    _demand(alike, f"{what}: the numbers contradict those that y, X, Z and theta give")
 
 
 def check_recorded_lmer(fit: RecordedLmerFit) -> None:
-    """Check a likelihood fit as it was read.
-
-    Raises
-    ------
-    ValueError
-        A part is empty, missing, or of another size than the others say.
-    """
-    scalars = {name: fit.scalars.get(name) for name in (*_SCALARS, *(("REMLcrit",) * fit.reml))}
-    absent = [name for name, value in scalars.items() if value is None or np.isnan(value)]
-    _demand(not absent, f"no {', '.join(absent)}")
-    _finite(fit.sigma(), "sigma")
-    rows, npar, df = (_count(fit.scalars[name], name) for name in ("nobs", "npar", "df_residual"))
-    _demand(rows > 0, "no observations")
-    _demand(df == rows - npar, "nobs, npar and df_residual contradict each other")
-    _demand(fit.scalars["singular"] == float(fit.isSingular()), "singular is not what theta and its bounds say")
-    _demand(npar == len(fit.coefficients) + len(fit.lower) + 1, "npar is not the number of parameters")
-    sizes = {"X": len(fit.X), "y": len(fit.y), "fitted": len(fit.fits), "factors": len(fit.factors)}
-    for name, size in {**sizes, "Z": fit.Z.shape[0]}.items():
-        _demand(size == rows, f"{name} has {size} rows, nobs is {rows}")
-    for values, what in ((fit.X, "X"), (fit.y, "y"), (fit.fits, "fitted"), (fit.theta, "theta")):
-        _finite(values, what)
-    names = list(fit.coefficients.index)
-    _same(names, fit.X.columns, "coefficients and X")
-    _same(names, fit.covariance.index, "coefficients and covariance")
-    _same(names, fit.covariance.columns, "coefficients and covariance")
-    _check_reported(fit)
-    _finite(fit.covariance, "covariance")
-    _demand(np.allclose(fit.covariance, fit.covariance.T, rtol=_COMPUTED, atol=0.0), "covariance is not symmetric")
-    _equal(fit.coefficients["Std. Error"] ** 2, np.diag(fit.covariance), "standard errors and covariance")
-    _check_random(fit)
-    _check_points(fit)
-    _demand(isinstance(fit.optimizer, Mapping), "the optimizer's account is no mapping")
+    """Check a likelihood fit as it was read."""
+    _demand(0 < fit.Z.shape[1] <= _MOST_EFFECTS, f"Z has {fit.Z.shape[1]} columns")
+    _demand(bool(fit.points), "no points at which the objective is known")
+    _finite([*fit.y, *fit.X.to_numpy().ravel(), *parameters_of(fit)], "y, X or theta")
+    pieces, theta = pieces_of(fit), parameters_of(fit).to_numpy(dtype=float)
+    own = solve(pieces, theta, fit.reml)
+    rows, npar = len(pieces.y), len(pieces.coef_names) + len(theta) + 1
+    criteria = {"logLik": -0.5 * own.objective, "deviance": own.objective}
+    criteria |= {"REMLcrit": own.objective} if fit.reml else {}
+    counts = {"npar": npar, "nobs": rows, "df_residual": rows - npar, "singular": float(fit.isSingular())}
+    for name in ("sigma", *criteria, *counts, "AIC", "BIC"):
+        _demand(not np.isnan(fit.scalars.get(name, np.nan)), f"no {name}")
+    _follows(fit.sigma(), own.sigma, own.sigma, "sigma")
+    for name, value in criteria.items():
+        _follows(fit.scalars[name], value, rows, name)
+    for name, value in counts.items():
+        _follows(fit.scalars[name], value, 0.0, name)
+    _same(fit.effects.items(), [(term.name, list(term.effects)) for term in pieces.terms], "terms and components")
+    levels = {group: len(factor.cat.categories) for group, factor in fit.factors.items()}
+    _same(fit.groups.items(), levels.items(), "factors and groups")
+    _same(
+        fit.lower.items(), zip(pieces.theta_names, (low for low, _ in pieces.bounds), strict=True), "theta and bounds"
+    )
+    _follows(fit.theta, pieces.elements(theta), np.abs(fit.theta), "theta")
+    if not isinstance(fit.optimizer, Mapping):
+        raise ValueError("the optimizer's account is no mapping")
     if fit.par is None and "theta" in fit.optimizer:
-        _equal(fit.optimizer["theta"], fit.theta, "theta and the optimizer's")
+        _follows(fit.optimizer["theta"], theta, np.abs(theta), "the optimizer's theta")
+    _check_reported(fit, own)
+    for labels in (fit.covariance.index, fit.covariance.columns):
+        _same(labels, pieces.coef_names, "coefficients and covariance")
+    _follows(fit.covariance, own.vcov, np.outer(own.se, own.se), "covariance")
+    _follows(fit.fits, own.fitted, own.sigma + np.abs(own.fitted), "fitted")
+    _check_modes(fit, own)
+    _check_points(fit, pieces)
 
 
 def check_recorded_default(default: ReportedFit, tight: RecordedLmerFit) -> None:
-    """Check what default lme4 reports, which is shown beside the fit that candidates are judged by.
-
-    Raises
-    ------
-    ValueError
-        It is of another model, or contradicts itself.
-    """
-    _demand(list(default.coefficients.index) == list(tight.coefficients.index), "default lme4 has other coefficients")
-    _check_reported(default)
-    labels = [
-        [tuple(None if pd.isna(label) else label for label in row) for row in rows.itertuples(index=False)]
-        for rows in (fit.components[["grp", "var1", "var2"]] for fit in (default, tight))
-    ]
-    _demand(labels[0] == labels[1], "default lme4 has other variance components")
-    _finite(default.logLik(), "default lme4's logLik")
-    ended = [value for name, _, value in tight.points if name == DEFAULT_OPTIMUM]
+    """Check what default lme4 reports, which is shown beside the fit that candidates are judged by."""
+    ended = [theta for name, theta, _ in tight.points if name == DEFAULT_OPTIMUM]
     _demand(len(ended) == 1, "no objective where default lme4 ended")
-    _equal(default.logLik(), -ended[0] / 2.0, "default lme4's logLik and the objective at its optimum")
+    own = solve(pieces_of(tight), np.array(ended[0]), tight.reml)
+    _follows(default.logLik(), -0.5 * own.objective, len(tight.y), "default lme4's logLik")
+    _check_reported(default, own)
 
 
-def _check_reported(fit: ReportedFit) -> None:
-    """What ``summary()`` says: t = estimate / error, sd² = variance, correlation = covariance / (sd sd)."""
-    table, components = fit.coefficients, fit.components
-    _demand({"Estimate", "Std. Error", "t value"} <= set(table.columns), "coefficients lack a column of R's")
-    _finite(table[["Estimate", "Std. Error", "t value"]], "coefficients")
-    _demand(bool((table["Std. Error"] > 0).all()), "a standard error is not positive")
-    _equal(table["Estimate"] / table["Std. Error"], table["t value"], "estimates, standard errors and t values")
-    _finite(components["vcov"], "components")
-    single = components["var2"].isna()
-    ones = components[single]
-    _demand(bool((ones["sdcor"] >= 0).all()), "a standard deviation is negative or missing")
-    _equal(ones["sdcor"] ** 2, ones["vcov"], "variances and standard deviations")
-    sds = {(grp, var1): sd for grp, var1, sd in zip(ones["grp"], ones["var1"], ones["sdcor"], strict=True)}
-    for row in components[~single].itertuples(index=False):
-        _demand({(row.grp, row.var1), (row.grp, row.var2)} <= set(sds), "a covariance of effects without variances")
-        product = sds[row.grp, row.var1] * sds[row.grp, row.var2]
-        if product > 0:
-            _equal(row.sdcor * product, row.vcov, "correlations and covariances")
+def _check_reported(fit: ReportedFit, own: Solution) -> None:
+    """What ``summary()`` says: coefficients, and variance components in R's order."""
+    table = fit.coefficients
+    _same(table.index, own.pieces.coef_names, "coefficients and X")
+    _follows(table["Estimate"], own.beta, own.se + np.abs(own.beta), "estimates")
+    _follows(table["Std. Error"], own.se, own.se, "standard errors")
+    _follows(table["t value"], own.beta / own.se, 1.0 + np.abs(own.beta / own.se), "t values")
+    known, order = own.covariances(), [term.name for term in own.pieces.terms]
+    pairs = sorted(known, key=lambda pair: (order.index(pair[0]), pair[1] != pair[2]))  # variances, then covariances
+    labels = [(term, first, None if first == second else second) for term, first, second in pairs]
+    sds = {pair[:2]: math.sqrt(known[pair]) for pair in pairs if pair[1] == pair[2]}
+    products = np.array([*(sds[term, first] * sds[term, second] for term, first, second in pairs), own.sigma**2])
+    covariances = np.array([*(known[pair] for pair in pairs), own.sigma**2])
+    alone = np.array([*(second is None for _, _, second in labels), True])
+    with np.errstate(invalid="ignore"):
+        sdcor = np.where(alone, np.sqrt(products), covariances / products)
+    components = fit.components
+    named = components[["grp", "var1", "var2"]].itertuples(index=False, name=None)
+    _same(named, [*labels, ("Residual", None, None)], "terms and components")
+    _follows(components["vcov"], covariances, products, "variances and covariances")
+    _follows(components["sdcor"], sdcor, np.where(alone, sdcor, 1.0), "standard deviations and correlations")
 
 
-def _check_points(fit: RecordedLmerFit) -> None:
+def _check_modes(fit: RecordedLmerFit, own: Solution) -> None:
+    """Conditional modes and their covariances, which R does not have between two terms of one factor."""
+    for what, parts in (("modes", fit.modes), ("mode_variances", fit.mode_variances)):
+        _same(sorted(parts), sorted(map(str, fit.factors)), f"factors and {what}")
+    terms, known = own.pieces.terms, own.covariances()
+    term_of = np.repeat(np.arange(len(terms)), [term.J * term.p for term in terms])
+    sds = np.concatenate(
+        [np.tile([math.sqrt(known[term.name, effect, effect]) for effect in term.effects], term.J) for term in terms]
+    )
+    covariances = np.where(term_of[:, None] == term_of, own.conditional_covariance(), np.nan)
+    places = by_label(own.pieces, np.arange(len(sds)))
+    seen: list[int] = []
+    for group, frame in fit.modes.items():
+        effects = numbered(map(str, frame.columns))
+        columns = np.array([[int(places[group, name, str(level)]) for name in effects] for level in frame.index])
+        _follows(frame, own.b[columns], sds[columns], f"modes of {group}")
+        pairs = columns[:, :, None], columns[:, None, :]
+        scale = sds[pairs[0]] * sds[pairs[1]]
+        _follows(fit.mode_variances[group], covariances[pairs], scale, f"mode_variances of {group}")
+        seen += columns.ravel().tolist()
+    _demand(sorted(seen) == list(range(len(sds))), "modes and levels do not fit each other")
+
+
+def _check_points(fit: RecordedLmerFit, pieces: Pieces) -> None:
     """The points of :func:`validation.judge.objective.theta_points`, each once: nobody compares at one that is gone."""
-    _demand(bool(fit.points), "no points at which the objective is known")
-    names = {name for name, _, _ in fit.points}
+    names = [name for name, _, _ in fit.points]
     zeros = [i for i, low in enumerate(fit.lower) if low == 0.0][:_MOST_BOUNDARIES]
     drawn = sum(name.startswith("random ") for name in names)
     usual = {
         *(TIGHT_OPTIMUM, "start", "boundary, all 0"),
         *(f"boundary, element {i + 1}" for i in zeros),
-        *(f"random {i + 1}" for i in range(max(drawn, 1))),
+        *(f"random {i + 1}" for i in range(min(max(drawn, 1), _MOST_DRAWN))),
     }
-    _demand(names - {DEFAULT_OPTIMUM} == usual, "the points of the objective are not those that are recorded")
-    _demand(len({name for name, _, _ in fit.points}) == len(fit.points), "a point of the objective stands twice")
-    known: dict[tuple[float, ...], float] = {}
+    _demand(set(names) - {DEFAULT_OPTIMUM} == usual, "the points of the objective are not those that are recorded")
+    _demand(len(set(names)) == len(names), "a point of the objective stands twice")
     for name, theta, value in fit.points:
         _demand(len(theta) == len(fit.lower), f"the point {name!r} has {len(theta)} elements of theta")
         _finite([*theta, value], f"the point {name!r}")
-        _equal(known.setdefault(theta, value), value, f"two values of the objective at the point {name!r}")
+        own = solve(pieces, np.array(theta), fit.reml).objective
+        _follows(value, own, len(pieces.y), f"the objective at the point {name!r}")
         if name == TIGHT_OPTIMUM:
-            _equal(theta, fit.theta if fit.par is None else fit.par, "the optimum and the point that is called so")
-
-
-def _check_random(fit: RecordedLmerFit) -> None:
-    effects = [len(names) for names in fit.effects.values()]
-    _demand(bool(effects) and min(effects) > 0, "no random terms")
-    if fit.structures is None or fit.par is None:
-        _demand(sum(p * (p + 1) // 2 for p in effects) == len(fit.theta), "theta does not have the terms' length")
-        least = [low for p in effects for low, _ in FREE.bounds(p)]
-        _demand(fit.lower.to_list() == least, "the bounds of theta are not those of its terms")
-        _demand(list(fit.theta.index) == list(fit.lower.index), "theta and its bounds have other labels")
-    else:
-        _demand(list(fit.structures["nc"]) == effects, "covariance structures do not fit the terms")
-        _finite(fit.par, "par")
-        _demand(list(fit.par.index) == list(fit.lower.index), "par and its bounds have other labels")
-    _demand(fit.Z.shape[1] > 0, "Z is empty")
-    parts = {"groups": fit.groups.index, "modes": fit.modes, "mode_variances": fit.mode_variances}
-    for what, groups in parts.items():
-        _same(groups, fit.factors.columns, f"factors and {what}")
-    for group, frame in fit.modes.items():
-        levels = fit.factors[group].cat.categories
-        _same(frame.index, levels, f"modes and levels of {group}")
-        _demand(int(fit.groups[group]) == len(levels), f"groups and levels of {group} do not fit each other")
-        _finite(frame, f"modes of {group}")
-        shape = np.shape(fit.mode_variances[group])
-        _demand(shape == (len(frame), frame.shape[1], frame.shape[1]), f"mode_variances of {group} have shape {shape}")
-        terms = sum(group in (name, _WITHOUT_NUMBER.sub("", name)) for name in fit.effects)
-        _check_covariances(fit.mode_variances[group], terms > 1, f"mode_variances of {group}")
-    components = fit.components
-    _demand(len(components) > 1, "no variance components")
-    single = components["var2"].isna()
-    of_terms = components[single & (components["grp"] != "Residual")].groupby("grp", sort=False)["var1"]
-    given = {str(name): list(names) for name, names in of_terms}
-    _demand(list(given.items()) == list(fit.effects.items()), "terms and components have other names or effects")
-    for name in fit.effects:
-        known = {name, _WITHOUT_NUMBER.sub("", name)} & set(map(str, fit.factors.columns))
-        _demand(bool(known), f"the term {name!r} has no grouping factor")
-    _demand(int(single.sum()) == sum(effects) + 1, "components do not fit the terms")
-    residual = components.loc[components["grp"] == "Residual", "sdcor"]
-    _demand(len(residual) == 1, "components lack the residual")
-    _equal(residual.iloc[0], fit.sigma(), "sigma and the residual's component")
-
-
-def _check_covariances(matrices: np.ndarray, across: bool, what: str) -> None:
-    """Symmetric, no correlation above 1; ``across`` terms there is no covariance, in R either.
-
-    The digits that are gone where a variance is almost 0 are allowed for.
-    """
-    variances = np.einsum("lee->le", matrices)
-    _finite(variances if across else matrices, what)
-    missing = np.isnan(matrices)
-    _demand(bool((missing == missing.transpose(0, 2, 1)).all()), f"{what} are not symmetric")
-    matrices = np.where(missing, 0.0, matrices)
-    _demand(bool((variances >= 0.0).all()), f"{what} are negative")
-    most = np.sqrt(variances[:, :, None] * variances[:, None, :])
-    scale = float(variances.max(initial=0.0)) * _COMPUTED
-    _demand(bool((np.abs(matrices - matrices.transpose(0, 2, 1)) <= scale).all()), f"{what} are not symmetric")
-    _demand(bool((np.abs(matrices) <= most + scale).all()), f"{what} have correlations above 1")
+            _same(theta, parameters_of(fit), "the optimum and the point that is called so")
 
 
 def check_recorded_stan(fit: RecordedStanFit) -> None:
-    """Check a posterior as it was read.
-
-    Raises
-    ------
-    ValueError
-        A part is empty, missing, or of another size than the others say.
-    """
+    """Check a posterior as it was read."""
     statistics = ["mean", "sd", "q2.5", "q50", "q97.5"]
     wanted = {*statistics, *(f"mcse_{name}" for name in statistics), "ess_bulk", "ess_tail", "rhat"}
     _demand(len(fit.table) > 0, "no parameters")
