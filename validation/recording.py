@@ -1,5 +1,7 @@
 """Recording live R: data sets, lme4 default and tight, rstanarm in chunks of chains until its draws suffice."""
 
+import json
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ import pandas as pd
 from validation.algebra import pieces_of
 from validation.cases import Case
 from validation.covariances import parameters_of
+from validation.files import explained, make_folder, write_atomically
 from validation.judge.density import density_points
 from validation.judge.objective import theta_points
 from validation.judge.posterior_evidence import main_parameters, thinned
@@ -43,10 +46,13 @@ def record(
 ) -> list[Path]:
     """Record what live R gives for some cases, and the data sets they use; returns the files written.
 
-    ``quick`` records a small posterior (four chains of 1000): to try the recording, not to judge by.
+    A recording that was interrupted goes on where it stopped: finished cases are kept, and so are finished chunks of
+    chains, as long as R, its packages and the scripts are the same. ``quick`` records a small posterior (four chains of
+    1000): to try the recording, not to judge by.
     """
     folder, say = directory or DIRECTORY, progress or silent
     base = provenance()
+    state = _State(folder / ".partial", {name: base[name] for name in base if name != "date"} | {"quick": quick})
     written: list[Path] = []
     recorded_data: set[str] = set()
     for number, case in enumerate(cases):
@@ -54,14 +60,19 @@ def record(
         if case.dataset and case.dataset not in recorded_data:
             written.append(_record_data(case.dataset, case.package, folder))
             recorded_data.add(case.dataset)
+        if case.name in state.finished:
+            written.append(folder / "cases" / f"{case.name}.json")
+            continue
         data = case.load("live")
         hashed = model_hash(case.formula, data)
         made = {**base, "data": hashed, "dataset": case.dataset}
         if case.kind == "likelihood":
             found = _record_lmer(case, data, hashed, made, say)
         else:
-            found = _record_stan(case, data, hashed, made, say, quick)
+            found = _record_stan(case, data, hashed, made, say, quick, state)
         written.append(save(found, folder))
+        state.finish(case.name)
+    state.clear()
     say("recorded", 1.0)
     return written
 
@@ -106,7 +117,7 @@ def _described(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record_stan(
-    case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress, quick: bool
+    case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress, quick: bool, state: "_State"
 ) -> Record:
     from bridge import rstanarm
 
@@ -117,13 +128,19 @@ def _record_stan(
     divergences = 0
     fit = None
     for number in range(MOST_CHUNKS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # kept as fields of the record
-            fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
-        fit = fit if fit is not None else fit_now
-        names, draws = draws_of(fit_now)
+        kept = state.chunk(case.name, number)
+        if kept is not None and number > 0:  # the first is sampled again: its fit evaluates the density
+            names, draws, diverging = kept
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # kept as fields of the record
+                fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
+            fit = fit if fit is not None else fit_now
+            names, draws = draws_of(fit_now)
+            diverging = int(np.asarray(fit_now.posterior["sample_stats"]["diverging"]).sum())
+            state.keep(case.name, number, names, draws, diverging)
         chunks.append(draws)
-        divergences += int(np.asarray(fit_now.posterior["sample_stats"]["diverging"]).sum())
+        divergences += diverging
         together = np.concatenate(chunks, axis=1)
         main = [names.index(name) for name in main_parameters(names)]
         ess = float(posterior_summary([names[i] for i in main], together[main])["ess_bulk"].min())
@@ -173,3 +190,53 @@ def _record_stan(
 def _first(values: np.ndarray, length: int) -> np.ndarray:
     """``length`` of the values, spread evenly over all chains."""
     return values[np.linspace(0, len(values) - 1, length).round().astype(int)]
+
+
+class _State:
+    """What an unfinished recording has done already; thrown away when it was made under other versions."""
+
+    def __init__(self, folder: Path, key: dict[str, Any]) -> None:
+        self.folder = folder
+        self.path = folder / "state.json"
+        self.key = json.loads(json.dumps(key, default=str))
+        self.finished: list[str] = []
+        try:
+            state = json.loads(self.path.read_text(encoding="utf-8"))
+            if state["key"] == self.key:
+                self.finished = list(state["finished"])
+            else:
+                self.clear()
+        except (OSError, ValueError, KeyError):
+            self.clear()
+        self._write()
+
+    def _write(self) -> None:
+        write_atomically(self.path, json.dumps({"key": self.key, "finished": self.finished}))
+
+    def finish(self, name: str) -> None:
+        self.finished.append(name)
+        self._write()
+        for path in self.folder.glob(f"{name}.*"):
+            path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.finished = []
+
+    def keep(self, case: str, number: int, names: Sequence[str], draws: np.ndarray, divergences: int) -> None:
+        make_folder(self.folder)
+        temporary = self.folder / f"{case}.{number}.part"
+        with explained(temporary), open(temporary, "wb") as file:
+            np.save(file, draws, allow_pickle=False)
+        temporary.replace(self.folder / f"{case}.{number}.npy")
+        write_atomically(
+            self.folder / f"{case}.{number}.json", json.dumps({"names": list(names), "divergences": divergences})
+        )
+
+    def chunk(self, case: str, number: int) -> tuple[list[str], np.ndarray, int] | None:
+        try:
+            described = json.loads((self.folder / f"{case}.{number}.json").read_text(encoding="utf-8"))
+            draws = np.load(self.folder / f"{case}.{number}.npy", allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        return list(described["names"]), draws, int(described["divergences"])

@@ -472,6 +472,8 @@ def fake_r(monkeypatch, make_posterior):
         fake.values = fake.values[:, : arguments["chains"]]
         fake.summary = lambda: "printed"
         fake.prior_summary = lambda: "priors"
+        if len(asked) == getattr(stan_lmer, "fails_at", -1):
+            raise KeyboardInterrupt
         return fake
 
     monkeypatch.setattr(bridge.rstanarm, "stan_lmer", stan_lmer)
@@ -490,7 +492,36 @@ def test_a_posterior_is_recorded_until_it_suffices(fake_r, data, tmp_path):
     assert stored.provenance["smallest_bulk_ess"] >= 32_000
     assert len(asked) == len(set(asked)) == stored.provenance["chunks"]
     assert len(stored.fit.points) >= 50
+    assert not (tmp_path / ".partial").exists()
     assert said[-1][1] == 1.0
+
+
+def test_an_interrupted_recording_goes_on_where_it_stopped(fake_r, data, tmp_path):
+    stan_lmer, asked = fake_r
+    case = Case.of("own", "y ~ 1 + x + (1 + x | g)", data, bayes=True)
+    stan_lmer.fails_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        recording.record([case], tmp_path)
+    assert store.names(tmp_path) == []
+    stan_lmer.fails_at = -1
+    del asked[:]
+    recording.record([case], tmp_path)
+    # the first chunk again (its fit evaluates the density), the second from the disk, then the third
+    assert asked[:2] == [recording.SEED, recording.SEED + 2]
+    assert store.names(tmp_path) == ["own"]
+
+
+def test_chunks_of_another_version_are_not_mixed_in(fake_r, data, tmp_path, monkeypatch):
+    stan_lmer, asked = fake_r
+    case = Case.of("own", "y ~ 1 + x + (1 + x | g)", data, bayes=True)
+    stan_lmer.fails_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        recording.record([case], tmp_path)
+    stan_lmer.fails_at = -1
+    del asked[:]
+    monkeypatch.setattr(recording, "provenance", lambda **more: {"R": "4.5.0", **more})
+    recording.record([case], tmp_path)
+    assert asked[:2] == [recording.SEED, recording.SEED + 1]
 
 
 def test_a_reference_that_does_not_converge_is_not_written(fake_r, data, tmp_path, monkeypatch):
