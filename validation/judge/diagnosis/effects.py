@@ -16,7 +16,7 @@ from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["predictions", "unshrunken"]
+__all__ = ["other_fits", "predictions", "unshrunken"]
 
 
 def predictions(evidence: Evidence) -> Cause | None:
@@ -60,8 +60,8 @@ def predictions(evidence: Evidence) -> Cause | None:
 
 
 def unshrunken(evidence: Evidence) -> Cause | None:
-    """Row 11: BLUPs without shrinkage, coefficients in their place, or marginal in place of conditional predictions."""
-    pieces, solution, rows = given(evidence.reference_pieces), evidence.at_reference, evidence.compared("ranef")
+    """Row 11: BLUPs without shrinkage, or coefficients in their place."""
+    pieces, rows = given(evidence.reference_pieces), evidence.compared("ranef")
     assume(evidence.reference_theta is not None)
     sigma = evidence.value("reference", "sigma")
     same = Match.FOLLOWS * sigma
@@ -93,18 +93,45 @@ def unshrunken(evidence: Evidence) -> Cause | None:
                 f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
                 "ranef() are deviations from the fixed effects; coef() is their sum.",
             )
-    ours, theirs = evidence.arrays("fitted")
-    population = given(solution).marginal
-    assume(theirs.size == population.size)
-    marginal, conditional = (float(np.abs(theirs - values).max()) for values in (population, ours))
-    # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
-    own = evidence.at_candidate
-    assume(marginal < same < conditional and not (own is not None and np.abs(theirs - own.fitted).max() < same))
-    return Finding(11, "marginal-fitted", Strength.SAME_NUMBERS).told(
-        "Fitted values leave the random effects out",
-        f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
-        "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
-    )
+    return None
+
+
+def other_fits(evidence: Evidence) -> Cause | None:
+    """Row 11: fitted values or residuals that leave a part of R's out, or residuals on another scale."""
+    solution = given(evidence.at_reference)
+    pieces, sigma, own = solution.pieces, solution.sigma, evidence.at_candidate
+    parts, Z, start = {"the random effects": solution.fitted - solution.marginal}, pieces.Z.tocsc(), 0
+    for term in pieces.terms if len(pieces.terms) > 1 else ():
+        columns = slice(start, start + term.J * term.p)
+        start += term.J * term.p
+        parts[f"the random effects of {term.name}"] = Z[:, columns] @ solution.b[columns]
+    if pieces.offset is not None:
+        parts["the offset"] = pieces.offset
+    residuals = pieces.y - solution.fitted
+    known = [("fitted", f"Fitted values leave {what} out", solution.fitted - part) for what, part in parts.items()]
+    known += [("residuals", f"Residuals are those without {what}", residuals + part) for what, part in parts.items()]
+    known.append(("residuals", "Residuals are divided by σ", residuals / sigma))
+    if pieces.weights is not None:
+        weighted = np.sqrt(pieces.weights) * residuals
+        known.append(("residuals", "Residuals are multiplied by the roots of the prior weights", weighted))
+    for quantity, title, expected in known:
+        ours, theirs = evidence.arrays(quantity)
+        if theirs.size != expected.size:
+            continue
+        same = Match.FOLLOWS * (1.0 if "σ" in title else sigma)
+        away, from_right = (float(np.abs(theirs - values).max()) for values in (expected, ours))
+        # At the candidate's own θ̂ what it gives may be right: where a variance is 0, both are one.
+        of_own = None if own is None else own.fitted if quantity == "fitted" else pieces.y - own.fitted
+        follows = of_own is not None and np.abs(theirs - of_own).max() < same
+        if away < same < from_right and not follows:
+            name = "marginal-fitted" if title == known[0][1] else f"other-{quantity}"
+            return Finding(11, name, Strength.SAME_NUMBERS).told(
+                title,
+                f"they are that to {away:.2g}, and up to {from_right:.4g} from R's",
+                "fitted() of lme4 is conditional, Xβ + Zb and the offset, and residuals() are the response less these. "
+                "Marginal predictions are predict(re_form = NA).",
+            )
+    return None
 
 
 def _unpooled(evidence: Evidence, pieces: Pieces) -> Iterator[dict[tuple[str, str, str], float]]:

@@ -151,19 +151,24 @@ def _near(value: float, plain: tuple[float, ...], unit: float = 0.0) -> tuple[fl
 
 
 def _responses(evidence: Evidence, pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[_Units]:
-    """The coordinates that the response may have: its own first; by σ, or by the last coefficient without σ."""
+    """The coordinates that the response may have: its own first; by σ, or by the last coefficient without σ.
+
+    σ does not tell a scale that is turned round, as items that are scored the other way are: the last coefficient does,
+    as it would of a predictor that is.
+    """
     yield _Units(1.0, 0.0)
     ours, theirs = evidence.pair("sigma")
-    factor = theirs / ours if np.isfinite(theirs) else float(given[-1] / beta[-1])
-    if pieces.offset is not None or not np.isfinite(factor) or factor == 0.0:
-        return
+    factors = (theirs / ours, -theirs / ours) if np.isfinite(theirs) else (float(given[-1] / beta[-1]),)
     sds, constant = _sds(pieces.y), _constant(pieces)
-    b, plain = _near(factor, (1.0, *(1.0 / sd for sd in sds)))
-    usual = (0.0, -b * float(pieces.y.mean()))
-    estimated = _near(float((given - b * beta) @ constant), usual, abs(b) * sds[0])
-    for a, plain_shift in dict.fromkeys(((usual[0], True), (usual[1], True), estimated)):
-        if (a, abs(b)) != (0.0, 1.0) and (a == 0.0 or constant.any()):
-            yield _Units(b, a, plain, plain_shift)
+    for factor in factors if pieces.offset is None else ():
+        if not np.isfinite(factor) or factor == 0.0:
+            continue
+        b, plain = _near(factor, tuple(sign * one for sign in (1.0, -1.0) for one in (1.0, *(1.0 / sd for sd in sds))))
+        usual = (0.0, -b * float(pieces.y.mean()))
+        estimated = _near(float((given - b * beta) @ constant), usual, abs(b) * sds[0])
+        for a, plain_shift in dict.fromkeys(((usual[0], True), (usual[1], True), estimated)):
+            if (a, abs(b)) != (0.0, 1.0) and (a == 0.0 or constant.any()):
+                yield _Units(b, a, plain and b > 0, plain_shift)
 
 
 def _predictors(pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[dict[str, _Units]]:
