@@ -346,6 +346,23 @@ def test_a_response_that_is_scored_the_other_way(keys, cause):
     assert compare_answers(base, answer_of(wrong, keys)).causes[0].name == cause
 
 
+@pytest.mark.parametrize("keys", [("fixef", "sigma", "VarCorr"), ("fixef", "ranef"), THIN["components"]])
+def test_a_predictor_that_is_centred_in_the_random_part_alone(keys):
+    base = likelihood_base("slopes", 41)
+    used = base.data.dropna(subset=["score", "ses", "school"])
+    wrong = base.refit(data=base.data.assign(late=base.data["ses"] - used["ses"].mean()),
+                       formula="score ~ ses + (late | school)")  # fmt: skip
+    known = answer_of(wrong, keys)
+    for key in {"VarCorr", "ranef"} & known.keys():
+        known[key] = (
+            known[key].replace("late", "ses")
+            if key == "VarCorr"
+            else {group: frame.rename(columns={"late": "ses"}) for group, frame in known[key].items()}
+        )
+    (cause, *_) = compare_answers(base, known).causes
+    assert (cause.name, cause.title.endswith("in the random part alone")) == ("coding-centred", True)
+
+
 def test_standard_errors_that_are_variances_are_named():
     base = likelihood_base("crossed", 41)
     known = {**answer_of(base.fit, ("fixef", "sigma")), "se": answer_of(base.fit, ("se",))["se"] ** 2}

@@ -65,35 +65,33 @@ def unshrunken(evidence: Evidence) -> Cause | None:
     assume(evidence.reference_theta is not None)
     sigma = evidence.value("reference", "sigma")
     same = Match.FOLLOWS * sigma
-    if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < same).all():
-        labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
-        reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
-        for unpooled in _unpooled(evidence, pieces):
-            keys = [key for key in candidate if key in unpooled]
-            matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < same]
-            telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
-            if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
-                continue
-            key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
-            return Finding(11, "unshrunken", Strength.RECOMPUTED).told(
-                "The random effects are not shrunken: each level was estimated from its own rows alone",
-                f"{len(matched)} of {len(keys)} values equal the level's own least-squares estimate; for {key[2]} the "
-                f"candidate has {candidate[key]:.6g}, the BLUP is {reference[key]:.6g}: a ratio of "
-                f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
-                "Conditional modes are the level's own estimate times the shrinkage factor, "
-                "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
-            )
-        fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
-        added = {key: fixed.get(key[1], 0.0) for key in candidate}
-        shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < same]
-        tells = any(abs(value) > Match.ROUGH * sigma for value in added.values())
-        if len(shifted) >= Share.MOST * len(added) and tells:
-            return Finding(11, "coef-for-ranef", Strength.RECOMPUTED).told(
-                "ranef() holds coefficients: fixed effect plus random effect",
-                f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
-                "ranef() are deviations from the fixed effects; coef() is their sum.",
-            )
-    return None
+    assume(not (np.abs(rows["candidate"] - rows["reference"]) < same).all())
+    labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
+    reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
+    for unpooled in _unpooled(evidence, pieces):
+        keys = [key for key in candidate if key in unpooled]
+        matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < same]
+        telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
+        if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
+            continue
+        key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
+        return Finding(11, "unshrunken", Strength.RECOMPUTED).told(
+            "The random effects are not shrunken: each level was estimated from its own rows alone",
+            f"{len(matched)} of {len(keys)} values equal the level's own least-squares estimate; for {key[2]} the "
+            f"candidate has {candidate[key]:.6g}, the BLUP is {reference[key]:.6g}: a ratio of "
+            f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
+            "Conditional modes are the level's own estimate times the shrinkage factor, σ_a²/(σ_a² + σ²/n_j) for a "
+            "random intercept.",
+        )
+    fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
+    added = {key: fixed.get(key[1], 0.0) for key in candidate}
+    shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < same]
+    assume(len(shifted) >= Share.MOST * len(added) and any(abs(x) > Match.ROUGH * sigma for x in added.values()))
+    return Finding(11, "coef-for-ranef", Strength.RECOMPUTED).told(
+        "ranef() holds coefficients: fixed effect plus random effect",
+        f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
+        "ranef() are deviations from the fixed effects; coef() is their sum.",
+    )
 
 
 def other_fits(evidence: Evidence) -> Cause | None:
@@ -108,22 +106,26 @@ def other_fits(evidence: Evidence) -> Cause | None:
     if pieces.offset is not None:
         parts["the offset"] = pieces.offset
     residuals = pieces.y - solution.fitted
-    known = [("fitted", f"Fitted values leave {what} out", solution.fitted - part) for what, part in parts.items()]
-    known += [("residuals", f"Residuals are those without {what}", residuals + part) for what, part in parts.items()]
-    known.append(("residuals", "Residuals are divided by σ", residuals / sigma))
+    known = [
+        *(("fitted", f"Fitted values leave {what} out", solution.fitted - part, sigma) for what, part in parts.items()),
+        *(
+            ("residuals", f"Residuals are those without {what}", residuals + part, sigma)
+            for what, part in parts.items()
+        ),
+        ("residuals", "Residuals are divided by σ", residuals / sigma, 1.0),
+    ]
     if pieces.weights is not None:
         weighted = np.sqrt(pieces.weights) * residuals
-        known.append(("residuals", "Residuals are multiplied by the roots of the prior weights", weighted))
-    for quantity, title, expected in known:
+        known.append(("residuals", "Residuals are multiplied by the roots of the prior weights", weighted, sigma))
+    for quantity, title, expected, unit in known:
         ours, theirs = evidence.arrays(quantity)
         if theirs.size != expected.size:
             continue
-        same = Match.FOLLOWS * (1.0 if "σ" in title else sigma)
         away, from_right = (float(np.abs(theirs - values).max()) for values in (expected, ours))
         # At the candidate's own θ̂ what it gives may be right: where a variance is 0, both are one.
         of_own = None if own is None else own.fitted if quantity == "fitted" else pieces.y - own.fitted
-        follows = of_own is not None and np.abs(theirs - of_own).max() < same
-        if away < same < from_right and not follows:
+        follows = of_own is not None and np.abs(theirs - of_own).max() < Match.FOLLOWS * unit
+        if away < Match.FOLLOWS * unit < from_right and not follows:
             name = "marginal-fitted" if title == known[0][1] else f"other-{quantity}"
             return Finding(11, name, Strength.SAME_NUMBERS).told(
                 title,

@@ -52,6 +52,7 @@ class _Model(NamedTuple):
     mapping: np.ndarray
     solution: Solution | None
     fitted: list[Key]
+    part: str = ""
 
 
 def other_units(evidence: Evidence) -> Cause | None:
@@ -88,6 +89,12 @@ def _models(
             right, point, M = changed
             solution = quietly(lambda: solve(replace(right, y=a + b * right.y), point, evidence.reml), None)  # noqa: B023
             yield _Model(response, M, solution, _fitted(pieces, response, change))
+    numeric = [(name, x) for name, x in zip(pieces.coef_names, pieces.X.T, strict=True) if np.unique(x).size > 2]
+    for name, x in numeric if all_close(told, beta, Match.FOLLOWS) else ():
+        for units in (_Units(s, c) for s in (1.0, _sds(x)[0]) for c in (0.0, float(x.mean()))):
+            if (changed := _in_units(pieces, theta, {name: units})) is not None:
+                alone = solve(replace(changed[0], X=pieces.X), changed[1], evidence.reml)
+                yield _Model(_Units(1.0, 0.0), changed[2], alone, [], ", in the random part alone")
 
 
 def _without_coefficients(evidence: Evidence, pieces: Pieces) -> Iterator[_Model]:
@@ -126,7 +133,7 @@ def _cause(left: Pieces, model: _Model, text: str) -> Cause:
         return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled, text, _SAME_UNIT)
     kinds = kinds_of(left, replace(left, X=left.X @ M), M)
     titles = [*dict.fromkeys(kind.words for kind in kinds), *([scaled] if b != 1.0 or a else [])]
-    return Finding(3, kinds[0].name, Strength.RECOMPUTED).told("; ".join(titles), text, kinds[0].remedy)
+    return Finding(3, kinds[0].name, Strength.RECOMPUTED).told("; ".join(titles) + model.part, text, kinds[0].remedy)
 
 
 def _others_kept(evidence: Evidence, solution: Solution | None) -> bool:
