@@ -217,10 +217,10 @@ def test_a_candidate_that_fits_another_model_is_named_by_its_fit():
 
 
 class SaysLess:
-    """A fit that reports a lower log-likelihood than its own, for which no comparison of the fits has a name."""
+    """A fit that reports a lower log-likelihood than its own, and a larger σ."""
 
-    def __init__(self, fit):
-        self._fit = fit
+    def __init__(self, fit, larger=1.0):
+        self._fit, self._larger = fit, larger
 
     def __getattr__(self, name):
         return getattr(self._fit, name)
@@ -237,18 +237,25 @@ class SaysLess:
     def BIC(self):
         return self._fit.BIC() + 2.0
 
+    def sigma(self):
+        return self._larger * self._fit.sigma()
+
     def refitML(self):
-        return SaysLess(self._fit.refitML())
+        return SaysLess(self._fit.refitML(), self._larger)
 
 
-def test_a_fit_that_differs_without_a_known_cause_is_named_with_its_numbers():
+@pytest.mark.parametrize(("larger", "name"), [(1.01, "lrt-fit"), (1.0, "another-log-likelihood")])
+def test_a_fit_that_differs_is_named_with_its_numbers(larger, name):
     base = anova_base("random slope")
     fits = [fit.update(data=base.data) for fit in base.fit]
-    comparison = compare_anova_fits(base.fit, [fits[0], SaysLess(fits[1])], data=base.data)
+    comparison = compare_anova_fits(base.fit, [fits[0], SaysLess(fits[1], larger)], data=base.data)
     assert comparison.verdict is Verdict.DISAGREES
     cause = comparison.causes[0]
     right = base.fit[1].refitML().logLik()
-    assert cause.name == "lrt-fit"
+    assert cause.name == name
     assert base.fit[1].formula in cause.title
+    if name == "another-log-likelihood":  # nothing else that follows from its θ differs
+        assert "differs by 2.000" in cause.evidence
+        return
     assert f"{right:.6f}" in cause.evidence
     assert f"{right - 1.0:.6f}" in cause.evidence

@@ -293,6 +293,28 @@ def test_another_intercept_is_none_at_other_predictors(make_posterior):
     assert [cause.name for cause in compare_fits(left, right).causes] == ["unknown"]
 
 
+def test_draws_that_lost_their_dependence_with_their_spread_are_not_torn_apart(make_posterior):
+    left, right = make_posterior(1), make_posterior(2)
+    intercept, slope = (left.names.index(name) for name in ("(Intercept)", "x"))
+    for fit in (left, right):
+        fit.values[slope] += 2.0 * (fit.values[intercept] - fit.values[intercept].mean())
+    torn = compare_fits(left, right).causes
+    assert not torn
+    right.values[slope] = right.values[slope, ::-1].copy()
+    assert [cause.name for cause in compare_fits(left, right).causes] == ["torn-apart"]
+    right.values[slope] = right.values[slope].mean() + 0.4 * (right.values[slope] - right.values[slope].mean())
+    assert [cause.name for cause in compare_fits(left, right).causes] == ["unknown"]
+
+
+@pytest.mark.parametrize("factor", [0.9, -1.0, 1 / math.log(10)])
+def test_a_log_density_times_a_factor_is_no_other_prior(make_posterior, factor):
+    left, right = make_posterior(1), make_posterior(2)
+    own = right.log_prob
+    right.log_prob = lambda u: factor * own(u)
+    (cause,) = compare_fits(left, right).causes
+    assert (cause.name, f"{factor:.6g} times" in cause.title) == ("density-scaled", True)
+
+
 def test_levels_that_are_all_moved_alike_are_not_permuted(make_posterior):
     left, right = make_posterior(1), make_posterior(2)
     random = [i for i, name in enumerate(left.names) if name.startswith("b[") and "_NEW_" not in name]
@@ -442,6 +464,8 @@ def test_draws_that_meet_by_chance_or_by_rejection_are_no_copies():
     rejected = draws[:, :, np.maximum.accumulate(np.where(rng.random(500) < 0.4, np.arange(500), 0))]
     assert repeated_draws(rejected) == 0.0
     assert repeated_draws(np.ones((2, 4, 50))) == 0.0
+    # of two decimals most come again, and not with the next one
+    assert repeated_draws(np.round(draws[:1], 2)) == 0.0
     draws[:, 1] = draws[:, 0]
     assert repeated_draws(draws) == pytest.approx(0.25, abs=0.01)
 

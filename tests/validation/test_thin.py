@@ -18,6 +18,7 @@ from validation.faults.bases import HARD_BASES, Base, fit_lmer, likelihood_base,
 from validation.faults.changed_numbers import at_theta
 from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, compare_thinly, right_cause
 from validation.judge.diagnosis import diagnose
+from validation.judge.diagnosis.coding import basis, kinds_of
 from validation.judge.diagnosis.model import least_objective
 
 LIKELIHOOD = {fault.name: fault for fault in FAULTS["likelihood"]}
@@ -307,6 +308,112 @@ def test_the_other_criterions_log_likelihood_of_a_right_fit_is_named(base, at):
     for keys in ((), ("fixef",)):
         causes = compare_answers(made, {**answer_of(other, keys), "logLik": other.logLik(), "nobs": 1.0 * other.nobs()})
         assert not {cause.name for cause in causes.causes} - {"reml-vs-ml", "unknown"}
+
+
+@pytest.mark.parametrize("base", ["crossed", "categorical"])
+def test_the_log_likelihood_at_the_other_criterions_optimum_is_named(base):
+    made = likelihood_base(base)
+    theta = made.refit(reml=not made.reml).theta.to_numpy()
+    value = -solve(pieces_of(made.fit), theta, made.reml).objective / 2.0
+    for keys in (("fixef", "se"), ("sigma", "VarCorr"), THIN["plain mapping"]):
+        found = compare_answers(made, {**answer_of(made.fit, keys), "logLik": value}).causes
+        assert [(cause.name, "at the other criterion's θ" in cause.title) for cause in found] == [
+            ("another-log-likelihood", True)
+        ], keys
+
+
+def test_a_log_likelihood_that_is_not_that_of_the_variances_beside_it_is_named():
+    base = likelihood_base("intercept")
+    known = {**answer_of(base.fit, ("sigma", "VarCorr")), "logLik": base.fit.logLik() - 4.4}
+    assert [cause.name for cause in compare_answers(base, known).causes] == ["another-log-likelihood"]
+    known["sigma"] = 1.1 * base.fit.sigma()  # nothing says that these variances are the model's
+    assert [cause.name for cause in compare_answers(base, known).causes] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "cause"),
+    [
+        (("fixef", "ranef"), "response-scaled"),
+        (("fixef", "sigma", "VarCorr", "ranef"), "response-scaled"),
+        (THIN["without design"], "response-scaled"),
+        (("fixef", "sigma"), "unknown"),  # as if the predictor were scored the other way
+        (("fixef",), "unknown"),
+    ],
+)
+def test_a_response_that_is_scored_the_other_way(keys, cause):
+    base = likelihood_base("intercept", 41)
+    wrong = base.refit(data=base.data.assign(score=100.0 - base.data["score"]))
+    assert compare_answers(base, answer_of(wrong, keys)).causes[0].name == cause
+
+
+@pytest.mark.parametrize("keys", [("fixef", "sigma", "VarCorr"), ("fixef", "ranef"), THIN["components"]])
+def test_a_predictor_that_is_centred_in_the_random_part_alone(keys):
+    base = likelihood_base("slopes", 41)
+    used = base.data.dropna(subset=["score", "ses", "school"])
+    wrong = base.refit(data=base.data.assign(late=base.data["ses"] - used["ses"].mean()),
+                       formula="score ~ ses + (late | school)")  # fmt: skip
+    known = answer_of(wrong, keys)
+    for key in {"VarCorr", "ranef"} & known.keys():
+        known[key] = (
+            known[key].replace("late", "ses")
+            if key == "VarCorr"
+            else {group: frame.rename(columns={"late": "ses"}) for group, frame in known[key].items()}
+        )
+    (cause, *_) = compare_answers(base, known).causes
+    assert (cause.name, cause.title.endswith("in the random part alone")) == ("coding-centred", True)
+
+
+def test_standard_errors_that_are_variances_are_named():
+    base = likelihood_base("crossed", 41)
+    known = {**answer_of(base.fit, ("fixef", "sigma")), "se": answer_of(base.fit, ("se",))["se"] ** 2}
+    assert compare_answers(base, known).causes[0].name == "scale-squared"
+
+
+@pytest.mark.parametrize(
+    ("base", "quantity", "change", "title"),
+    [
+        ("crossed", "fitted", lambda s: s.marginal, "Fitted values leave the random effects out"),
+        ("crossed", "residuals", lambda s: s.pieces.y - s.marginal, "Residuals are those without the random effects"),
+        ("weighted", "fitted", lambda s: s.fitted - s.pieces.offset, "Fitted values leave the offset out"),
+        (
+            "weighted", "residuals", lambda s: np.sqrt(s.pieces.weights) * (s.pieces.y - s.fitted),
+            "Residuals are multiplied by the roots of the prior weights",
+        ),
+        ("crossed", "residuals", lambda s: (s.pieces.y - s.fitted) / s.sigma, "Residuals are divided by σ"),
+        (
+            "crossed", "fitted", lambda s: s.marginal + s.pieces.Z.toarray()[:, :18] @ s.b[:18],
+            "Fitted values leave the random effects of rater out",
+        ),
+    ],
+)  # fmt: skip
+def test_fitted_values_and_residuals_without_a_part_are_named(base, quantity, change, title):
+    made = likelihood_base(base)
+    solution = solve(pieces_of(made.fit), made.fit.theta.to_numpy(), made.reml)
+    known = answer_of(made.fit, ("fixef", "sigma", "VarCorr", "fitted", "residuals"))
+    known[quantity] = known[quantity] * 0.0 + change(solution)
+    (cause, *_) = compare_answers(made, known).causes
+    assert (cause.title, cause.fault) == (title, 11)
+    known[quantity] = known[quantity] * 0.9 + 1.0
+    assert compare_answers(made, known).causes[0].name == "unknown"
+
+
+def test_effects_over_the_spread_that_they_have_are_named():
+    base = likelihood_base("slopes", 41)
+    modes = {group: (frame - frame.mean()) / frame.std() for group, frame in base.fit.ranef().items()}
+    assert compare_answers(base, {"ranef": modes, "sigma": base.fit.sigma()}).causes[0].name == "modes-standardised"
+
+
+def test_contrasts_of_ones_own_are_another_coding():
+    left = pieces_of(likelihood_base("categorical").fit)
+    arms = [j for j, name in enumerate(left.coef_names) if name.startswith("arm")]
+    X = left.X.copy()
+    X[:, arms] = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 5.0], [4.0, 0.0, 1.0], [1.0, 1.0, 1.0]])[
+        (left.X[:, arms] @ np.arange(1, 4)).astype(int)
+    ]
+    right = replace(left, X=X)
+    A = basis(left, right)
+    assert A is not None
+    assert [kind.name for kind in kinds_of(left, right, A)] == ["coding"]
 
 
 def test_a_log_likelihood_that_nothing_explains_gets_no_wrong_name():

@@ -9,7 +9,7 @@ from validation.checks import Check
 from validation.judge.boundary import BY_COVARIANCE, correlation_apart, judged_by_covariance, theta_apart
 from validation.judge.evidence import Evidence
 from validation.judge.implied import accept_implied
-from validation.judge.rows import Row, check_of, counts, judge_p, judge_record, missing_row
+from validation.judge.rows import Row, check_of, counts, judge_p, judge_record
 from validation.judge.units import ComponentErrors, component_errors
 from validation.quantities import records
 from validation.verdict import Verdict
@@ -82,13 +82,7 @@ def estimates(evidence: Evidence) -> tuple[Check, list[Row]]:
     pieces = evidence.reference_pieces
     diagonal = [term.name for term in pieces.terms if term.structure.name == "diag"] if pieces is not None else []
     fixed = {(name, quantity) for name in diagonal for quantity in ("covariance", "cor")}  # at 0, by the structure
-    required = ("sigma", "variance", "sd", "theta")
-    present = set(evidence.joined["quantity"])
-    rows.extend(
-        missing_row("tier-4", quantity, False, False, why=evidence.problem(quantity))
-        for quantity in required
-        if quantity not in present
-    )
+    rows += evidence.absent("tier-4", "sigma", "variance", "sd", "theta")
     for record in records(
         evidence.rows(
             "fixef", "se", "t", "vcov", "theta", "par", "sigma", "variance", "covariance", "sd", "cor", "singular"

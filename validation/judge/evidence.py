@@ -17,6 +17,7 @@ from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
 from validation.judge.ahead import Objective
 from validation.judge.noise import measured_noise
+from validation.judge.rows import Row, missing_row
 from validation.quantities import (
     Extraction,
     inference_quantities,
@@ -147,6 +148,11 @@ class Evidence:
         """Why a side did not give a quantity."""
         problems = {"reference": self.left.problems, "candidate": self.right.problems}
         return "; ".join(f"{side}: {known[quantity]}" for side, known in problems.items() if quantity in known)
+
+    def absent(self, check: str, *quantities: str) -> list[Row]:
+        """Rows of what neither side gives, though a tier asks for it."""
+        lost = [quantity for quantity in quantities if self.rows(quantity).empty]
+        return [missing_row(check, quantity, False, False, why=self.problem(quantity)) for quantity in lost]
 
     def malformed(self, side: str) -> Mapping[str, str]:
         """Part -> what is wrong with it, of what a side handed over (:class:`validation.checked_fit.CheckedFit`)."""

@@ -39,13 +39,7 @@ def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
         else math.hypot(sds.get(key, math.nan), undetermined.get(key, 0.0))
         for key, own in {**dict.fromkeys(sds, math.nan), **fallback}.items()
     }
-    rows: list[Row] = []
-    present = set(evidence.joined["quantity"])
-    rows.extend(
-        missing_row("tier-5", quantity, False, False, why=evidence.problem(quantity))
-        for quantity in ("ranef", "condsd", "fitted", "residuals")
-        if quantity not in present
-    )
+    rows = evidence.absent("tier-5", "ranef", "condsd", "fitted", "residuals")
     for record in records(evidence.rows("ranef", "condsd")):
         quantity = record["quantity"]
         key = (record["group"], record["term"], record["level"])

@@ -149,7 +149,7 @@ def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
     for quantity in wanted:
         found = records(evidence.rows(quantity))
         if not found:
-            rows.append(missing_row("tier-3", quantity, False, False, why=evidence.problem(quantity)))
+            rows += evidence.absent("tier-3", quantity)
             continue
         judged = judge_record("tier-3", found[0], 1.0, tolerances.OPTIMUM, evidence.problem(quantity))
         change = DIRECTION[quantity] * judged.difference  # of -2 log-likelihood; negative is better

@@ -26,8 +26,7 @@ def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
     rows: list[Row] = []
     for quantity in ("nobs", "npar", "df_residual", "criterion", "ngrps"):
         found = evidence.rows(quantity)
-        if found.empty and quantity != "ngrps":
-            rows.append(missing_row("tier-1", quantity, False, False, why=evidence.problem(quantity)))
+        rows += evidence.absent("tier-1", quantity) if quantity != "ngrps" else []
         problem = evidence.problem(quantity)
         rows.extend(judge_record("tier-1", record, 1.0, tolerances.EXACT, problem) for record in records(found))
     reference, candidate = evidence.reference, evidence.candidate

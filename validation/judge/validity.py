@@ -46,7 +46,8 @@ def repeated_draws(draws: np.ndarray) -> float:
     """Share of the draws that stand elsewhere once more, with the draw that follows them: a part that was copied.
 
     A sampler that rejects repeats a draw at once; that it comes back later, or in another chain, does not happen by
-    chance. Draws (parameters by chains by draws) of few digits, which do meet by chance, are not judged.
+    chance. Draws (parameters by chains by draws) of few digits do meet by chance, but seldom with those that follow
+    them: they are not judged where most that come again bring another next one with them.
     """
     moving = [i for i in range(len(draws)) if np.unique(draws[i]).size > tolerances.Share.DISTINCT * draws[i].size][:8]
     if not moving:
@@ -59,8 +60,8 @@ def repeated_draws(draws: np.ndarray) -> float:
     every = np.ascontiguousarray(np.vstack(pairs))
     if len(every) < 2:
         return 0.0
-    _, count = np.unique(every, axis=0, return_counts=True)
-    return float(1.0 - len(count) / len(every))
+    alone, together = (1.0 - len(np.unique(part, axis=0)) / len(every) for part in (every[:, : len(moving)], every))
+    return float(together) if together >= tolerances.Share.HALF * alone else 0.0
 
 
 def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:

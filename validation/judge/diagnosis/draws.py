@@ -43,10 +43,10 @@ def _joined(evidence: PosteriorEvidence) -> pd.DataFrame:
     return left.add_suffix("_r").join(right.add_suffix("_c"), how="inner")
 
 
-def _shifts(both: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Differences of the posterior means, and their z: shape (parameters,) each."""
-    difference = (both["mean_c"] - both["mean_r"]).to_numpy(dtype=float)
-    error = np.hypot(both["mcse_mean_r"].to_numpy(dtype=float), both["mcse_mean_c"].to_numpy(dtype=float))
+def _shifts(both: pd.DataFrame, statistic: str = "mean") -> tuple[np.ndarray, np.ndarray]:
+    """Differences of the posterior means (or sds), and their z: shape (parameters,) each."""
+    difference = (both[f"{statistic}_c"] - both[f"{statistic}_r"]).to_numpy(dtype=float)
+    error = np.hypot(*(both[f"mcse_{statistic}_{side}"].to_numpy(dtype=float) for side in "rc"))
     with np.errstate(divide="ignore", invalid="ignore"):  # of what does not vary
         return difference, np.abs(difference) / error
 
@@ -339,9 +339,10 @@ def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
 def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
     """Row 8: every parameter's own draws are right, and they do not belong together."""
     both = _joined(evidence)
-    # a parameter that is another one (the intercept at other values of the predictors) has other correlations, too
-    _, z = _shifts(both)
-    others = {str(name) for name, away in zip(both.index, z > z_limit(len(both)), strict=True) if away}
+    # a parameter that is another one (the intercept at other values of the predictors, or with the mean of the random
+    # effects in it), or whose spread is too small, has other correlations, too
+    away = [_shifts(both, statistic)[1] > z_limit(len(both)) for statistic in ("mean", "sd")]
+    others = {str(name) for name in both.index[np.any(away, axis=0)]}
     wrong = [found for found in evidence.dependence if not found[-1] and not {found[0], found[1]} & others]
     # Parameters that hang together in the reference and are independent in the candidate.
     lost = [found for found in wrong if abs(found[3]) < Share.LOST * abs(found[2])]

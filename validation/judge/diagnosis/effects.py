@@ -16,7 +16,7 @@ from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["predictions", "unshrunken"]
+__all__ = ["other_fits", "predictions", "unshrunken"]
 
 
 def predictions(evidence: Evidence) -> Cause | None:
@@ -60,51 +60,80 @@ def predictions(evidence: Evidence) -> Cause | None:
 
 
 def unshrunken(evidence: Evidence) -> Cause | None:
-    """Row 11: BLUPs without shrinkage, coefficients in their place, or marginal in place of conditional predictions."""
-    pieces, solution, rows = given(evidence.reference_pieces), evidence.at_reference, evidence.compared("ranef")
+    """Row 11: BLUPs without shrinkage, or coefficients in their place."""
+    pieces, rows = given(evidence.reference_pieces), evidence.compared("ranef")
     assume(evidence.reference_theta is not None)
     sigma = evidence.value("reference", "sigma")
     same = Match.FOLLOWS * sigma
-    if not rows.empty and not (np.abs(rows["candidate"] - rows["reference"]) < same).all():
-        labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
-        reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
-        for unpooled in _unpooled(evidence, pieces):
-            keys = [key for key in candidate if key in unpooled]
-            matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < same]
-            telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
-            if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
-                continue
-            key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
-            return Finding(11, "unshrunken", Strength.RECOMPUTED).told(
-                "The random effects are not shrunken: each level was estimated from its own rows alone",
-                f"{len(matched)} of {len(keys)} values equal the level's own least-squares estimate; for {key[2]} the "
-                f"candidate has {candidate[key]:.6g}, the BLUP is {reference[key]:.6g}: a ratio of "
-                f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
-                "Conditional modes are the level's own estimate times the shrinkage factor, "
-                "σ_a²/(σ_a² + σ²/n_j) for a random intercept.",
-            )
-        fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
-        added = {key: fixed.get(key[1], 0.0) for key in candidate}
-        shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < same]
-        tells = any(abs(value) > Match.ROUGH * sigma for value in added.values())
-        if len(shifted) >= Share.MOST * len(added) and tells:
-            return Finding(11, "coef-for-ranef", Strength.RECOMPUTED).told(
-                "ranef() holds coefficients: fixed effect plus random effect",
-                f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
-                "ranef() are deviations from the fixed effects; coef() is their sum.",
-            )
-    ours, theirs = evidence.arrays("fitted")
-    population = given(solution).marginal
-    assume(theirs.size == population.size)
-    marginal, conditional = (float(np.abs(theirs - values).max()) for values in (population, ours))
-    # At the candidate's own θ̂ its fitted values may be right: where a variance is 0, both are one.
-    own = evidence.at_candidate
-    assume(marginal < same < conditional and not (own is not None and np.abs(theirs - own.fitted).max() < same))
-    return Finding(11, "marginal-fitted", Strength.SAME_NUMBERS).told(
-        "Fitted values leave the random effects out",
-        f"they are Xβ to {marginal:.2g}, and up to {conditional:.4g} from the conditional ones",
-        "fitted() of lme4 is conditional: Xβ + Zb. Marginal predictions are predict(re_form = NA).",
+    assume(not (np.abs(rows["candidate"] - rows["reference"]) < same).all())
+    labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
+    reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
+    for unpooled in _unpooled(evidence, pieces):
+        keys = [key for key in candidate if key in unpooled]
+        matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < same]
+        telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
+        if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
+            continue
+        key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
+        return Finding(11, "unshrunken", Strength.RECOMPUTED).told(
+            "The random effects are not shrunken: each level was estimated from its own rows alone",
+            f"{len(matched)} of {len(keys)} values equal the level's own least-squares estimate; for {key[2]} the "
+            f"candidate has {candidate[key]:.6g}, the BLUP is {reference[key]:.6g}: a ratio of "
+            f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
+            "Conditional modes are the level's own estimate times the shrinkage factor, σ_a²/(σ_a² + σ²/n_j) for a "
+            "random intercept.",
+        )
+    fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
+    added = {key: fixed.get(key[1], 0.0) for key in candidate}
+    shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < same]
+    assume(len(shifted) >= Share.MOST * len(added) and any(abs(x) > Match.ROUGH * sigma for x in added.values()))
+    return Finding(11, "coef-for-ranef", Strength.RECOMPUTED).told(
+        "ranef() holds coefficients: fixed effect plus random effect",
+        f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
+        "ranef() are deviations from the fixed effects; coef() is their sum.",
     )
+
+
+def other_fits(evidence: Evidence) -> Cause | None:
+    """Row 11: fitted values or residuals that leave a part of R's out, or residuals on another scale."""
+    solution = given(evidence.at_reference)
+    pieces, sigma, own = solution.pieces, solution.sigma, evidence.at_candidate
+    parts, Z, start = {"the random effects": solution.fitted - solution.marginal}, pieces.Z.tocsc(), 0
+    for term in pieces.terms if len(pieces.terms) > 1 else ():
+        columns = slice(start, start + term.J * term.p)
+        start += term.J * term.p
+        parts[f"the random effects of {term.name}"] = Z[:, columns] @ solution.b[columns]
+    if pieces.offset is not None:
+        parts["the offset"] = pieces.offset
+    residuals = pieces.y - solution.fitted
+    known = [
+        *(("fitted", f"Fitted values leave {what} out", solution.fitted - part, sigma) for what, part in parts.items()),
+        *(
+            ("residuals", f"Residuals are those without {what}", residuals + part, sigma)
+            for what, part in parts.items()
+        ),
+        ("residuals", "Residuals are divided by σ", residuals / sigma, 1.0),
+    ]
+    if pieces.weights is not None:
+        weighted = np.sqrt(pieces.weights) * residuals
+        known.append(("residuals", "Residuals are multiplied by the roots of the prior weights", weighted, sigma))
+    for quantity, title, expected, unit in known:
+        ours, theirs = evidence.arrays(quantity)
+        if theirs.size != expected.size:
+            continue
+        away, from_right = (float(np.abs(theirs - values).max()) for values in (expected, ours))
+        # At the candidate's own θ̂ what it gives may be right: where a variance is 0, both are one.
+        of_own = None if own is None else own.fitted if quantity == "fitted" else pieces.y - own.fitted
+        follows = of_own is not None and np.abs(theirs - of_own).max() < Match.FOLLOWS * unit
+        if away < Match.FOLLOWS * unit < from_right and not follows:
+            name = "marginal-fitted" if title == known[0][1] else f"other-{quantity}"
+            return Finding(11, name, Strength.SAME_NUMBERS).told(
+                title,
+                f"they are that to {away:.2g}, and up to {from_right:.4g} from R's",
+                "fitted() of lme4 is conditional, Xβ + Zb and the offset, and residuals() are the response less these. "
+                "Marginal predictions are predict(re_form = NA).",
+            )
+    return None
 
 
 def _unpooled(evidence: Evidence, pieces: Pieces) -> Iterator[dict[tuple[str, str, str], float]]:

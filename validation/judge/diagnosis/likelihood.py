@@ -52,6 +52,7 @@ DETECTORS: tuple[Callable[[Evidence], Cause | None], ...] = (
     reported.standard_error_scale,
     reported.tests_of_coefficients,
     effects.unshrunken,
+    effects.other_fits,
     effects.predictions,
     precision.single_precision,
     precision.cancellation,

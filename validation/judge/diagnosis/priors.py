@@ -54,6 +54,14 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
         size = np.maximum(1.0, np.abs(left - left[origin]))
         assume((finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any())
     assume(not has_single_density(evidence.densities))  # otherwise it is rounding: single_precision names it
+    ours, theirs = ((values - values[origin])[finite] for values in (left, right))
+    factor = float(ours @ theirs / (ours @ ours))
+    if (np.abs(theirs - factor * ours) <= tolerances.DENSITY.limit * size[finite]).all():
+        return Finding(9, "density-scaled", Strength.LISTED).told(
+            f"The candidate's log density is {factor:.6g} times the reference's",
+            f"so are its differences at all {len(ours)} points, to rounding (1/log 10 is {1 / math.log(10):.6g})",
+            "Return the natural logarithm of the density, with its sign, and the likelihood to the power of 1.",
+        )
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
     layout = layout_of(names, evidence.points.shape[1], has_scales(evidence.reference))
     if layout is not None:

@@ -81,7 +81,7 @@ def _offset(evidence: Evidence) -> _Offset:
         assume(not len(points) and not another_model(evidence))
         words, proof = "-2 log-likelihood differs by {} from what the candidate's own θ implies", "number"
         if implied_by(evidence) and evidence.at_candidate is not None:
-            expected = -evidence.at_candidate.objective / 2.0
+            expected, proof = -evidence.at_candidate.objective / 2.0, "own"
         else:
             assume(evidence.known_theta is None and _nothing_else_differs(evidence))
             words = (
@@ -118,21 +118,22 @@ def _other_scale(evidence: Evidence, expected: float) -> tuple[str, float] | Non
 
 
 def _of_other_criterion(evidence: Evidence) -> tuple[str, float] | None:
-    """The other criterion's log-likelihood, at this criterion's optimum or at its own; None where it is neither.
+    """The other criterion's log-likelihood, or this one's at the other's optimum; None where it is neither.
 
     Nor where no number says that the fit is not the other criterion's.
     """
     if not evidence.arrays("sigma", "se", "variance")[1].size:
         return None
     theta = evidence.reference_theta if evidence.known_theta is None else evidence.known_theta
-    words = "that of ML" if evidence.reml else "the restricted one"
-    for where, find in (
-        ("at the fit's own θ", lambda: evidence.solve(theta, not evidence.reml)),
-        ("at the optimum of its own", lambda: other_optimum(evidence)),
+    here, there = ("the restricted one", "that of ML") if evidence.reml else ("that of ML", "the restricted one")
+    other = other_optimum(evidence)
+    for words, found in (
+        (f"{there} at the fit's own θ", evidence.solve(theta, not evidence.reml)),
+        (f"{there} at the optimum of its own", other),
+        (f"{here} at the other criterion's θ", None if other is None else evidence.solve(other.theta)),
     ):
-        found = find()
         if found is not None and close(evidence.value("candidate", "logLik"), -found.objective / 2.0, Match.SUMMED):
-            return f"{words} {where}", -found.objective / 2.0
+            return words, -found.objective / 2.0
     return None
 
 

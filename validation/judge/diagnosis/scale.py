@@ -31,6 +31,7 @@ _MODES: tuple[_Rule, ...] = (
     ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
     ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
     ("standardised", "the reference's divided by their own standard deviation (√Σ)", lambda x, s, sd: x / sd),
+    ("standardised", "the reference's divided by the spread that they have", lambda x, s, sd: x / np.std(x, ddof=1)),
     ("spherical", "the spherical random effects u, where b = Λu", lambda x, s, sd: x * s / sd),
 )
 
@@ -47,19 +48,20 @@ def scale_of_components(evidence: Evidence) -> Cause | None:
     """Row 2: variance, SD, θ or relative covariance in each other's place."""
     sigma = evidence.value("reference", "sigma")
     assume(0 < sigma < math.inf)
-    for quantity, words, unit in (
-        ("sd", "SDs", sigma),
-        ("variance", "variances", sigma**2),
-        ("covariance", "covariances", sigma**2),
-        ("sigma", "residual SD", sigma),
-        ("theta", "θ", 1.0),
+    for quantity, words, unit, rules in (
+        ("sd", "SDs", sigma, _COMPONENTS),
+        ("variance", "variances", sigma**2, _COMPONENTS),
+        ("covariance", "covariances", sigma**2, _COMPONENTS),
+        ("sigma", "residual SD", sigma, _COMPONENTS),
+        ("theta", "θ", 1.0, _COMPONENTS),
+        ("se", "standard errors", 0.0, _COMPONENTS[:1]),
     ):
         left, right = evidence.arrays(quantity)
         off = np.array([not close(c, r, Match.ROUGH) for r, c in zip(left, right, strict=True)], dtype=bool)
         # A 0 or a 1 is its own square; the residual's row is judged with the others.
         telling = off & (np.abs(left) > Match.CHAINED * unit) & (np.abs(np.abs(left) - 1) > Match.RULE)
         left, right = left[telling], right[telling]
-        for name, description, rule in _COMPONENTS if len(left) else ():
+        for name, description, rule in rules if len(left) else ():
             with np.errstate(invalid="ignore"):
                 expected = rule(left, sigma, math.nan)
             if all_close(right, expected, Match.FOLLOWS):

@@ -52,6 +52,7 @@ class _Model(NamedTuple):
     mapping: np.ndarray
     solution: Solution | None
     fitted: list[Key]
+    part: str = ""
 
 
 def other_units(evidence: Evidence) -> Cause | None:
@@ -88,6 +89,12 @@ def _models(
             right, point, M = changed
             solution = quietly(lambda: solve(replace(right, y=a + b * right.y), point, evidence.reml), None)  # noqa: B023
             yield _Model(response, M, solution, _fitted(pieces, response, change))
+    numeric = [(name, x) for name, x in zip(pieces.coef_names, pieces.X.T, strict=True) if np.unique(x).size > 2]
+    for name, x in numeric if all_close(told, beta, Match.FOLLOWS) else ():
+        for units in (_Units(s, c) for s in (1.0, _sds(x)[0]) for c in (0.0, float(x.mean()))):
+            if (changed := _in_units(pieces, theta, {name: units})) is not None:
+                alone = solve(replace(changed[0], X=pieces.X), changed[1], evidence.reml)
+                yield _Model(_Units(1.0, 0.0), changed[2], alone, [], ", in the random part alone")
 
 
 def _without_coefficients(evidence: Evidence, pieces: Pieces) -> Iterator[_Model]:
@@ -126,7 +133,7 @@ def _cause(left: Pieces, model: _Model, text: str) -> Cause:
         return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled, text, _SAME_UNIT)
     kinds = kinds_of(left, replace(left, X=left.X @ M), M)
     titles = [*dict.fromkeys(kind.words for kind in kinds), *([scaled] if b != 1.0 or a else [])]
-    return Finding(3, kinds[0].name, Strength.RECOMPUTED).told("; ".join(titles), text, kinds[0].remedy)
+    return Finding(3, kinds[0].name, Strength.RECOMPUTED).told("; ".join(titles) + model.part, text, kinds[0].remedy)
 
 
 def _others_kept(evidence: Evidence, solution: Solution | None) -> bool:
@@ -151,19 +158,24 @@ def _near(value: float, plain: tuple[float, ...], unit: float = 0.0) -> tuple[fl
 
 
 def _responses(evidence: Evidence, pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[_Units]:
-    """The coordinates that the response may have: its own first; by σ, or by the last coefficient without σ."""
+    """The coordinates that the response may have: its own first; by σ, or by the last coefficient without σ.
+
+    σ does not tell a scale that is turned round, as items that are scored the other way are: the last coefficient does,
+    as it would of a predictor that is.
+    """
     yield _Units(1.0, 0.0)
     ours, theirs = evidence.pair("sigma")
-    factor = theirs / ours if np.isfinite(theirs) else float(given[-1] / beta[-1])
-    if pieces.offset is not None or not np.isfinite(factor) or factor == 0.0:
-        return
+    factors = (theirs / ours, -theirs / ours) if np.isfinite(theirs) else (float(given[-1] / beta[-1]),)
     sds, constant = _sds(pieces.y), _constant(pieces)
-    b, plain = _near(factor, (1.0, *(1.0 / sd for sd in sds)))
-    usual = (0.0, -b * float(pieces.y.mean()))
-    estimated = _near(float((given - b * beta) @ constant), usual, abs(b) * sds[0])
-    for a, plain_shift in dict.fromkeys(((usual[0], True), (usual[1], True), estimated)):
-        if (a, abs(b)) != (0.0, 1.0) and (a == 0.0 or constant.any()):
-            yield _Units(b, a, plain, plain_shift)
+    for factor in factors if pieces.offset is None else ():
+        if not np.isfinite(factor) or factor == 0.0:
+            continue
+        b, plain = _near(factor, tuple(sign * one for sign in (1.0, -1.0) for one in (1.0, *(1.0 / sd for sd in sds))))
+        usual = (0.0, -b * float(pieces.y.mean()))
+        estimated = _near(float((given - b * beta) @ constant), usual, abs(b) * sds[0])
+        for a, plain_shift in dict.fromkeys(((usual[0], True), (usual[1], True), estimated)):
+            if (a, abs(b)) != (0.0, 1.0) and (a == 0.0 or constant.any()):
+                yield _Units(b, a, plain and b > 0, plain_shift)
 
 
 def _predictors(pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[dict[str, _Units]]:
