@@ -29,8 +29,6 @@ from validation.options import Against, Progress, silent
 from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.verdict import Cause
 
-__all__ = ["compare_anova", "compare_anova_fits"]
-
 
 def compare_anova(
     formulas: Sequence[str],

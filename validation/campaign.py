@@ -31,20 +31,6 @@ from validation.verdict import Verdict
 if TYPE_CHECKING:
     from validation.report.plots import Plot
 
-__all__ = [
-    "Work",
-    "add",
-    "added",
-    "choose",
-    "could_not_compare",
-    "described",
-    "own_works",
-    "pictures",
-    "record_works",
-    "recordable",
-    "run",
-]
-
 
 @dataclass(frozen=True)
 class Work:

@@ -12,8 +12,6 @@ from rich.text import Text
 from validation.arguments import Debug, JsonFile, case_names
 from validation.console import VisibleConsole
 
-__all__ = ["list_cases"]
-
 #: What a model's endings say, in the order of the table.
 _ENDINGS = {"ml": "ML", "reml": "REML", "bayes": "Bayes"}
 

@@ -40,8 +40,6 @@ from validation.shown import (
 if TYPE_CHECKING:
     from validation.campaign import Fit
 
-__all__ = ["app", "exit_code", "main"]
-
 app = typer.Typer(
     name="mlmparity",
     help="Multilevel models that agree with R's lme4 and rstanarm, and the proof of it.",

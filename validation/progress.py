@@ -13,8 +13,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from validation.console import VisibleConsole
 from validation.report.wording import shorten
 
-__all__ = ["Tracker", "chain_fraction", "tracker"]
-
 #: What Stan prints while it samples: ``Chain 2: Iteration:  400 / 2000 [ 20%]  (Warmup)``.
 _STAN = re.compile(r"Chain\s+(\d+).*?Iteration:\s*(\d+)\s*/\s*(\d+)")
 

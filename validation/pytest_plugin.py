@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from validation.comparison import Comparison
     from validation.conformance.run import Result
 
-__all__ = ["mlm_agreement", "mlm_compare"]
-
 _CHECKS = {
     "likelihood": ("fit", "tier-1", "tier-2", "tier-3", "tier-4", "tier-5"),
     "bayes": ("fit", "gate-1", "gate-2", "gate-3", "gate-4", "gate-5", "gate-6"),

@@ -7,7 +7,7 @@ stays in the joined table as a row with a missing value, for the judge to fail.
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -314,7 +314,7 @@ def _unseen_levels(fit: LinearMixedFit, data: pd.DataFrame | None) -> pd.DataFra
     return newdata
 
 
-def columns_of(formula: str, data: pd.DataFrame) -> list[Any]:
+def columns_of(formula: str, data: pd.DataFrame) -> list[Hashable]:
     """The columns of the data that a formula names, in backquotes or without."""
     words = {first or second for first, second in re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", formula)}
     return [column for column in data.columns if str(column) in words]

@@ -33,10 +33,7 @@ from validation.faults.difference import changes
 from validation.faults.thin import THIN, compare_thinly
 from validation.options import DEFAULT_SEED, Progress
 from validation.references.recorded import RecordedLmerFit
-from validation.selftest_results import STATED_RATES, CleanRun, Outcome, SelfTest
-
-__all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest", "clean_run", "plant", "run"]
-
+from validation.selftest_results import CleanRun, Outcome, SelfTest
 
 #: Base models whose faults are also planted through every thin candidate: one term and several, one effect and two.
 _THIN_BASES = ("slopes", "intercept", "categorical", "crossed")

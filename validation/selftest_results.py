@@ -13,8 +13,6 @@ from validation.verdict import Verdict
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest"]
-
 #: Probability that a comparison of two right fits fails: likelihood fits and the tests between them are deterministic,
 #: so never; of posteriors gates 3 and 5 may each fail with the stated rate.
 STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE, "anova": 0.0, "results": 0.0}

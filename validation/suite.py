@@ -13,8 +13,6 @@ from validation.cases import BUILT_IN, Case, both_criteria, loader, prepare_gcse
 from validation.references import certified
 from validation.references.recorded import RecordedLmerFit
 
-__all__ = ["FEATURES", "SUITE", "balanced_anova", "certified_fit", "nasty", "park_miller", "repeated"]
-
 #: What a program may or may not be able to do, and what that means.
 FEATURES: dict[str, str] = {
     "ml": "maximum likelihood",

@@ -118,8 +118,8 @@ def untyped_of_judge(name: str) -> list[str]:
     module = importlib.import_module(f"validation.{name}")
     own = [
         part
-        for part in getattr(module, "__all__", ())
-        if getattr(getattr(module, part), "__module__", "") == module.__name__
+        for part, value in vars(module).items()
+        if not part.startswith("_") and getattr(value, "__module__", "") == module.__name__
     ]
     return [found for part in own for found in untyped(part, getattr(module, part))]
 

@@ -8,9 +8,6 @@ import pandas as pd
 from pyimpl.formula.bars import split_formula
 from pyimpl.formula.parse import deparse, parse
 
-__all__ = ["USUAL", "group_labels", "r_group", "r_name", "take_apart"]
-
-
 #: What most of the packages claim: nested and crossed factors, correlated and independent slopes, factors.
 USUAL = frozenset(
     {"ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"}

@@ -13,8 +13,6 @@ from validation.cases import Case, select
 from validation.progress import tracker
 from validation.suite import SUITE
 
-__all__ = ["CertifyCommand", "NotInstalledError", "chosen"]
-
 #: Exit codes, as of ``validation.cli``.
 _OK, _DISAGREES = 0, 1
 

@@ -18,8 +18,6 @@ from flint import arb, arb_mat
 
 from validation.certify.exact import Column, ExactSums
 
-__all__ = ["Balls", "Evaluation", "Solution", "eliminate", "evaluate", "identity", "part"]
-
 #: A block's columns, Σ, G and I + AΣ.
 Solution: TypeAlias = tuple[tuple[Column, ...], arb_mat, arb_mat, arb_mat]
 

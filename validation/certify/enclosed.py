@@ -12,8 +12,6 @@ from validation.certify.collapsed import CollapsedModel
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.integrals import HalfLine, Integrals
 
-__all__ = ["PROBABILITIES", "Statistic", "statistics"]
-
 #: parameter, statistic, ball
 Statistic: TypeAlias = tuple[str, str, arb]
 

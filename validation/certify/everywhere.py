@@ -20,8 +20,6 @@ from validation.certify.criterion import part
 from validation.certify.enclose import Enclosure
 from validation.certify.exact import ExactSums
 
-__all__ = ["MOST_PIECES", "GlobalProof", "prove_only"]
-
 #: Pieces before giving up.
 MOST_PIECES = 20_000
 

@@ -18,16 +18,6 @@ from validation.certify.collapsed import CollapsedModel, Node, NotEnclosedError
 from validation.certify.criterion import identity
 from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Axis, Bounds, Shape, axis
 
-__all__ = [
-    "HalfLine",
-    "Integrals",
-    "Point",
-    "Settings",
-    "TooLargeError",
-    "integrate_rigorously",
-    "share_below",
-]
-
 
 @dataclass(frozen=True)
 class Settings:

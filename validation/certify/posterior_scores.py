@@ -17,8 +17,6 @@ from validation.references import certified
 from validation.references.store import load
 from validation.report.markdown import table
 
-__all__ = ["ALPHA", "SEED", "load_posterior_scores", "markdown", "score_posteriors", "score_summary"]
-
 #: Seed of our sampler.
 SEED = 349
 

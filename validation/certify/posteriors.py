@@ -41,19 +41,6 @@ from validation.references.store import model_hash
 if TYPE_CHECKING:
     from pyimpl.posterior.collapsed import CollapsedDensity
 
-__all__ = [
-    "KNOWN_TO",
-    "MOST_DIMENSIONS",
-    "Estimates",
-    "certify_posterior",
-    "certify_posteriors",
-    "contradiction",
-    "default_density",
-    "enclose_posterior",
-    "estimate",
-    "posterior_name",
-]
-
 #: Coordinates of the collapsed posterior, at most.
 MOST_DIMENSIONS = 4
 

@@ -45,8 +45,6 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammaln, logsumexp
 
-__all__ = ["LARGEST_WEIGHT", "LEAST_REACH", "MARGIN", "POWERS", "Axis", "Bounds", "Shape", "axis"]
-
 #: Bounds are multiplied by this, so that their own rounding (relative 1e-9 at most) cannot make them too small.
 MARGIN = 1.01
 

@@ -30,18 +30,6 @@ from validation.progress import Tracker
 from validation.references.certified import ENCLOSED, Certificate, CertifiedPosterior, Row, load_certificate, save
 from validation.references.store import DamagedReferenceError, model_hash, save_data
 
-__all__ = [
-    "certify",
-    "certify_case",
-    "check_case",
-    "data_of",
-    "data_stored_on",
-    "decimal",
-    "finished",
-    "provenance",
-    "write_each",
-]
-
 #: Working precision.
 BITS = 320
 

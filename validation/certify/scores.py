@@ -21,20 +21,6 @@ from validation.references.provenance import provenance
 from validation.references.store import DIRECTORY, locked
 from validation.report.markdown import table
 
-__all__ = [
-    "PEER_QUANTITIES",
-    "QUANTITIES",
-    "SIDES",
-    "Scores",
-    "load_scores",
-    "markdown",
-    "read_scores",
-    "score",
-    "score_cases",
-    "score_table",
-    "write_scores",
-]
-
 #: What is scored: name -> quantities of ``validation.quantities``.
 QUANTITIES: dict[str, tuple[str, ...]] = {
     "θ": ("theta",),

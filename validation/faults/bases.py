@@ -22,21 +22,6 @@ if TYPE_CHECKING:
 
 FitT = TypeVar("FitT")
 
-__all__ = [
-    "ANOVA_BASES",
-    "HARD_BASES",
-    "LIKELIHOOD_BASES",
-    "POSTERIOR_BASES",
-    "RESULTS_BASES",
-    "Base",
-    "anova_base",
-    "likelihood_base",
-    "posterior_base",
-    "results_base",
-    "simulate",
-    "traits_of",
-]
-
 
 def _traits(names: str) -> frozenset[str]:
     return frozenset(names.split(", "))

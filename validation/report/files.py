@@ -10,8 +10,6 @@ from validation.report.html import render_page
 from validation.report.json import dumps
 from validation.report.plots import Plot
 
-__all__ = ["write_report"]
-
 
 def write_report(
     directory: str | os.PathLike[str],

@@ -1,7 +1,5 @@
 """The terms of the report, each explained in a sentence or two: what a reader finds one click away."""
 
-__all__ = ["GLOSSARY", "term_of"]
-
 #: Anchor, term, explanation; the order of the page.
 GLOSSARY: tuple[tuple[str, str, str], ...] = (
     (

@@ -29,8 +29,6 @@ from validation.plain import Json, plain
 from validation.report.wording import checked_table, source_line
 from validation.verdict import Verdict
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION", "as_data", "dumps"]
-
 SCHEMA = "mlmparity-report"
 SCHEMA_VERSION = 1
 

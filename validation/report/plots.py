@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Plot", "plots", "style"]
-
 _INTERVAL_QUANTITIES = ("fixef", "se", "post-mean", "post-q2.5", "post-q97.5")
 _MOST_PARAMETERS, _MOST_PANELS = 12, 6
 _LINES: tuple[Any, Any] = ("-", (0, (4, 2)))  # of the reference and of the candidate, for whoever sees no colours

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CANDIDATE", "INK", "REFERENCE", "RULE", "inline_svg"]
-
 # Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
 INK, RULE, REFERENCE, CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
 _CSS = {

@@ -27,8 +27,6 @@ from validation.report.wording import (
 )
 from validation.verdict import Verdict
 
-__all__ = ["MOST_FAILURES", "one_line", "render_text", "renderable", "verdict_text"]
-
 #: Colours beside the words, for terminals that have them.
 _STYLES = {
     Verdict.AGREES: "green",
