@@ -169,6 +169,11 @@ def integrate_rigorously(
     return work.result()
 
 
+def _widened(matrix: arb_mat, radius: float) -> arb_mat:
+    """Every element with a larger radius; ``matrix + ball`` adds to the diagonal alone."""
+    return arb_mat([[value + arb(0, radius) for value in row] for row in matrix.tolist()])
+
+
 @dataclass
 class _Work:
     """The sums, as they grow."""
@@ -347,8 +352,8 @@ class _Work:
             total=widened(self.total, plain),
             sigma={k: widened(self.sigma[k], sigma0**k * plain) for k in (1, 2)},
             variance=variance,
-            x=self.x + arb(0, plain),
-            xx=self.xx + arb(0, plain),
+            x=_widened(self.x, plain),
+            xx=_widened(self.xx, plain),
             effects=effects,
             points=self.points,
             loss=arb(0, plain) + self.loss.union(0),
