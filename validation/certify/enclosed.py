@@ -49,14 +49,15 @@ def statistics(
     mean = integrals.sigma[1] / total
     yield "sigma", "mean", mean
     yield "sigma", "sd", _root(integrals.sigma[2] / total - mean * mean)
-    yield from _quantiles("sigma", lambda x: integrals.sigma_line.below(x.log()), total, estimates)
+    line = integrals.sigma_line()
+    yield from _quantiles("sigma", lambda x: line.below(x.log()), total, estimates)
     for k, name in enumerate(Sigma_labels(design.terms)):
         first, second = integrals.variance[k]
         mean = first / total
         yield name, "mean", mean
         yield name, "sd", _root(second / total - mean * mean)
         if half_lines:
-            yield from _quantiles(name, partial(_below_variance, integrals.variance_lines[k]), total, estimates)
+            yield from _quantiles(name, partial(_below_variance, integrals.variance_line(k)), total, estimates)
     for k, term in enumerate(design.terms):
         for level, label in enumerate(term.levels):
             first, second = integrals.effects[k, level]
