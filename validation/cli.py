@@ -376,7 +376,6 @@ def record(
     with tracker(1, quiet=quiet, console=error_console()) as track:
         track.start("Recording")
         written = record_works(works, directory=directory, quick=quick, progress=track)
-        track.finish()
     if not quiet:
         for path in written:
             output_console().print(str(path), markup=False, soft_wrap=True)
@@ -437,7 +436,6 @@ def selftest(
     with tracker(1, quiet=quiet, console=error_console()) as track:
         track.start("Self-test")
         found = run(seed, quick=quick, clean=clean, jobs=processes, progress=track)
-        track.finish()
     if json_file is not None:
         write_or_print(json_file, json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
     if str(json_file) != "-":

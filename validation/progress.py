@@ -38,7 +38,8 @@ class Tracker:
         self._chains: dict[int, float] = {}
 
     def start(self, title: str) -> None:
-        """Begin the next piece."""
+        """Begin the next piece; one that was begun before ends."""
+        self.finish()
         self.number += 1
         self._chains = {}
         self._begin(title)

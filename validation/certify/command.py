@@ -4,9 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from r_scripts.installing import install_command
 from validation.cases import Case, select
@@ -67,7 +65,6 @@ class CertifyCommand:
             written = certify(self.cases, self.directory, track, anew)
             if self.bayes:
                 written += certify_posteriors(self.cases, self.directory, track, anew)
-            track.finish()
         for path in written if not self.quiet else ():
             self._print(str(path))
         return _OK
@@ -102,23 +99,15 @@ class CertifyCommand:
     def score(self) -> int:
         """Score live lme4 and ours by the stored values, and samplers by the stored posteriors; print the digits."""
         from validation.certify.posterior_scores import score_posteriors
-        from validation.certify.scores import QUANTITIES, SIDES, score_cases
+        from validation.certify.scores import SIDES, markdown, score_cases
         from validation.references.choose import choose_source
 
         choose_source("live")
         with tracker(1 + self.bayes, quiet=self.quiet, console=self.errors) as track:
             track.start("Scoring")
             content = score_cases(self.cases, self.directory, track)
-            track.finish()
             if self.bayes:
                 track.start("Judging samplers")
                 score_posteriors(self.cases, self.directory, track)
-                track.finish()
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-        for heading in ("case", "program", *QUANTITIES):
-            table.add_column(heading, justify="left" if heading in ("case", "program") else "right")
-        for name, sides in content["scores"].items():
-            for side in SIDES:
-                table.add_row(name, side, *(f"{sides[side][quantity]:.1f}" for quantity in QUANTITIES))
-        self.output.print(table)
+        self._print(f"{markdown(content)}\nIn each cell: {' · '.join(SIDES)}.")
         return _OK
