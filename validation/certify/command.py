@@ -8,11 +8,9 @@ from rich.console import Console
 
 from r_scripts.installing import install_command
 from validation.cases import Case, select
+from validation.exit_codes import DISAGREES, OK
 from validation.progress import tracker
 from validation.suite import SUITE
-
-#: Exit codes, as of ``validation.cli``.
-_OK, _DISAGREES = 0, 1
 
 #: Failures of a case that are printed.
 MOST_FAILURES = 5
@@ -67,7 +65,7 @@ class CertifyCommand:
                 written += certify_posteriors(self.cases, self.directory, track, anew)
         for path in written if not self.quiet else ():
             self._print(str(path))
-        return _OK
+        return OK
 
     def check(self) -> int:
         """Recompute what is stored of each case, and of its posterior where there is one."""
@@ -94,7 +92,7 @@ class CertifyCommand:
                     self._print(f"{name}: {found.confirmed}")
                 elif not found.passed:
                     self._print("\n  ".join([f"{name}: NOT confirmed", *found.failures[:MOST_FAILURES]]))
-        return _DISAGREES if failed else _OK
+        return DISAGREES if failed else OK
 
     def score(self) -> int:
         """Score live lme4 and ours by the stored values, and samplers by the stored posteriors; print the digits."""
@@ -110,4 +108,4 @@ class CertifyCommand:
                 track.start("Judging samplers")
                 score_posteriors(self.cases, self.directory, track)
         self._print(f"{markdown(content)}\nIn each cell: {' · '.join(SIDES)}.")
-        return _OK
+        return OK
