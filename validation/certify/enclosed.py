@@ -116,11 +116,13 @@ def _quantiles(
             slope = ((below(centre + step) - below(centre - step)) / (2 * step)).mid()
             value = below(centre) - mass
             move, centre = float((value / slope).mid()), (centre - value / slope).mid()
-            radius = 3 * float((value.rad() / slope).upper()) + sd * 1e-28
-            if abs(move) < max(radius, 1e-12 * sd):  # the next move would be 1e-7 times that at most
+            known_to = float((value.rad() / slope).upper())
+            if abs(move) < max(known_to, 1e-12 * sd):  # the next move would be 1e-7 times that at most
                 break
-        radius += 2e-7 * abs(move)
-        left, right = below(centre - radius) - mass, below(centre + radius) - mass
-        if not (left < 0 and right > 0):
+        for times in (1.01, 3.0):  # the slope is known roughly
+            radius = times * known_to + 2e-7 * abs(move) + sd * 1e-28
+            if below(centre - radius) - mass < 0 < below(centre + radius) - mass:
+                break
+        else:
             raise NotCertifiedError(f"{name}: the quantile near {float(centre):.12g} could not be enclosed")
         yield name, label, centre + arb(0, radius)
