@@ -16,14 +16,7 @@ from validation.contract import AnovaTable, LinearMixedFit, Values
 from validation.errors import RAISED, text_of
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.likelihood_ratio import DETECTORS
-from validation.judge.likelihood_ratio import (
-    COLUMNS,
-    AnovaEvidence,
-    judge_anova,
-    refitted,
-    table_of_fits,
-    tidy_table,
-)
+from validation.judge.likelihood_ratio import COLUMNS, AnovaEvidence, judge_anova, refitted, table_of_fits, tidy_table
 from validation.judge.rows import table_of
 from validation.options import Against, Progress, silent
 from validation.references.choose import Model, Source, choose_source, reference_of

@@ -26,16 +26,7 @@ from validation.exit_codes import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTE
 from validation.migrate.command import register as register_migrate
 from validation.options import Against
 from validation.sbc_command import calibrate
-from validation.shown import (
-    GIVEN,
-    Shown,
-    can_write,
-    error_console,
-    import_ahead,
-    output_console,
-    run_and_show,
-    start_r,
-)
+from validation.shown import GIVEN, Shown, can_write, error_console, import_ahead, output_console, run_and_show, start_r
 
 if TYPE_CHECKING:
     from validation.campaign import Fit

@@ -269,12 +269,7 @@ def _careful_tasks(seed: int, draws: int, quick: bool) -> list[_Task]:
 
 
 def run(
-    seed: int = 1,
-    *,
-    quick: bool = False,
-    clean: int | None = None,
-    jobs: int = 1,
-    progress: Progress | None = None,
+    seed: int = 1, *, quick: bool = False, clean: int | None = None, jobs: int = 1, progress: Progress | None = None
 ) -> SelfTest:
     """Plant every fault, and compare right fits with right ones.
 

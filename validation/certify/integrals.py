@@ -104,10 +104,7 @@ def _corners(model: CollapsedModel, taus: Sequence[np.ndarray]) -> tuple[np.ndar
 
 
 def integrate_rigorously(
-    model: CollapsedModel,
-    log_evidence: float,
-    settings: Settings,
-    progress: Callable[[float], None] | None = None,
+    model: CollapsedModel, log_evidence: float, settings: Settings, progress: Callable[[float], None] | None = None
 ) -> "Integrals":
     """Enclose the integrals of a model.
 

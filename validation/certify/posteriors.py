@@ -242,10 +242,7 @@ def contradiction(row: PosteriorRow, estimates: Estimates) -> str:
 
 
 def certify_posteriors(
-    cases: tuple[Case, ...],
-    directory: Path | None = None,
-    progress: Tracker | None = None,
-    anew: bool = False,
+    cases: tuple[Case, ...], directory: Path | None = None, progress: Tracker | None = None, anew: bool = False
 ) -> list[Path]:
     """Integrate the posteriors of cases and write them; finished ones are kept.
 

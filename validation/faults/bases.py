@@ -174,11 +174,7 @@ class Base(Generic[FitT]):
         return name if name in self.data else _SPACED[name]
 
     def refit(
-        self,
-        formula: str | None = None,
-        data: pd.DataFrame | None = None,
-        reml: bool | None = None,
-        **options: object,
+        self, formula: str | None = None, data: pd.DataFrame | None = None, reml: bool | None = None, **options: object
     ) -> RecordedLmerFit:
         """Fit again with something changed (likelihood fits)."""
         data = self.data if data is None else data

@@ -375,10 +375,7 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
         "open": length <= _MOST_LINES,
         "remark": remark,
         "sides": [
-            (
-                name,
-                [(cell(line.expandtabs()), flag) for line, flag in zip(lines, differs, strict=True)],
-            )
+            (name, [(cell(line.expandtabs()), flag) for line, flag in zip(lines, differs, strict=True)])
             for name, lines in zip(side_names(comparison), padded, strict=True)
         ],
     }

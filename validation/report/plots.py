@@ -17,15 +17,7 @@ from pyimpl.extras import has
 from validation.comparison import Comparison
 from validation.judge.rows import rows_of
 from validation.report.svg import CANDIDATE, INK, REFERENCE, inline_svg
-from validation.report.wording import (
-    cell,
-    checked_table,
-    format_number,
-    label_parts,
-    main_rows,
-    shorten,
-    side_names,
-)
+from validation.report.wording import cell, checked_table, format_number, label_parts, main_rows, shorten, side_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

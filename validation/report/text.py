@@ -70,11 +70,7 @@ def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 
 
 
 def renderable(
-    comparison: Comparison,
-    *,
-    all_rows: bool = False,
-    brief: bool = False,
-    width: int = 100,
+    comparison: Comparison, *, all_rows: bool = False, brief: bool = False, width: int = 100
 ) -> RenderableType:
     """Return the comparison as a rich renderable: verdict, checks, causes, notes, table.
 
