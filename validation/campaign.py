@@ -15,7 +15,7 @@ import pandas as pd
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
-from validation.cases import Case
+from validation.cases import BUILT_IN, Case, select
 from validation.checks import Check, Side
 from validation.compare import compare, spoken
 from validation.comparison import Comparison
@@ -55,45 +55,41 @@ def add(work: Work) -> None:
     _added[:] = [*(other for other in _added if other.name != work.name), work]
 
 
-def added() -> tuple[Work, ...]:
-    """What was added to the built-in cases."""
-    return tuple(_added)
-
-
-def described() -> list[dict[str, str]]:
-    """Name, title, formula, kind and references of every case."""
+def described(names: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Name, title, formula, kind and references of cases; of all where none is named."""
     there = {kind: available(Source((kind,))) for kind in ("certified", "recorded")}
-    found = [
+    cases = all_cases()
+    chosen = choose(names, cases)
+    return [
         {
-            "name": case.name,
-            "title": case.title,
-            "formula": case.formula,
-            "kind": case.kind,
-            "references": " ".join(kind for kind, names in there.items() if case.name in names),
+            "name": work.name,
+            "title": work.title,
+            "formula": work.formula,
+            "kind": work.kind,
+            "references": "recorded"
+            if isinstance(work, Work)
+            else " ".join(kind for kind, known in there.items() if work.name in known),
         }
-        for case in all_cases()
+        for work in choose((), cases)
+        if work in chosen
     ]
-    own = [{"name": work.name, "title": work.title, "formula": work.formula, "kind": work.kind} for work in _added]
-    return [*found, *({**one, "references": "recorded"} for one in own)]
 
 
-def choose(names: Sequence[str]) -> list[Case | Work]:
-    """Return the built-in cases with these names, and those that were added; all where none is named.
+def choose(names: Sequence[str], cases: Sequence[Case] = BUILT_IN) -> list[Case | Work]:
+    """Return the cases with these names, and what was added; all where none is named.
 
     Raises
     ------
     ValueError
         A name that no case has.
     """
-    from validation import cases
-
     wanted = [name.lower() for name in names]
     own = [work for work in _added if work.name in wanted]
     others = [name for name in names if name.lower() not in {work.name for work in own}]
     found: tuple[Case, ...] = ()
     if others or not wanted:
         try:
-            found = cases.select(others or None)
+            found = select(others or None, cases)
         except UnknownCaseError as error:
             raise UnknownCaseError(", ".join([str(error), *(work.name for work in _added)])) from None
     return [*found, *(own if wanted else _added)]
