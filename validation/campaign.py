@@ -188,22 +188,10 @@ def record_works(
     quick: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Record what live R gives.
+    """Record what live R gives of :func:`recordable` works; the files written.
 
-    Parameters
-    ----------
-    works : sequence of Case or Work
-        As of :func:`recordable`.
-    directory : path, optional
-        The package's own references where not given.
-    quick : bool
-        Short chains: to try it out.
-    progress : callable, optional
-
-    Returns
-    -------
-    list of Path
-        What was written.
+    They stand among the package's own references where no directory is given. ``quick`` takes short chains, to try it
+    out.
     """
     from validation.recording import record
 

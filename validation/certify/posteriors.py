@@ -244,13 +244,7 @@ def contradiction(row: PosteriorRow, estimates: Estimates) -> str:
 def certify_posteriors(
     cases: tuple[Case, ...], directory: Path | None = None, progress: Tracker | None = None, anew: bool = False
 ) -> list[Path]:
-    """Integrate the posteriors of cases and write them; finished ones are kept.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-    """
+    """Integrate the posteriors of cases and write them; finished ones are kept. The files written are returned."""
     work = {
         posterior_name(case): case
         for case in cases

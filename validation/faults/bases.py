@@ -198,15 +198,9 @@ def _factor(codes: np.ndarray, *levels: str) -> pd.Categorical:
 
 
 def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11) -> pd.DataFrame:
-    """Pupils in schools: a response and every variable that the bases' formulas have.
+    """Pupils in schools (``size`` in each on average): a response and every variable that the bases' formulas have.
 
-    Parameters
-    ----------
-    seed : int
-    name : str
-        Name of the base: ``"singular"`` has no variance between schools, the others have.
-    schools, size : int
-        Number of schools, and pupils in each on average.
+    Of the bases, by their names, ``"singular"`` has no variance between schools; the others have.
     """
     rng = np.random.default_rng([seed, 77])
     sizes = rng.integers(max(4, size // 2), size + size // 2 + 1, size=schools)

@@ -36,13 +36,7 @@ SCHEMA_VERSION = 1
 def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None, indent: int | None = None) -> str:
     """Return the comparisons as JSON text (strict: no ``NaN`` or ``Infinity`` literals).
 
-    Parameters
-    ----------
-    comparisons : sequence of Comparison
-    reason : str, optional
-        Why recorded references were used instead of live R.
-    indent : int, optional
-        Passed to :func:`json.dumps`.
+    ``reason`` says why recorded references were used instead of live R; ``indent`` is :func:`json.dumps`'s.
     """
     return json.dumps(as_data(comparisons, reason=reason), allow_nan=False, ensure_ascii=False, indent=indent)
 
