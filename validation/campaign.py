@@ -106,18 +106,8 @@ def run(
 ) -> list[Comparison]:
     """Make the comparisons one after the other; one that ends in an error is reported, and the others go on.
 
-    Parameters
-    ----------
-    works : sequence of Case or Work
-    source : Source
-    seed : int, optional
-        Passed on where given.
-    track : Tracker
-        Hears which comparison begins and what it does.
-    finished : callable
-        Called with each comparison when it is made.
-    reported : type
-        The errors that are; others are raised.
+    ``track`` hears which comparison begins and what it does; ``finished`` is called with each when it is made. Errors
+    of the type ``reported`` are; others are raised.
     """
     made = []
     options: dict[str, Any] = {} if seed is None else {"seed": seed}

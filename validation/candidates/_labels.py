@@ -15,14 +15,9 @@ USUAL = frozenset(
 
 
 def take_apart(formula: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """A formula of lme4's language for a package that wants its parts.
+    """Response and fixed effects of a formula of lme4's language, and the (effects, group) of each random term.
 
-    Returns
-    -------
-    fixed : str
-        Response and fixed effects, with ``**`` for R's ``^``.
-    bars : tuple of (effects, group)
-        Each random term, ``||`` and ``/`` expanded as R does.
+    The fixed part has ``**`` for R's ``^``; ``||`` and ``/`` are expanded as R does.
     """
     mixed = split_formula(parse(formula))
     bars = tuple((deparse(bar.effects), deparse(bar.group)) for bar in mixed.bars)

@@ -106,17 +106,9 @@ def _corners(model: CollapsedModel, taus: Sequence[np.ndarray]) -> tuple[np.ndar
 def integrate_rigorously(
     model: CollapsedModel, log_evidence: float, settings: Settings, progress: Callable[[float], None] | None = None
 ) -> "Integrals":
-    """Enclose the integrals of a model.
+    """Enclose the integrals of a model that was made at the precision in force.
 
-    Parameters
-    ----------
-    model : CollapsedModel
-        Made at the precision in force.
-    log_evidence : float
-        Roughly: it scales the numbers and sets what is small, and nothing that is proved depends on it.
-    settings : Settings
-    progress : callable, optional
-        Called with the fraction done.
+    ``log_evidence``, roughly, scales the numbers and sets what is small, and nothing that is proved depends on it.
 
     Raises
     ------
