@@ -22,8 +22,6 @@ from validation.covariances import FREE, Structure, parameters_of, structures_of
 from validation.quantities import numbered
 from validation.tolerances import Match
 
-__all__ = ["Pieces", "Solution", "Term", "by_label", "by_row", "objective_floor", "pieces_of", "solve"]
-
 
 @dataclass(frozen=True)
 class Term:

@@ -16,20 +16,11 @@ from validation.contract import AnovaTable, LinearMixedFit, Values
 from validation.errors import RAISED, text_of
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.likelihood_ratio import DETECTORS
-from validation.judge.likelihood_ratio import (
-    COLUMNS,
-    AnovaEvidence,
-    judge_anova,
-    refitted,
-    table_of_fits,
-    tidy_table,
-)
+from validation.judge.likelihood_ratio import COLUMNS, AnovaEvidence, judge_anova, refitted, table_of_fits, tidy_table
 from validation.judge.rows import table_of
 from validation.options import Against, Progress, silent
 from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.verdict import Cause
-
-__all__ = ["compare_anova", "compare_anova_fits"]
 
 
 def compare_anova(
@@ -175,9 +166,10 @@ def compare_anova_fits(
         raise ValueError(f"the reference has {len(originals)} models and the candidate {len(theirs)}")
     refusals: dict[str, str] = {}
     tables: dict[str, pd.DataFrame | None] = {"reference": None, "candidate": None}
+    own = anova or (lambda *fits: _table(fits, refit))
     makers: dict[str, Callable[[], AnovaTable]] = {
         "reference": lambda: _table(list(reference), refit),
-        "candidate": lambda: _table_of_candidate(alone, theirs, anova, refit),
+        "candidate": lambda: own(*theirs) if alone is None else alone,
     }
     notes = []
     for side, make in makers.items():
@@ -223,15 +215,6 @@ def compare_anova_fits(
             if table is not None
         },
     )
-
-
-def _table_of_candidate(
-    alone: AnovaTable | None, fits: Sequence[LinearMixedFit], anova: Callable[..., AnovaTable] | None, refit: bool
-) -> AnovaTable:
-    """Its table where it came without fits, or what makes one of its fits."""
-    if alone is not None:
-        return alone
-    return _table(fits, refit) if anova is None else anova(*fits)
 
 
 def _table(fits: Sequence[LinearMixedFit], refit: bool) -> AnovaTable:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from pyimpl.design.design import Design
     from pyimpl.models.stan_lmer import StanLmerFit
 
-__all__ = ["MODELS", "Calibration", "Model", "priors_of", "sbc"]
-
 #: Fewest data sets that the gate asks for.
 LEAST = 200
 _BATCH = 25  # simulations between two reports, and lost at most by an interruption

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
-from validation.cases import Case
+from validation.cases import BUILT_IN, Case, select
 from validation.checks import Check, Side
 from validation.compare import compare, spoken
 from validation.comparison import Comparison
@@ -30,20 +30,6 @@ from validation.verdict import Verdict
 
 if TYPE_CHECKING:
     from validation.report.plots import Plot
-
-__all__ = [
-    "Work",
-    "add",
-    "added",
-    "choose",
-    "could_not_compare",
-    "described",
-    "own_works",
-    "pictures",
-    "record_works",
-    "recordable",
-    "run",
-]
 
 
 @dataclass(frozen=True)
@@ -69,45 +55,41 @@ def add(work: Work) -> None:
     _added[:] = [*(other for other in _added if other.name != work.name), work]
 
 
-def added() -> tuple[Work, ...]:
-    """What was added to the built-in cases."""
-    return tuple(_added)
-
-
-def described() -> list[dict[str, str]]:
-    """Name, title, formula, kind and references of every case."""
+def described(names: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Name, title, formula, kind and references of cases; of all where none is named."""
     there = {kind: available(Source((kind,))) for kind in ("certified", "recorded")}
-    found = [
+    cases = all_cases()
+    chosen = choose(names, cases)
+    return [
         {
-            "name": case.name,
-            "title": case.title,
-            "formula": case.formula,
-            "kind": case.kind,
-            "references": " ".join(kind for kind, names in there.items() if case.name in names),
+            "name": work.name,
+            "title": work.title,
+            "formula": work.formula,
+            "kind": work.kind,
+            "references": "recorded"
+            if isinstance(work, Work)
+            else " ".join(kind for kind, known in there.items() if work.name in known),
         }
-        for case in all_cases()
+        for work in choose((), cases)
+        if work in chosen
     ]
-    own = [{"name": work.name, "title": work.title, "formula": work.formula, "kind": work.kind} for work in _added]
-    return [*found, *({**one, "references": "recorded"} for one in own)]
 
 
-def choose(names: Sequence[str]) -> list[Case | Work]:
-    """Return the built-in cases with these names, and those that were added; all where none is named.
+def choose(names: Sequence[str], cases: Sequence[Case] = BUILT_IN) -> list[Case | Work]:
+    """Return the cases with these names, and what was added; all where none is named.
 
     Raises
     ------
     ValueError
         A name that no case has.
     """
-    from validation import cases
-
     wanted = [name.lower() for name in names]
     own = [work for work in _added if work.name in wanted]
     others = [name for name in names if name.lower() not in {work.name for work in own}]
     found: tuple[Case, ...] = ()
     if others or not wanted:
         try:
-            found = cases.select(others or None)
+            found = select(others or None, cases)
         except UnknownCaseError as error:
             raise UnknownCaseError(", ".join([str(error), *(work.name for work in _added)])) from None
     return [*found, *(own if wanted else _added)]
@@ -124,18 +106,8 @@ def run(
 ) -> list[Comparison]:
     """Make the comparisons one after the other; one that ends in an error is reported, and the others go on.
 
-    Parameters
-    ----------
-    works : sequence of Case or Work
-    source : Source
-    seed : int, optional
-        Passed on where given.
-    track : Tracker
-        Hears which comparison begins and what it does.
-    finished : callable
-        Called with each comparison when it is made.
-    reported : type
-        The errors that are; others are raised.
+    ``track`` hears which comparison begins and what it does; ``finished`` is called with each when it is made. Errors
+    of the type ``reported`` are; others are raised.
     """
     made = []
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
@@ -206,22 +178,10 @@ def record_works(
     quick: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Record what live R gives.
+    """Record what live R gives of :func:`recordable` works; the files written.
 
-    Parameters
-    ----------
-    works : sequence of Case or Work
-        As of :func:`recordable`.
-    directory : path, optional
-        The package's own references where not given.
-    quick : bool
-        Short chains: to try it out.
-    progress : callable, optional
-
-    Returns
-    -------
-    list of Path
-        What was written.
+    They stand among the package's own references where no directory is given. ``quick`` takes short chains, to try it
+    out.
     """
     from validation.recording import record
 

@@ -14,9 +14,6 @@ from validation.options import DEFAULT_SEED, Progress
 from validation.references.choose import Model, Source, choose_source
 from validation.references.store import load_data
 
-__all__ = ["BUILT_IN", "Case", "UnknownCaseError", "both_criteria", "gcsemv", "loader", "select"]
-
-
 #: So many names stand in a message; of more, the command that lists them.
 _MOST_NAMES = 12
 _LISTED = "`mlmparity cases` lists the {}."

@@ -12,8 +12,6 @@ from rich.text import Text
 from validation.arguments import Debug, JsonFile, case_names
 from validation.console import VisibleConsole
 
-__all__ = ["list_cases"]
-
 #: What a model's endings say, in the order of the table.
 _ENDINGS = {"ml": "ML", "reml": "REML", "bayes": "Bayes"}
 
@@ -28,10 +26,7 @@ def list_cases(
     from validation.campaign import described
     from validation.files import write_or_print
 
-    found = described()
-    if names:
-        chosen = _chosen(names)
-        found = [one for one in found if one["name"] in chosen]
+    found = described(names or ())
     if json_file is not None:
         rows = [{**one, "references": one["references"].split()} for one in found]
         write_or_print(json_file, json.dumps(rows, ensure_ascii=False, indent=1))
@@ -41,15 +36,6 @@ def list_cases(
     elif json_file is None:
         _show(found)
     return 0
-
-
-def _chosen(names: Sequence[str]) -> set[str]:
-    from validation.campaign import added
-    from validation.conformance.cases import choose
-
-    own = {work.name for work in added()} & {name.casefold() for name in names}
-    rest = [name for name in names if name.casefold() not in own]
-    return own | {case.name for case in choose(rest)} if rest else own
 
 
 def _show(found: Sequence[dict[str, str]]) -> None:

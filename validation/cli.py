@@ -26,21 +26,10 @@ from validation.exit_codes import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTE
 from validation.migrate.command import register as register_migrate
 from validation.options import Against
 from validation.sbc_command import calibrate
-from validation.shown import (
-    GIVEN,
-    Shown,
-    can_write,
-    error_console,
-    import_ahead,
-    output_console,
-    run_and_show,
-    start_r,
-)
+from validation.shown import GIVEN, Shown, can_write, error_console, import_ahead, output_console, run_and_show, start_r
 
 if TYPE_CHECKING:
     from validation.campaign import Fit
-
-__all__ = ["app", "exit_code", "main"]
 
 app = typer.Typer(
     name="mlmparity",
@@ -377,7 +366,6 @@ def record(
     with tracker(1, quiet=quiet, console=error_console()) as track:
         track.start("Recording")
         written = record_works(works, directory=directory, quick=quick, progress=track)
-        track.finish()
     if not quiet:
         for path in written:
             output_console().print(str(path), markup=False, soft_wrap=True)
@@ -438,7 +426,6 @@ def selftest(
     with tracker(1, quiet=quiet, console=error_console()) as track:
         track.start("Self-test")
         found = run(seed, quick=quick, clean=clean, jobs=processes, progress=track)
-        track.finish()
     if json_file is not None:
         write_or_print(json_file, json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
     if str(json_file) != "-":

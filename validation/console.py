@@ -8,8 +8,6 @@ from rich.segment import Segment
 
 from r_scripts.escapes import visible
 
-__all__ = ["VisibleConsole"]
-
 
 class VisibleConsole(Console):
     """A console that writes control characters in any text out; colours and moves of the cursor are its own.

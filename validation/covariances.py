@@ -23,8 +23,6 @@ import pandas as pd
 from validation.contract import LinearMixedFit
 from validation.tolerances import SAME_STRUCTURE, SINGULAR
 
-__all__ = ["FREE", "STRUCTURES", "Structure", "parameters_of", "semidefinite_factor", "structures_of"]
-
 STRUCTURES = ("us", "diag", "cs", "ar1")
 
 

@@ -23,8 +23,6 @@ from validation.judge.rows import Row, check_of, judge_number, missing_row, tabl
 from validation.references.live import live_dialect
 from validation.tolerances import ENDS, Tolerance
 
-__all__ = ["ENDS", "compare_intervals", "dialect_of_fit", "judge_intervals", "tidy_intervals"]
-
 KEYS = ["quantity", "group", "term", "term2"]
 
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import bridge.priors
 
-__all__ = ["bridge_prior", "for_r"]
-
 #: pyimpl's internal names (rstanarm's own) that are not those of the functions.
 _FUNCTIONS = {"t": "student_t"}
 

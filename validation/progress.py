@@ -13,8 +13,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from validation.console import VisibleConsole
 from validation.report.wording import shorten
 
-__all__ = ["Tracker", "chain_fraction", "tracker"]
-
 #: What Stan prints while it samples: ``Chain 2: Iteration:  400 / 2000 [ 20%]  (Warmup)``.
 _STAN = re.compile(r"Chain\s+(\d+).*?Iteration:\s*(\d+)\s*/\s*(\d+)")
 
@@ -40,7 +38,8 @@ class Tracker:
         self._chains: dict[int, float] = {}
 
     def start(self, title: str) -> None:
-        """Begin the next piece."""
+        """Begin the next piece; one that was begun before ends."""
+        self.finish()
         self.number += 1
         self._chains = {}
         self._begin(title)
@@ -76,12 +75,7 @@ class Tracker:
 def chain_fraction(chains: dict[int, float], expected: int | None = None) -> float:
     """How far the sampling is, from the fractions of its chains; chains not yet heard of count as not begun.
 
-    Parameters
-    ----------
-    chains : dict
-        Chain number -> fraction done.
-    expected : int, optional
-        Number of chains; Stan's default of 4 where it is not known.
+    Where it is not known how many are expected, there are Stan's default of 4.
     """
     count = max(expected or 4, *chains, 1) if chains else expected or 4
     return min(1.0, sum(chains.values()) / count)
@@ -171,16 +165,7 @@ class _Log(Tracker):
 
 @contextmanager
 def tracker(total: int, *, quiet: bool = False, console: Console | None = None) -> Iterator[Tracker]:
-    """Return a tracker fit for where the output goes, on standard error.
-
-    Parameters
-    ----------
-    total : int
-        Number of pieces of work.
-    quiet : bool
-        Show nothing.
-    console : rich.console.Console, optional
-    """
+    """A tracker of so many pieces of work, fit for where the output goes: standard error, or another console."""
     console = console or VisibleConsole(stderr=True)
     made: Tracker
     if quiet:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from validation.comparison import Comparison
     from validation.conformance.run import Result
 
-__all__ = ["mlm_agreement", "mlm_compare"]
-
 _CHECKS = {
     "likelihood": ("fit", "tier-1", "tier-2", "tier-3", "tier-4", "tier-5"),
     "bayes": ("fit", "gate-1", "gate-2", "gate-3", "gate-4", "gate-5", "gate-6"),
@@ -78,10 +76,11 @@ class _Judge:
         from validation.conformance.cases import with_reference
         from validation.conformance.command import claimed_cases
         from validation.conformance.deviations import read_deviations
+        from validation.conformance.isolated import isolated_candidate
         from validation.references.choose import choose_source
 
         try:
-            self.candidate = _load(
+            self.candidate = isolated_candidate(
                 _option(config, "candidate"), _option(config, "can") or None, _option(config, "missing") or None
             )
             self.source = choose_source(_option(config, "reference"), certified_first=True)
@@ -108,12 +107,6 @@ def _judge(config: pytest.Config) -> _Judge:
     if _JUDGE not in config.stash:
         config.stash[_JUDGE] = _Judge(config)
     return config.stash[_JUDGE]
-
-
-def _load(target: str, can: Any, missing: Any) -> Any:
-    from validation.conformance.isolated import isolated_candidate
-
-    return isolated_candidate(target, can, missing)
 
 
 class _Judged:
@@ -296,6 +289,7 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
 def _prepared(request: pytest.FixtureRequest) -> tuple[Any, dict[str, Any]]:
     """The candidate and the settings of a test; skips it where the candidate does not claim what the test needs."""
     from validation.conformance.candidate import candidate_of, words
+    from validation.conformance.isolated import isolated_candidate
 
     config, settings = request.config, _settings(request)
     target = settings.get("candidate") or _option(config, "candidate")
@@ -306,7 +300,9 @@ def _prepared(request: pytest.FixtureRequest) -> tuple[Any, dict[str, Any]]:
         )
     can, missing = settings.get("can"), settings.get("missing")
     if isinstance(target, str):
-        candidate = _load(target, can or _option(config, "can") or None, missing or _option(config, "missing") or None)
+        candidate = isolated_candidate(
+            target, can or _option(config, "can") or None, missing or _option(config, "missing") or None
+        )
     else:
         candidate = candidate_of(target, can, missing)
     lacking = candidate.unclaimed(words(settings.get("needs")))

@@ -30,8 +30,6 @@ from validation.tolerances import (
 )
 from validation.verdict import Cause
 
-__all__ = ["compare_emmeans", "compare_predictions"]
-
 #: What a column of a table is, by the names that R's packages give it.
 _QUANTITIES: Mapping[str, tuple[str, ...]] = {
     "estimate": ("emmean", "response", "ratio", "effect.size", "estimate", "prediction", "predicted", "fit", "Estimate",

@@ -10,8 +10,6 @@ from rich.console import Console
 from validation.arguments import Debug, JsonFile, Quiet
 from validation.console import VisibleConsole
 
-__all__ = ["calibrate"]
-
 
 def calibrate(
     models: Annotated[

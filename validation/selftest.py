@@ -33,10 +33,7 @@ from validation.faults.difference import changes
 from validation.faults.thin import THIN, compare_thinly
 from validation.options import DEFAULT_SEED, Progress
 from validation.references.recorded import RecordedLmerFit
-from validation.selftest_results import STATED_RATES, CleanRun, Outcome, SelfTest
-
-__all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest", "clean_run", "plant", "run"]
-
+from validation.selftest_results import CleanRun, Outcome, SelfTest
 
 #: Base models whose faults are also planted through every thin candidate: one term and several, one effect and two.
 _THIN_BASES = ("slopes", "intercept", "categorical", "crossed")
@@ -272,27 +269,13 @@ def _careful_tasks(seed: int, draws: int, quick: bool) -> list[_Task]:
 
 
 def run(
-    seed: int = 1,
-    *,
-    quick: bool = False,
-    clean: int | None = None,
-    jobs: int = 1,
-    progress: Progress | None = None,
+    seed: int = 1, *, quick: bool = False, clean: int | None = None, jobs: int = 1, progress: Progress | None = None
 ) -> SelfTest:
-    """Plant every fault, and compare right fits with right ones.
+    """Plant every fault, and compare right fits with right ones, in so many processes.
 
-    Parameters
-    ----------
-    seed : int
-        Of the simulated data, and of the samplers.
-    quick : bool
-        One fault of each row and kind in one base model, 10 clean comparisons, no search for the smallest size.
-    clean : int, optional
-        Number of clean comparisons; 200 (or 10) where not given.
-    jobs : int
-        Processes.
-    progress : callable, optional
-        Called with a message and the fraction done.
+    ``quick`` plants one fault of each row and kind in one base model, and looks for no smallest size; it makes 10
+    clean comparisons in place of 200, where their number is not given. The seed is that of the simulated data and of
+    the samplers.
     """
     if clean is None:
         clean = 10 if quick else 200

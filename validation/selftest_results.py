@@ -13,8 +13,6 @@ from validation.verdict import Verdict
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["STATED_RATES", "CleanRun", "Outcome", "SelfTest"]
-
 #: Probability that a comparison of two right fits fails: likelihood fits and the tests between them are deterministic,
 #: so never; of posteriors gates 3 and 5 may each fail with the stated rate.
 STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE, "anova": 0.0, "results": 0.0}
@@ -112,7 +110,7 @@ class SelfTest:
         if not self.outcomes:
             found.append("no fault was planted")
         for kind, rate in STATED_RATES.items():
-            alarms, runs = self.alarms(kind)
+            alarms, runs = (self.false_alarms(kind)[what] for what in ("alarms", "comparisons"))
             if runs and binomtest(alarms, runs, rate, alternative="greater").pvalue < _ALPHA:
                 found.append(f"{alarms} false alarms in {runs} clean comparisons ({kind}); the stated rate is {rate:g}")
         object.__setattr__(self, "problems", tuple(found))
@@ -127,29 +125,18 @@ class SelfTest:
         """The outcomes of faults that change something."""
         return [o for o in self.outcomes if o.changed]
 
-    def alarms(self, kind: str) -> tuple[int, int]:
-        """False alarms and clean comparisons of a kind."""
+    def false_alarms(self, kind: str) -> dict[str, Any]:
+        """False alarms of a kind, and their rate with its 95% confidence interval (Clopper and Pearson)."""
         runs = [run for run in self.clean if run.kind == kind]
-        return sum(run.alarm for run in runs), len(runs)
-
-    def rate(self, kind: str) -> tuple[float, float, float]:
-        """Rate of false alarms with its 95% confidence interval (Clopper and Pearson); NaN without runs."""
-        alarms, runs = self.alarms(kind)
-        if not runs:
-            return float("nan"), float("nan"), float("nan")
-        interval = binomtest(alarms, runs).proportion_ci(0.95)
-        return alarms / runs, float(interval.low), float(interval.high)
-
-    def _false_alarms(self, kind: str, stated: float) -> dict[str, Any]:
-        alarms, runs = self.alarms(kind)
-        rate, *interval = self.rate(kind)
+        alarms = sum(run.alarm for run in runs)
+        interval = binomtest(alarms, len(runs)).proportion_ci(0.95) if runs else None
         return {
-            "stated_rate": stated,
+            "stated_rate": STATED_RATES[kind],
             "alarms": alarms,
-            "comparisons": runs,
-            "inconclusive": sum(r.kind == kind and r.verdict == "inconclusive" for r in self.clean),
-            "rate": rate if runs else None,
-            "interval": interval if runs else None,
+            "comparisons": len(runs),
+            "inconclusive": sum(run.verdict == "inconclusive" for run in runs),
+            "rate": alarms / len(runs) if runs else None,
+            "interval": [float(interval.low), float(interval.high)] if interval else None,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -160,7 +147,7 @@ class SelfTest:
             "seed": self.seed,
             "seconds": round(self.seconds, 2),
             "planted": [{**asdict(o), "causes": list(o.causes), "named": o.named} for o in self.outcomes],
-            "false_alarms": {kind: self._false_alarms(kind, rate) for kind, rate in STATED_RATES.items()},
+            "false_alarms": {kind: self.false_alarms(kind) for kind in STATED_RATES},
             "clean": [{**asdict(run), "failed": list(run.failed)} for run in self.clean],
         }
 
@@ -218,7 +205,7 @@ class SelfTest:
         if places:
             lines.append(f"Not planted, for it changes nothing there: {'; '.join(places)}.")
         for kind, rate in STATED_RATES.items():
-            one = self._false_alarms(kind, rate)
+            one = self.false_alarms(kind)
             if one["comparisons"]:
                 low, high = one["interval"]
                 lines.append(

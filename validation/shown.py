@@ -31,17 +31,6 @@ if TYPE_CHECKING:
     from validation.comparison import Comparison
     from validation.references.choose import Source
 
-__all__ = [
-    "GIVEN",
-    "Shown",
-    "can_write",
-    "error_console",
-    "import_ahead",
-    "output_console",
-    "run_and_show",
-    "start_r",
-]
-
 #: The arguments of the command that runs, for the report: it says how to repeat it.
 GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("arguments", default=())
 

@@ -13,8 +13,6 @@ from validation.cases import BUILT_IN, Case, both_criteria, loader, prepare_gcse
 from validation.references import certified
 from validation.references.recorded import RecordedLmerFit
 
-__all__ = ["FEATURES", "SUITE", "balanced_anova", "certified_fit", "nasty", "park_miller", "repeated"]
-
 #: What a program may or may not be able to do, and what that means.
 FEATURES: dict[str, str] = {
     "ml": "maximum likelihood",
@@ -74,10 +72,7 @@ def balanced_anova(groups: int, size: int, effect: int, seed: int) -> pd.DataFra
 def nasty() -> pd.DataFrame:
     """Data that punish careless arithmetic: a response near 10⁸ that varies by 1, and a tiny ratio of variances.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``y``, ``x`` and ``group``; unbalanced; ``y`` is exact in double precision (multiples of 1/1024).
+    Unbalanced; ``y`` is exact in double precision (multiples of 1/1024).
     """
     sizes = [3 + (7 * i) % 11 for i in range(24)]
     n = sum(sizes)
@@ -92,10 +87,7 @@ def nasty() -> pd.DataFrame:
 def repeated() -> pd.DataFrame:
     """Children measured in four waves, several times in each; what is near in time is alike.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``y`` (whole multiples of 1/1024), ``wave`` and ``child``; unbalanced.
+    Unbalanced; ``y`` is exact in double precision (multiples of 1/1024).
     """
     children, waves = 24, 4
     own = park_miller(children, 41) - 500

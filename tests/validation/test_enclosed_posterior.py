@@ -195,6 +195,15 @@ def test_coarse_balls_hold_the_fine_values():
     assert sum(ball.contains(fine[key]) for key, ball in coarse.items()) > 0.9 * len(coarse)
 
 
+def test_the_integrals_of_all_coefficients_have_the_remainder():
+    with ctx.workprec(128):
+        model, settings = CollapsedModel.of(designed(ONE)), Settings(2.0, point_digits=5.0, effects=False)
+        found = integrate_rigorously(model, rough(ONE).log_evidence, settings)
+        least = 0.99 * found.remainder * float(found.total.mid())
+    assert len(found.x.entries()) == 2
+    assert all(float(value.rad()) > least for value in (*found.x.entries(), *found.xx.entries()))
+
+
 def test_crossed_terms_are_enclosed():
     with ctx.workprec(128):
         settings = Settings(2.0, half_lines=False, point_digits=5.0)

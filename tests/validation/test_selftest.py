@@ -64,8 +64,9 @@ def test_false_alarms_beyond_the_stated_rate_fail():
     assert SelfTest((outcome(),), clean(3, 60), 1).ok  # 1.2 expected
     assert not SelfTest((outcome(),), clean(7, 60), 1).ok
     assert not SelfTest((outcome(),), clean(1, 100, "likelihood"), 1).ok
-    rate, low, high = SelfTest((outcome(),), clean(3, 60), 1).rate("posterior")
-    assert low < rate == 0.05 < high
+    found = SelfTest((outcome(),), clean(3, 60), 1).false_alarms("posterior")
+    low, high = found["interval"]
+    assert low < found["rate"] == 0.05 < high
 
 
 def test_json_and_table_have_everything():

@@ -8,9 +8,6 @@ import pandas as pd
 from pyimpl.formula.bars import split_formula
 from pyimpl.formula.parse import deparse, parse
 
-__all__ = ["USUAL", "group_labels", "r_group", "r_name", "take_apart"]
-
-
 #: What most of the packages claim: nested and crossed factors, correlated and independent slopes, factors.
 USUAL = frozenset(
     {"ml", "reml", "slopes", "independent", "nested", "crossed", "categorical", "interaction", "singular"}
@@ -18,14 +15,9 @@ USUAL = frozenset(
 
 
 def take_apart(formula: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """A formula of lme4's language for a package that wants its parts.
+    """Response and fixed effects of a formula of lme4's language, and the (effects, group) of each random term.
 
-    Returns
-    -------
-    fixed : str
-        Response and fixed effects, with ``**`` for R's ``^``.
-    bars : tuple of (effects, group)
-        Each random term, ``||`` and ``/`` expanded as R does.
+    The fixed part has ``**`` for R's ``^``; ``||`` and ``/`` are expanded as R does.
     """
     mixed = split_formula(parse(formula))
     bars = tuple((deparse(bar.effects), deparse(bar.group)) for bar in mixed.bars)

@@ -8,8 +8,6 @@ import pandas as pd
 
 from validation.candidates._labels import r_name
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "sample"]
-
 #: From its documentation: common and group-specific effects of factors and numbers.
 CAN = frozenset({"bayes", "slopes", "categorical", "interaction", "independent", "nested", "crossed"})
 #: No density in rstanarm's parametrisation, no effects of a new level, and predictions only on request.

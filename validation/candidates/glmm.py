@@ -5,8 +5,6 @@ import pandas as pd
 
 from validation.candidates._labels import USUAL, r_group
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
-
 #: From its documentation ("What the formula accepts"); ``(x || g)`` is refused there.
 CAN = (USUAL - {"independent"}) | {"weights", "offset"}
 #: No objective of θ, no conditional variances, no design.

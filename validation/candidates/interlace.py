@@ -8,8 +8,6 @@ import pandas as pd
 
 from validation.candidates._labels import USUAL, r_group, r_name
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
-
 #: From its README: crossed and nested intercepts, slopes (correlated and ``||``), weights; ``fit`` takes an offset.
 CAN = USUAL | {"weights", "offset"}
 #: Variances of a term with slopes are not handed back as a matrix; it has no objective of θ for callers.

@@ -7,8 +7,6 @@ import pandas as pd
 from validation.contract import BayesianFit, LinearMixedFit
 from validation.suite import FEATURES
 
-__all__ = ["CAN", "MISSING", "fit", "sample", "versions"]
-
 CAN = frozenset(FEATURES)
 MISSING: frozenset[str] = frozenset()
 

@@ -7,8 +7,6 @@ import pandas as pd
 
 from validation.candidates._labels import USUAL, r_group
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
-
 #: From its documentation; weights by ``lmer_weighted``.
 CAN = USUAL | {"weights", "offset"}
 #: No objective of θ, no conditional variances, no design.

@@ -9,8 +9,6 @@ import pandas as pd
 
 from validation.candidates._labels import USUAL, r_group
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
-
 #: From its documentation ("Coming from R").
 CAN = USUAL | {"weights", "offset", "contrasts"}
 #: Its design is not labelled.

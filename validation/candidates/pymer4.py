@@ -7,8 +7,6 @@ import pandas as pd
 
 from validation.candidates._labels import USUAL
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
-
 #: From its documentation: whatever lme4's formulas can; REML and ML; weights; its contrasts by ``set_contrasts``.
 CAN = USUAL | {"contrasts"}
 #: Its tables hold neither vcov nor conditional variances; fitted values stand in a joined table without row labels.

@@ -5,8 +5,6 @@ import pandas as pd
 
 from validation.candidates._labels import group_labels, r_name, take_apart
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit"]
-
 #: From the documentation of ``MixedLM``; crossed factors only as one group of everything, which is not meant for more
 #: than a few levels.
 CAN = frozenset({"ml", "reml", "slopes", "categorical", "interaction", "singular"})

@@ -21,9 +21,6 @@ from pyimpl.design.design import Design
 from validation.certify.criterion import Balls, eliminate, identity, part
 from validation.certify.exact import ExactSums, exact_sums, less_explained
 
-__all__ = ["CollapsedModel", "Effect", "Node", "NotEnclosedError"]
-
-
 #: Random effects in all, the sum of the cubes of the sizes of different blocks of V, and coefficients (A is inverted
 #: at every point), at most: one τ takes milliseconds, and there are up to some hundred thousand.
 MOST_EFFECTS, MOST_WORK, MOST_COEFFICIENTS = 300, 100_000, 8

@@ -4,19 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from r_scripts.installing import install_command
 from validation.cases import Case, select
+from validation.exit_codes import DISAGREES, OK
 from validation.progress import tracker
 from validation.suite import SUITE
-
-__all__ = ["CertifyCommand", "NotInstalledError", "chosen"]
-
-#: Exit codes, as of ``validation.cli``.
-_OK, _DISAGREES = 0, 1
 
 #: Failures of a case that are printed.
 MOST_FAILURES = 5
@@ -69,10 +63,9 @@ class CertifyCommand:
             written = certify(self.cases, self.directory, track, anew)
             if self.bayes:
                 written += certify_posteriors(self.cases, self.directory, track, anew)
-            track.finish()
         for path in written if not self.quiet else ():
             self._print(str(path))
-        return _OK
+        return OK
 
     def check(self) -> int:
         """Recompute what is stored of each case, and of its posterior where there is one."""
@@ -99,28 +92,20 @@ class CertifyCommand:
                     self._print(f"{name}: {found.confirmed}")
                 elif not found.passed:
                     self._print("\n  ".join([f"{name}: NOT confirmed", *found.failures[:MOST_FAILURES]]))
-        return _DISAGREES if failed else _OK
+        return DISAGREES if failed else OK
 
     def score(self) -> int:
         """Score live lme4 and ours by the stored values, and samplers by the stored posteriors; print the digits."""
         from validation.certify.posterior_scores import score_posteriors
-        from validation.certify.scores import QUANTITIES, SIDES, score_cases
+        from validation.certify.scores import SIDES, markdown, score_cases
         from validation.references.choose import choose_source
 
         choose_source("live")
         with tracker(1 + self.bayes, quiet=self.quiet, console=self.errors) as track:
             track.start("Scoring")
             content = score_cases(self.cases, self.directory, track)
-            track.finish()
             if self.bayes:
                 track.start("Judging samplers")
                 score_posteriors(self.cases, self.directory, track)
-                track.finish()
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-        for heading in ("case", "program", *QUANTITIES):
-            table.add_column(heading, justify="left" if heading in ("case", "program") else "right")
-        for name, sides in content["scores"].items():
-            for side in SIDES:
-                table.add_row(name, side, *(f"{sides[side][quantity]:.1f}" for quantity in QUANTITIES))
-        self.output.print(table)
-        return _OK
+        self._print(f"{markdown(content)}\nIn each cell: {' · '.join(SIDES)}.")
+        return OK

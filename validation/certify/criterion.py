@@ -18,8 +18,6 @@ from flint import arb, arb_mat
 
 from validation.certify.exact import Column, ExactSums
 
-__all__ = ["Balls", "Evaluation", "Solution", "eliminate", "evaluate", "identity", "part"]
-
 #: A block's columns, Σ, G and I + AΣ.
 Solution: TypeAlias = tuple[tuple[Column, ...], arb_mat, arb_mat, arb_mat]
 
@@ -110,16 +108,8 @@ def evaluate(
 ) -> Evaluation:
     """Enclose the criterion, its gradient and its Hessian.
 
-    Parameters
-    ----------
-    balls : Balls
-    REML : bool
-    covariances : mapping of int to arb_mat
-        Relative covariance matrix Σ of each term, p x p.
-    first : sequence of mapping
-        For each parameter: derivative of each term's Σ.
-    second : mapping of (j, k), j ≤ k, to mapping, optional
-        Second derivatives of Σ that are not 0; the Hessian is left out where not given.
+    ``covariances`` are the terms' relative covariance matrices Σ, ``first`` for each parameter their derivatives, and
+    ``second``, for pairs j ≤ k, the second ones that are not 0; the Hessian is left out where not given.
 
     Raises
     ------

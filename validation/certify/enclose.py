@@ -16,8 +16,6 @@ from flint import arb, arb_mat
 from validation.certify.criterion import Balls, Evaluation, evaluate, identity
 from validation.certify.terms import Term, cholesky
 
-__all__ = ["Enclosure", "NotCertifiedError", "Parameters", "conditioned", "enclose"]
-
 #: Newton steps before giving up: convergence is quadratic, and a start good to 6 digits needs 5 for 100 of them.
 _STEPS = 60
 

@@ -12,8 +12,6 @@ from validation.certify.collapsed import CollapsedModel
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.integrals import HalfLine, Integrals
 
-__all__ = ["PROBABILITIES", "Statistic", "statistics"]
-
 #: parameter, statistic, ball
 Statistic: TypeAlias = tuple[str, str, arb]
 
@@ -51,14 +49,15 @@ def statistics(
     mean = integrals.sigma[1] / total
     yield "sigma", "mean", mean
     yield "sigma", "sd", _root(integrals.sigma[2] / total - mean * mean)
-    yield from _quantiles("sigma", lambda x: integrals.sigma_line.below(x.log()), total, estimates)
+    line = integrals.sigma_line()
+    yield from _quantiles("sigma", lambda x: line.below(x.log()), total, estimates)
     for k, name in enumerate(Sigma_labels(design.terms)):
         first, second = integrals.variance[k]
         mean = first / total
         yield name, "mean", mean
         yield name, "sd", _root(second / total - mean * mean)
         if half_lines:
-            yield from _quantiles(name, partial(_below_variance, integrals.variance_lines[k]), total, estimates)
+            yield from _quantiles(name, partial(_below_variance, integrals.variance_line(k)), total, estimates)
     for k, term in enumerate(design.terms):
         for level, label in enumerate(term.levels):
             first, second = integrals.effects[k, level]
@@ -117,11 +116,13 @@ def _quantiles(
             slope = ((below(centre + step) - below(centre - step)) / (2 * step)).mid()
             value = below(centre) - mass
             move, centre = float((value / slope).mid()), (centre - value / slope).mid()
-            radius = 3 * float((value.rad() / slope).upper()) + sd * 1e-28
-            if abs(move) < max(radius, 1e-12 * sd):  # the next move would be 1e-7 times that at most
+            known_to = float((value.rad() / slope).upper())
+            if abs(move) < max(known_to, 1e-12 * sd):  # the next move would be 1e-7 times that at most
                 break
-        radius += 2e-7 * abs(move)
-        left, right = below(centre - radius) - mass, below(centre + radius) - mass
-        if not (left < 0 and right > 0):
+        for times in (1.01, 3.0):  # the slope is known roughly
+            radius = times * known_to + 2e-7 * abs(move) + sd * 1e-28
+            if below(centre - radius) - mass < 0 < below(centre + radius) - mass:
+                break
+        else:
             raise NotCertifiedError(f"{name}: the quantile near {float(centre):.12g} could not be enclosed")
         yield name, label, centre + arb(0, radius)

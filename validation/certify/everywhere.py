@@ -20,8 +20,6 @@ from validation.certify.criterion import part
 from validation.certify.enclose import Enclosure
 from validation.certify.exact import ExactSums
 
-__all__ = ["MOST_PIECES", "GlobalProof", "prove_only"]
-
 #: Pieces before giving up.
 MOST_PIECES = 20_000
 
@@ -38,18 +36,10 @@ class GlobalProof:
 def prove_only(
     sums: ExactSums, REML: bool, enclosure: Enclosure, beta: Sequence[float], most: int = MOST_PIECES
 ) -> GlobalProof:
-    """Prove that the enclosed optimum is the only local minimum over all θ ≥ 0.
+    """Prove that the enclosed optimum is the only local minimum over all θ ≥ 0, or give up after so many pieces.
 
-    Parameters
-    ----------
-    sums : ExactSums
-        Of a model with one term of one effect.
-    REML : bool
-    enclosure : Enclosure
-    beta : sequence of float
-        Any approximation of β̂: the response is moved near its residuals, which tightens the balls and changes nothing.
-    most : int
-        Pieces before giving up.
+    ``beta`` is any approximation of β̂: the response is moved near its residuals, which tightens the balls and changes
+    nothing.
 
     Raises
     ------

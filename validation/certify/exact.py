@@ -16,8 +16,6 @@ from scipy.sparse.csgraph import connected_components
 
 from pyimpl.design.design import Design
 
-__all__ = ["Column", "ExactBlock", "ExactSums", "exact_sums", "less_explained"]
-
 #: A column of Z: term, level, effect (all 0-based).
 Column: TypeAlias = tuple[int, int, int]
 

@@ -7,7 +7,7 @@ error: a ball that comes out holds the exact number.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -17,16 +17,6 @@ from scipy.special import logsumexp
 from validation.certify.collapsed import CollapsedModel, Node, NotEnclosedError
 from validation.certify.criterion import identity
 from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Axis, Bounds, Shape, axis
-
-__all__ = [
-    "HalfLine",
-    "Integrals",
-    "Point",
-    "Settings",
-    "TooLargeError",
-    "integrate_rigorously",
-    "share_below",
-]
 
 
 @dataclass(frozen=True)
@@ -52,30 +42,6 @@ class Point:
     weight: arb
     mean: arb_mat
     covariance: arb_mat
-
-
-@dataclass
-class Integrals:
-    """Enclosed integrals of the density (times e^−top)."""
-
-    top: float
-    total: arb  # of the density
-    sigma: dict[int, arb]  # of σ, σ²
-    variance: list[tuple[arb, arb]]  # for each term, of σ²τ² and its square
-    #: of the standardised coefficients, p x 1, and their products, p x p
-    x: arb_mat
-    xx: arb_mat
-    effects: dict[tuple[int, int], tuple[arb, arb]]  # of a random effect and its square
-    #: for distribution functions of coefficients; what the points that are left out weigh is in ``loss``
-    points: list[Point]
-    loss: arb
-    #: values of τ; values of (σ, τ)
-    nodes: int
-    evaluations: int
-    sigma_line: "HalfLine"
-    variance_lines: "list[HalfLine]"
-    remainder: float = 0.0
-    steps: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,22 +104,11 @@ def _corners(model: CollapsedModel, taus: Sequence[np.ndarray]) -> tuple[np.ndar
 
 
 def integrate_rigorously(
-    model: CollapsedModel,
-    log_evidence: float,
-    settings: Settings,
-    progress: Callable[[float], None] | None = None,
-) -> Integrals:
-    """Enclose the integrals of a model.
+    model: CollapsedModel, log_evidence: float, settings: Settings, progress: Callable[[float], None] | None = None
+) -> "Integrals":
+    """Enclose the integrals of a model that was made at the precision in force.
 
-    Parameters
-    ----------
-    model : CollapsedModel
-        Made at the precision in force.
-    log_evidence : float
-        Roughly: it scales the numbers and sets what is small, and nothing that is proved depends on it.
-    settings : Settings
-    progress : callable, optional
-        Called with the fraction done.
+    ``log_evidence``, roughly, scales the numbers and sets what is small, and nothing that is proved depends on it.
 
     Raises
     ------
@@ -174,47 +129,58 @@ def integrate_rigorously(
     size = math.prod(len(index) for index in indices)
     if size > settings.most_nodes:
         raise TooLargeError(f"{size} values of τ would be needed, and at most {settings.most_nodes} are allowed")
-    work = _Work(model, shape, along_s, along, indices, log_evidence, settings)
-    work.sum(progress)
-    return work.result()
+    return Integrals(model, shape, along_s, along, indices, log_evidence, settings, progress)
 
 
-@dataclass
-class _Work:
-    """The sums, as they grow."""
+def _widened(matrix: arb_mat, radius: float) -> arb_mat:
+    """Every element with a larger radius; ``matrix + ball`` adds to the diagonal alone."""
+    return arb_mat([[value + arb(0, radius) for value in row] for row in matrix.tolist()])
 
-    model: CollapsedModel
-    shape: Shape
-    along_s: Axis
-    along: list[Axis]
-    indices: list[range]
-    top: float
-    settings: Settings
 
-    def __post_init__(self) -> None:
-        p, m = self.model.p, len(self.model.counts)
-        self.step_s = arb(self.along_s.step)
-        self.steps = [arb(a.step) for a in self.along]
-        self.volume = math.prod(self.steps, start=self.step_s)
-        self.taus = [[(i * step).exp() for i in line] for line, step in zip(self.indices, self.steps, strict=True)]
-        nodes = math.prod(len(line) for line in self.indices)
+class Integrals:
+    """Enclosed integrals of the density (times e^−top): lattice sums, with what they leave out as radius."""
+
+    def __init__(
+        self,
+        model: CollapsedModel,
+        shape: Shape,
+        along_s: Axis,
+        along: list[Axis],
+        indices: list[range],
+        top: float,
+        settings: Settings,
+        progress: Callable[[float], None] | None,
+    ) -> None:
+        p, m = model.p, len(model.counts)
+        self.model, self.shape, self.along_s, self.along, self.top = model, shape, along_s, along, top
+        self.indices, self.settings = indices, settings
+        self.step_s, self.steps_t = arb(along_s.step), [arb(a.step) for a in along]
+        self.steps = {"log sigma": along_s.step, "log tau": min(a.step for a in along)}
+        self.volume = math.prod(self.steps_t, start=self.step_s)
+        self.taus = [[(i * step).exp() for i in line] for line, step in zip(indices, self.steps_t, strict=True)]
+        #: values of τ; values of (σ, τ)
+        self.nodes, self.evaluations = math.prod(len(line) for line in indices), 0
         #: log of what may be left out at a node
-        self.negligible = self.top - (self.settings.digits + 1) * math.log(10) - math.log(nodes)
-        self.log_cell = sum(math.log(a.step) for a in self.along)
-        self.total, self.loss = arb(0), arb(0)
-        self.sigma = {power: arb(0) for power in (1, 2, 4)}
-        self.variance = [[arb(0), arb(0)] for _ in range(m)]
+        self.negligible = top - (settings.digits + 1) * math.log(10) - math.log(self.nodes)
+        self.log_cell = sum(math.log(a.step) for a in along)
+        self.total = arb(0)  # of the density
+        self.sigma = {power: arb(0) for power in (1, 2, 4)}  # of powers of σ
+        self.variance = [[arb(0), arb(0)] for _ in range(m)]  # for each term, of σ²τ² and its square
+        #: of the standardised coefficients, p x 1, and their products, p x p
         self.x, self.xx = arb_mat(p, 1), arb_mat(p, p)
-        self.effects: dict[tuple[int, int], list[arb]] = {}
+        self.effects: dict[tuple[int, int], list[arb]] = {}  # by term and level, of a random effect and its square
+        #: for distribution functions of coefficients; what the points that are left out weigh is in ``loss``
         self.points: list[Point] = []
+        self.loss = arb(0)
         self.line: defaultdict[int, arb] = defaultdict(arb)
         self.planes: list[defaultdict[tuple[int, int], arb]] = [defaultdict(arb) for _ in range(m)]
         self.beyond: defaultdict[tuple[int, int], float] = defaultdict(float)
         self.at_s: dict[int, tuple[arb, arb, arb]] = {}
-        self.evaluations = 0
         self.identity = identity(p)
+        self._sum(progress)
+        self._widen()
 
-    def sum(self, progress: Callable[[float], None] | None) -> None:
+    def _sum(self, progress: Callable[[float], None] | None) -> None:
         model = self.model
         sizes = [len(line) for line in self.indices]
         log_det = np.empty([size + 1 for size in sizes])
@@ -330,53 +296,29 @@ class _Work:
             share += math.exp(a.log_half) * factor if half == "variance" and k == term else math.exp(a.log_whole)
         return MARGIN * (U * share + (LARGEST_WEIGHT if half else 1.0) * ends)
 
-    def result(self) -> Integrals:
-        n = self.model.n
-        sigma0 = math.exp(self.shape.log_sigma0)
-        plain = self._remainder(0, 0)
+    def _widen(self) -> None:
+        """Add to each integral what the sums may lack of it."""
+        sigma0, plain = math.exp(self.shape.log_sigma0), self._remainder(0, 0)
+        self.remainder = plain / float(self.total.mid())
+        self.total += arb(0, plain)
+        for power in self.sigma:
+            self.sigma[power] += arb(0, sigma0**power * plain)
+        for term, sums in enumerate(self.variance):
+            for k, power in enumerate((2, 4)):
+                sums[k] += arb(0, sigma0**power * self._remainder(term, power))
+        for (term, _), sums in self.effects.items():
+            for k, power in enumerate((1, 2)):
+                sums[k] += arb(0, 1.22 * self.model.n * sigma0**power * self._remainder(term, power))
+        self.x, self.xx = _widened(self.x, plain), _widened(self.xx, plain)
+        self.loss = arb(0, plain) + self.loss.union(0)
 
-        def widened(value: arb, radius: float) -> arb:
-            return value + arb(0, radius)
+    def sigma_line(self) -> HalfLine:
+        """The distribution function of log σ."""
+        weights = [(k * self.step_s, weight) for k, weight in self.line.items()]
+        return HalfLine(weights, self.step_s, arb(0, self._remainder(0, 0, "sigma")))
 
-        variance = [
-            (
-                widened(first, sigma0**2 * self._remainder(i, 2)),
-                widened(second, sigma0**4 * self._remainder(i, 4)),
-            )
-            for i, (first, second) in enumerate(self.variance)
-        ]
-        effects = {
-            (term, level): (
-                widened(first, 1.22 * n * sigma0 * self._remainder(term, 1)),
-                widened(second, 1.22 * n * sigma0**2 * self._remainder(term, 2)),
-            )
-            for (term, level), (first, second) in self.effects.items()
-        }
-        return Integrals(
-            top=self.top,
-            total=widened(self.total, plain),
-            sigma={k: widened(self.sigma[k], sigma0**k * plain) for k in (1, 2)},
-            variance=variance,
-            x=self.x + arb(0, plain),
-            xx=self.xx + arb(0, plain),
-            effects=effects,
-            points=self.points,
-            loss=arb(0, plain) + self.loss.union(0),
-            nodes=math.prod(len(line) for line in self.indices),
-            evaluations=self.evaluations,
-            sigma_line=HalfLine(
-                [(k * self.step_s, weight) for k, weight in self.line.items()],
-                self.step_s,
-                arb(0, self._remainder(0, 0, "sigma")),
-            ),
-            variance_lines=[
-                HalfLine(
-                    [(k * self.step_s + at * step, weight) for (k, at), weight in plane.items()],
-                    step,
-                    arb(0, self._remainder(i, 0, "variance")),
-                )
-                for i, (plane, step) in enumerate(zip(self.planes, self.steps, strict=True))
-            ],
-            remainder=plain / float(self.total.mid()),
-            steps={"log sigma": self.along_s.step, "log tau": min(a.step for a in self.along)},
-        )
+    def variance_line(self, term: int) -> HalfLine:
+        """That of the logarithm of a term's sd, log σ + log τ."""
+        step = self.steps_t[term]
+        weights = [(k * self.step_s + at * step, weight) for (k, at), weight in self.planes[term].items()]
+        return HalfLine(weights, step, arb(0, self._remainder(term, 0, "variance")))

@@ -17,8 +17,6 @@ from validation.references import certified
 from validation.references.store import load
 from validation.report.markdown import table
 
-__all__ = ["ALPHA", "SEED", "load_posterior_scores", "markdown", "score_posteriors", "score_summary"]
-
 #: Seed of our sampler.
 SEED = 349
 
@@ -89,12 +87,8 @@ def score_posteriors(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Judge our sampler, our quadrature and the recorded rstanarm by the enclosed posteriors, and write the scores.
 
-    Scores of other posteriors are kept.
-
-    Returns
-    -------
-    dict
-        posterior -> ``quadrature``, ``sampler``, ``rstanarm`` (where it was recorded) -> scores.
+    Scores of other posteriors are kept. Each posterior has those of ``quadrature``, ``sampler``, and ``rstanarm`` where
+    it was recorded.
     """
     from pyimpl import stan_lmer
     from validation.certify.posteriors import posterior_name

@@ -41,19 +41,6 @@ from validation.references.store import model_hash
 if TYPE_CHECKING:
     from pyimpl.posterior.collapsed import CollapsedDensity
 
-__all__ = [
-    "KNOWN_TO",
-    "MOST_DIMENSIONS",
-    "Estimates",
-    "certify_posterior",
-    "certify_posteriors",
-    "contradiction",
-    "default_density",
-    "enclose_posterior",
-    "estimate",
-    "posterior_name",
-]
-
 #: Coordinates of the collapsed posterior, at most.
 MOST_DIMENSIONS = 4
 
@@ -255,18 +242,9 @@ def contradiction(row: PosteriorRow, estimates: Estimates) -> str:
 
 
 def certify_posteriors(
-    cases: tuple[Case, ...],
-    directory: Path | None = None,
-    progress: Tracker | None = None,
-    anew: bool = False,
+    cases: tuple[Case, ...], directory: Path | None = None, progress: Tracker | None = None, anew: bool = False
 ) -> list[Path]:
-    """Integrate the posteriors of cases and write them; finished ones are kept.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-    """
+    """Integrate the posteriors of cases and write them; finished ones are kept. The files written are returned."""
     work = {
         posterior_name(case): case
         for case in cases

@@ -20,8 +20,6 @@ from pyimpl.covariance.base import Covariance
 from pyimpl.design.design import Design
 from validation.references.certified import Certificate
 
-__all__ = ["PRECISION", "Recomputed", "exactly", "recompute"]
-
 #: Decimal digits: other than the enclosure's 96.
 PRECISION = 75
 

@@ -30,8 +30,6 @@ from validation.certify.run import data_stored_on
 from validation.references.certified import ENCLOSED, LOG_EVIDENCE, CertifiedPosterior, load_posterior
 from validation.references.store import DamagedReferenceError
 
-__all__ = ["AGREEMENT", "PosteriorCheck", "check_posterior", "compared", "one_term"]
-
 #: Decimal digits of mpmath.
 PRECISION = 40
 

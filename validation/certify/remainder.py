@@ -45,8 +45,6 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammaln, logsumexp
 
-__all__ = ["LARGEST_WEIGHT", "LEAST_REACH", "MARGIN", "POWERS", "Axis", "Bounds", "Shape", "axis"]
-
 #: Bounds are multiplied by this, so that their own rounding (relative 1e-9 at most) cannot make them too small.
 MARGIN = 1.01
 
@@ -86,16 +84,9 @@ def _errors(step: float, loss: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def axis(loss: float, log_target: float, half_lines: bool) -> Axis:
-    """Find the widest step whose error is at most a share of U.
+    """Find the widest step whose error is at most a share of U, on half-lines too where they are to be that good.
 
-    Parameters
-    ----------
-    loss : float
-        Turning by the angle a multiplies the density by cos(2a)^−loss at most.
-    log_target : float
-        Log of the share.
-    half_lines : bool
-        Whether half-lines are to be that good too.
+    Turning by the angle a multiplies the density by cos(2a)^−loss at most.
     """
 
     def excess(log_step: float) -> float:

@@ -30,18 +30,6 @@ from validation.progress import Tracker
 from validation.references.certified import ENCLOSED, Certificate, CertifiedPosterior, Row, load_certificate, save
 from validation.references.store import DamagedReferenceError, model_hash, save_data
 
-__all__ = [
-    "certify",
-    "certify_case",
-    "check_case",
-    "data_of",
-    "data_stored_on",
-    "decimal",
-    "finished",
-    "provenance",
-    "write_each",
-]
-
 #: Working precision.
 BITS = 320
 
@@ -231,21 +219,8 @@ def certify(
     """Certify cases and write their values.
 
     A run that was interrupted goes on where it stopped: a case whose file is whole, by this method and on these data,
-    is kept.
-
-    Parameters
-    ----------
-    cases : iterable of Case
-    directory : Path, optional
-        Where to write; the package's own references where not given.
-    progress : Tracker, optional
-    anew : bool
-        Write finished cases anew too.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    is kept, unless all are to be made anew. The files written are returned; without a directory they stand among the
+    package's own references.
     """
     work = {
         case.name: case
@@ -278,16 +253,9 @@ def write_each(
     directory: Path | None,
     progress: Tracker | None,
 ) -> list[Path]:
-    """Make and write one file after the other.
+    """Make and write one file, by its name, after the other.
 
-    Parameters
-    ----------
-    work : mapping of str to Case
-        By the names of the files.
-    make : callable
-        Of a case, and what hears how far it is: the values; None where there are none to write.
-    directory : Path, optional
-    progress : Tracker, optional
+    ``make`` gives the values of a case, or None where there are none to write; it says how far it is.
     """
     say = progress or silent
 

@@ -21,20 +21,6 @@ from validation.references.provenance import provenance
 from validation.references.store import DIRECTORY
 from validation.report.markdown import table
 
-__all__ = [
-    "PEER_QUANTITIES",
-    "QUANTITIES",
-    "SIDES",
-    "Scores",
-    "load_scores",
-    "markdown",
-    "read_scores",
-    "score",
-    "score_cases",
-    "score_table",
-    "write_scores",
-]
-
 #: What is scored: name -> quantities of ``validation.quantities``.
 QUANTITIES: dict[str, tuple[str, ...]] = {
     "θ": ("theta",),
@@ -81,12 +67,9 @@ _KEYS = ("quantity", "group", "term", "term2", "level")
 def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict[str, float]:
     """Digits of a fit against the certified values of a case.
 
-    Returns
-    -------
-    dict of str to float
-        For each of :data:`QUANTITIES` the digits of its worst element: the log relative error, at most
-        ``DOUBLE_DIGITS``. BLUPs, of which some are 0 by chance, are measured by the largest of their effect; a value
-        that should be 0 (a variance at its bound) by its size. NaN where the fit does not give the quantity.
+    For each of :data:`QUANTITIES` those of its worst element: the log relative error, at most ``DOUBLE_DIGITS``. BLUPs,
+    of which some are 0 by chance, are measured by the largest of their effect; a value that should be 0 (a variance at
+    its bound) by its size. NaN where the fit does not give the quantity.
     """
     certificate = certified.load_certificate(name, directory)
     got = likelihood_quantities(fit, certificate.reml).table
@@ -97,10 +80,7 @@ def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict
 def score_table(compared: pd.DataFrame) -> dict[str, float]:
     """Digits of a candidate, from the table of its comparison with certified values; the rules are those of `score`.
 
-    Returns
-    -------
-    dict of str to float
-        Digits of the worst element of each of :data:`PEER_QUANTITIES`; NaN where a number is missing.
+    Of each of :data:`PEER_QUANTITIES` the worst element counts; NaN where a number is missing.
     """
     known = _by_label(compared[compared["reference"].notna()], "reference")
     return _digits(PEER_QUANTITIES, known, _by_label(compared, "candidate"))

@@ -15,8 +15,6 @@ from flint import arb, arb_mat
 
 from pyimpl.design.design import Design
 
-__all__ = ["Term", "structured", "terms_of", "unstructured"]
-
 #: Exponents of the parameters -> coefficient.
 Polynomial: TypeAlias = dict[tuple[int, ...], int]
 

@@ -10,8 +10,6 @@ from pyimpl.design.design import Design
 from validation.certify.criterion import Balls, Evaluation
 from validation.certify.enclose import Enclosure, Parameters
 
-__all__ = ["Labelled", "certified_values", "objective_at"]
-
 #: quantity, group, term, term2, level, ball.
 Labelled: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, arb]
 

@@ -22,21 +22,6 @@ if TYPE_CHECKING:
 
 FitT = TypeVar("FitT")
 
-__all__ = [
-    "ANOVA_BASES",
-    "HARD_BASES",
-    "LIKELIHOOD_BASES",
-    "POSTERIOR_BASES",
-    "RESULTS_BASES",
-    "Base",
-    "anova_base",
-    "likelihood_base",
-    "posterior_base",
-    "results_base",
-    "simulate",
-    "traits_of",
-]
-
 
 def _traits(names: str) -> frozenset[str]:
     return frozenset(names.split(", "))
@@ -189,11 +174,7 @@ class Base(Generic[FitT]):
         return name if name in self.data else _SPACED[name]
 
     def refit(
-        self,
-        formula: str | None = None,
-        data: pd.DataFrame | None = None,
-        reml: bool | None = None,
-        **options: object,
+        self, formula: str | None = None, data: pd.DataFrame | None = None, reml: bool | None = None, **options: object
     ) -> RecordedLmerFit:
         """Fit again with something changed (likelihood fits)."""
         data = self.data if data is None else data
@@ -217,15 +198,9 @@ def _factor(codes: np.ndarray, *levels: str) -> pd.Categorical:
 
 
 def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11) -> pd.DataFrame:
-    """Pupils in schools: a response and every variable that the bases' formulas have.
+    """Pupils in schools (``size`` in each on average): a response and every variable that the bases' formulas have.
 
-    Parameters
-    ----------
-    seed : int
-    name : str
-        Name of the base: ``"singular"`` has no variance between schools, the others have.
-    schools, size : int
-        Number of schools, and pupils in each on average.
+    Of the bases, by their names, ``"singular"`` has no variance between schools; the others have.
     """
     rng = np.random.default_rng([seed, 77])
     sizes = rng.integers(max(4, size // 2), size + size // 2 + 1, size=schools)

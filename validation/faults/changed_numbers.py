@@ -17,8 +17,6 @@ from validation.judge.diagnosis.model import least_objective
 from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
 
-__all__ = ["at_theta", "loose_standard_errors"]
-
 _Table = TypeVar("_Table", pd.DataFrame, pd.Series, np.ndarray)
 
 #: A fault that is made of the right fit alone.

@@ -18,8 +18,6 @@ from validation.quantities import prediction_quantities, quietly
 from validation.references.recorded import RecordedLmerFit
 from validation.tolerances import Match
 
-__all__ = ["changes"]
-
 #: What a fit says of itself beside its numbers.
 _WORDS = frozenset({"formula", "printed", "optimizer", "provenance", "warnings", "messages", "origin"})
 

@@ -6,8 +6,6 @@ from typing import Literal, TypeAlias, TypeVar
 
 from validation.faults.bases import Base
 
-__all__ = ["FAULTS", "Fault", "Kind", "Sized", "fault"]
-
 #: The kinds of comparison that must catch a fault.
 Kind: TypeAlias = Literal["likelihood", "posterior", "anova", "results"]
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from pyimpl.models.stan_lmer import StanLmerFit
 
-__all__ = ["PlantedPosterior", "sample"]
-
 
 def _reported(verb: str) -> Callable[["PlantedPosterior"], Any]:
     """The contract's method that gives what is reported."""

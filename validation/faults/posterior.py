@@ -25,10 +25,6 @@ def _again(base: Base, data: pd.DataFrame | None = None, **options: object) -> P
     return sample(base.formula, base.data if data is None else data, base.seed + 1000, base.draws, **options)
 
 
-def _right(base: Base) -> PlantedPosterior:
-    return _again(base)
-
-
 def _sds(base: Base, ddof: int = 1) -> tuple[float, float, np.ndarray]:
     """Mean and sd of the response, and sds of the predictors."""
     spec = base.fit.origin.spec
@@ -144,7 +140,7 @@ def _of_density(name: str, expected: str) -> Callable[[_Change], _Change]:
     def register(extra: _Change) -> _Change:
         @planted(9, name, expected)
         def plant(base: Base) -> PlantedPosterior:
-            right = _right(base)
+            right = _again(base)
             return replace(right, log_prob=_at_points(lambda u: np.asarray(right.log_prob(u)) + extra(right, u)))
 
         return extra
@@ -209,7 +205,7 @@ def _moved(
     base: Base, at: str, move: _Change, own: Callable[[PlantedPosterior, np.ndarray, np.ndarray], np.ndarray]
 ) -> PlantedPosterior:
     """The right density at points of which some coordinates are moved, and a term of the old and the new points."""
-    right = _right(base)
+    right = _again(base)
     place = _slices(right)[at]
 
     def log_prob(u: np.ndarray) -> np.ndarray:
@@ -254,7 +250,7 @@ def uncentred(base: Base) -> PlantedPosterior:
 
 @planted(12, "density in single precision", "single-precision")
 def _single_density(base: Base) -> PlantedPosterior:
-    right = _right(base)
+    right = _again(base)
     single = _at_points(lambda u: np.asarray(right.log_prob(u), dtype=np.float32).astype(float))
     return replace(right, log_prob=single)
 
@@ -268,7 +264,7 @@ def _of_draws(number: int, name: str, expected: str) -> Callable[[_Change], _Cha
     def register(change: _Change) -> _Change:
         @planted(number, name, expected)
         def plant(base: Base) -> PlantedPosterior:
-            right = _right(base)
+            right = _again(base)
             return replace(right, draws=change(right, right.draws.copy()))
 
         return change
@@ -368,7 +364,7 @@ def _reported(
 
     @planted(2, name, expected, needs=needs)
     def plant(base: Base) -> PlantedPosterior:
-        right = _right(base)
+        right = _again(base)
         return replace(right, reports={**right.reports, **change(right)})
 
 
@@ -422,7 +418,7 @@ _reported("sds for MAD_SD", "summary-se-sd-ddof0", lambda fit: {"se": _of_coeffi
 
 
 def _without(base: Base, lost: Callable[[str], bool]) -> PlantedPosterior:
-    right = _right(base)
+    right = _again(base)
     rows = [i for i, name in enumerate(right.names) if not lost(name)]
     return replace(right, names=tuple(right.names[i] for i in rows), draws=right.draws[rows])
 

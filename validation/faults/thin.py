@@ -16,8 +16,6 @@ from validation.conformance.run import without_missing
 from validation.contract import LinearMixedFit
 from validation.faults.bases import Base
 
-__all__ = ["CAREFUL", "THIN", "answer_of", "compare_answers", "compare_thinly", "right_cause"]
-
 #: What may be said of any fault whatever a candidate answers, for it names nothing but what is seen: that the cause is
 #: not known, that numbers are not there, that rows or names are others.
 CAREFUL = frozenset({"unknown", "missing-numbers", "other-names", "rows"})

@@ -10,8 +10,6 @@ from validation.report.html import render_page
 from validation.report.json import dumps
 from validation.report.plots import Plot
 
-__all__ = ["write_report"]
-
 
 def write_report(
     directory: str | os.PathLike[str],
@@ -22,20 +20,9 @@ def write_report(
     extra_plots: Mapping[str, Sequence[Plot]] | None = None,
     command: str | None = None,
 ) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.json``; each is whole or not there.
+    """Write ``report.html`` and ``report.json``, each whole or not there, to a directory that is made where it is not.
 
-    Parameters
-    ----------
-    directory : path
-        Made where it does not exist.
-    comparisons : sequence of Comparison
-    reason, generated, extra_plots, command
-        As in :func:`validation.report.html.render_page`.
-
-    Returns
-    -------
-    tuple of Path
-        The page and the JSON file.
+    The other arguments are those of :func:`validation.report.html.render_page`; both files' paths are returned.
     """
     page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots, command=command)
     data = dumps(comparisons, reason=reason)

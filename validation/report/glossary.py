@@ -1,7 +1,5 @@
 """The terms of the report, each explained in a sentence or two: what a reader finds one click away."""
 
-__all__ = ["GLOSSARY", "term_of"]
-
 #: Anchor, term, explanation; the order of the page.
 GLOSSARY: tuple[tuple[str, str, str], ...] = (
     (
@@ -29,11 +27,7 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
         "lme4 with an optimizer that was told not to stop early. With its defaults lme4 stops where the criterion is "
         "flat enough for it, and its estimates then have fewer right digits than the comparison can see.",
     ),
-    (
-        "digits",
-        "digits",
-        "How many leading digits of two numbers are the same: −log10 of their relative difference.",
-    ),
+    ("digits", "digits", "How many leading digits of two numbers are the same: −log10 of their relative difference."),
     (
         "scaled",
         "scaled",

@@ -47,8 +47,6 @@ from validation.report.wording import (
 )
 from validation.verdict import Verdict
 
-__all__ = ["render_fragment", "render_page", "view"]
-
 #: So many rows stand in the page's HTML; the script shows the others (they are in the page as JSON).
 STATIC_ROWS = 25
 
@@ -210,6 +208,7 @@ def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
 
 @cache
 def environment() -> Environment:
+    """The templates' own: what comes from data is escaped, and a name that is not there is an error."""
     made = Environment(
         loader=PackageLoader("validation.report", "templates"),
         autoescape=True,
@@ -376,10 +375,7 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
         "open": length <= _MOST_LINES,
         "remark": remark,
         "sides": [
-            (
-                name,
-                [(cell(line.expandtabs()), flag) for line, flag in zip(lines, differs, strict=True)],
-            )
+            (name, [(cell(line.expandtabs()), flag) for line, flag in zip(lines, differs, strict=True)])
             for name, lines in zip(side_names(comparison), padded, strict=True)
         ],
     }

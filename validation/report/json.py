@@ -29,8 +29,6 @@ from validation.plain import Json, plain
 from validation.report.wording import checked_table, source_line
 from validation.verdict import Verdict
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION", "as_data", "dumps"]
-
 SCHEMA = "mlmparity-report"
 SCHEMA_VERSION = 1
 
@@ -38,13 +36,7 @@ SCHEMA_VERSION = 1
 def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None, indent: int | None = None) -> str:
     """Return the comparisons as JSON text (strict: no ``NaN`` or ``Infinity`` literals).
 
-    Parameters
-    ----------
-    comparisons : sequence of Comparison
-    reason : str, optional
-        Why recorded references were used instead of live R.
-    indent : int, optional
-        Passed to :func:`json.dumps`.
+    ``reason`` says why recorded references were used instead of live R; ``indent`` is :func:`json.dumps`'s.
     """
     return json.dumps(as_data(comparisons, reason=reason), allow_nan=False, ensure_ascii=False, indent=indent)
 

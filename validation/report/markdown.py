@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["escaped", "table"]
-
 
 def escaped(text: object) -> str:
     """Text that breaks neither a cell nor a line of a table."""

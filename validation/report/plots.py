@@ -17,21 +17,11 @@ from pyimpl.extras import has
 from validation.comparison import Comparison
 from validation.judge.rows import rows_of
 from validation.report.svg import CANDIDATE, INK, REFERENCE, inline_svg
-from validation.report.wording import (
-    cell,
-    checked_table,
-    format_number,
-    label_parts,
-    main_rows,
-    shorten,
-    side_names,
-)
+from validation.report.wording import cell, checked_table, format_number, label_parts, main_rows, shorten, side_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-__all__ = ["Plot", "plots", "style"]
 
 _INTERVAL_QUANTITIES = ("fixef", "se", "post-mean", "post-q2.5", "post-q97.5")
 _MOST_PARAMETERS, _MOST_PANELS = 12, 6

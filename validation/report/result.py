@@ -8,8 +8,6 @@ import numpy as np
 from validation.comparison import Comparison
 from validation.report.wording import checked_table, format_number, label_parts, quantity_words
 
-__all__ = ["Estimate", "QuantityDigits", "Result", "digits_of", "result_of"]
-
 #: Quantities of estimates with those of their standard errors, by kind of comparison, in the order of a summary.
 _ESTIMATES = {
     "likelihood": (("fixef", "se", "Fixed effects"), ("sd", "", "Standard deviations"), ("cor", "", "Correlations"),

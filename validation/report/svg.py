@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CANDIDATE", "INK", "REFERENCE", "RULE", "inline_svg"]
-
 # Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
 INK, RULE, REFERENCE, CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
 _CSS = {
@@ -27,10 +25,9 @@ _OPENING = (
     '<svg xmlns="http://www.w3.org/2000/svg" font-family="var(--plot-font, sans-serif)" stroke-linejoin="round" '
     'viewBox="{}">'
 )
-_WHOLE = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>.*?</metadata>\s*<defs>\s*<style.*?</style>\s*</defs>(.*)', re.S)
-_TAG = re.compile(
-    r"<[^>]*>"
-)  # no text and no attribute has an angle bracket in it: matplotlib writes them as &lt; &gt;
+_HEAD = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.S)
+# neither texts nor attributes have an angle bracket in them: matplotlib writes &lt; and &gt;
+_TAG = re.compile(r"<[^>]*>")
 # a turn by nothing, the type, and the names of groups (figure_1, line2d_7), to which nothing refers
 _NEEDLESS = re.compile(r' transform="rotate\(-0 [^"]*"|font-family: [^;"]*;? ?|(?<=^<g) id="[^"]*"')
 _STROKE = re.compile(r" ?stroke[-a-z]*: [^;\"]*;?")
@@ -61,10 +58,10 @@ def inline_svg(figure: "Figure", salt: str) -> str:
     written = salt.encode("utf-8", "backslashreplace").decode()  # names of files may hold half a character
     with mpl.rc_context({"svg.hashsalt": written}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-    found = _WHOLE.search(buffer.getvalue())
-    if found is None:
-        raise RuntimeError("matplotlib wrote an SVG file without its head")
-    svg = _OPENING.format(found[1]) + re.sub(r">\s+<", "><", _TAG.sub(_shorter, found[2]))
+    opening, _, body = buffer.getvalue().partition("<svg ")[2].partition(">")
+    view_box = opening.partition('viewBox="')[2].partition('"')[0]
+    body = re.sub(r">\s+<", "><", _TAG.sub(_shorter, _HEAD.sub("", body)).lstrip())
+    svg = _OPENING.format(view_box) + body
     for colour, css in _CSS.items():
         svg = svg.replace(colour, css)
     return svg

@@ -27,8 +27,6 @@ from validation.report.wording import (
 )
 from validation.verdict import Verdict
 
-__all__ = ["MOST_FAILURES", "one_line", "render_text", "renderable", "verdict_text"]
-
 #: Colours beside the words, for terminals that have them.
 _STYLES = {
     Verdict.AGREES: "green",
@@ -55,15 +53,9 @@ def verdict_text(verdict: Verdict) -> Text:
 
 
 def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 100) -> str:
-    """Return the comparison as plain text without colour.
+    """Return the comparison as plain text without colour, of so many columns at most.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    all_rows : bool
-        Show every row of the table; otherwise the failed ones and those about parameters.
-    width : int
-        Columns to fill at most.
+    Every row of the table, or the failed ones and those about parameters.
     """
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False)
@@ -72,23 +64,11 @@ def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 
 
 
 def renderable(
-    comparison: Comparison,
-    *,
-    all_rows: bool = False,
-    brief: bool = False,
-    width: int = 100,
+    comparison: Comparison, *, all_rows: bool = False, brief: bool = False, width: int = 100
 ) -> RenderableType:
-    """Return the comparison as a rich renderable: verdict, checks, causes, notes, table.
+    """Return the comparison as a rich renderable: verdict, checks, causes, notes, table, of so many columns at most.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    all_rows : bool
-        Show every row of the table.
-    brief : bool
-        What agrees is a line; of what does not, the checks and the rows that agree are counted.
-    width : int
-        Columns to fill at most.
+    In brief what agrees is a line; of what does not, the checks and the rows that agree are counted.
     """
     if brief and comparison.agrees:
         return one_line(comparison)

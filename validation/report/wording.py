@@ -13,27 +13,6 @@ from validation.checks import TABLE_COLUMNS, Row, Side
 from validation.comparison import Comparison
 from validation.verdict import Verdict
 
-__all__ = [
-    "NOT_REACHED",
-    "VERDICT_SYMBOLS",
-    "cell",
-    "checked_table",
-    "counts",
-    "failed_rows",
-    "format_number",
-    "headline",
-    "label_parts",
-    "main_rows",
-    "place_of",
-    "quantity_words",
-    "row_label",
-    "shorten",
-    "side_names",
-    "source_line",
-    "summary_line",
-    "tolerance_text",
-]
-
 #: A symbol for each verdict, always shown beside its word: nothing is said by colour or symbol alone.
 VERDICT_SYMBOLS: dict[Verdict, str] = {
     Verdict.AGREES: "✓",
