@@ -6,8 +6,6 @@ import numpy as np
 
 from validation.quantities import quietly
 
-__all__ = ["Objective", "ask_ahead"]
-
 
 class Objective:
     """A side's objective as a function of θ; ``at_rows`` takes a matrix with a row for each θ, where the side can."""

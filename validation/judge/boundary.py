@@ -15,8 +15,6 @@ from validation.judge.rows import Row
 from validation.judge.units import ComponentErrors, components
 from validation.verdict import Verdict
 
-__all__ = ["BY_COVARIANCE", "correlation_apart", "judged_by_covariance", "theta_apart"]
-
 #: The unit of what has none of its own here.
 BY_COVARIANCE = "standard errors of Σ"
 _WORST_FIRST = (Verdict.DISAGREES, Verdict.INCONCLUSIVE, Verdict.BETTER, Verdict.AGREES)

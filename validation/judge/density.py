@@ -16,9 +16,6 @@ from validation.quantities import quietly
 from validation.verdict import Verdict
 from validation.wellformed import number, numbers, whole
 
-__all__ = ["density_points", "same_density"]
-
-
 #: Taken from each side.
 _DRAWS = 20
 

@@ -13,8 +13,6 @@ from scipy.special import ndtri, stdtr
 
 from validation.quantities import split_parameter
 
-__all__ = ["correlation", "p_value", "pairs"]
-
 
 def pairs(main: Sequence[str], names: Sequence[str], groups: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Pairs of parameters whose dependence is compared: of main ones (no random effects) each with every other.

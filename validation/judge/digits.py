@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 
-__all__ = ["DOUBLE_DIGITS", "digits"]
-
 #: Significant decimal digits that a double carries faithfully (``DBL_DIG`` of C): the most that any reference held in
 #: a float can have.
 DOUBLE_DIGITS = 15.0

@@ -16,8 +16,6 @@ from validation.quantities import KEYS, split_parameter
 from validation.tolerances import Tolerance
 from validation.verdict import Verdict
 
-__all__ = ["distributions"]
-
 
 def distributions(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     """Gate 5: two-sample ECDF-difference test of every parameter that has draws on both sides, and of dependences."""

@@ -14,8 +14,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import bdtr, bdtrc, gammaln, xlog1py, xlogy
 
-__all__ = ["Ecdf", "band", "ecdf_difference", "rank_band", "rank_ecdf"]
-
 #: p-values below this are all the same to any limit in use.
 _NEGLIGIBLE = 1e-10
 #: Probability that the bands of the plots hold, and limits at which two samples and ranks are looked at.

@@ -14,8 +14,6 @@ from validation.judge.units import ComponentErrors, component_errors
 from validation.quantities import records
 from validation.verdict import Verdict
 
-__all__ = ["either_on_boundary", "estimate_limit", "estimates"]
-
 
 def estimate_limit(evidence: Evidence) -> float:
     """Tier 4's and 5's limit in standard errors, by the rounding error of the reference's objective."""

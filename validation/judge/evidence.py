@@ -28,8 +28,6 @@ from validation.quantities import (
 )
 from validation.tolerances import Match, objective_noise
 
-__all__ = ["Evidence"]
-
 
 def _row_order(reference: LinearMixedFit, candidate: LinearMixedFit) -> np.ndarray | None:
     """Positions of the candidate's rows in the reference's order, where the same rows stand in another order."""

@@ -13,8 +13,6 @@ from validation.judge.units import components
 from validation.quantities import Key
 from validation.verdict import Verdict
 
-__all__ = ["accept_implied", "implied_by", "implied_numbers"]
-
 
 def implied_by(evidence: Evidence) -> tuple[Verdict, str, Solution, Solution | None] | None:
     """What numbers are that differ and yet follow from the candidate's θ̂, and the solutions that they follow from.

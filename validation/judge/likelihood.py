@@ -15,8 +15,6 @@ from validation.judge.structure import structure
 from validation.options import Progress
 from validation.verdict import Verdict
 
-__all__ = ["judge_likelihood"]
-
 
 def judge_likelihood(evidence: Evidence, seed: int, progress: Progress) -> tuple[list[Check], list[Row]]:
     """Judge two likelihood fits by tiers 1 to 5; evidence is filled on the way with what the diagnosis needs."""

@@ -18,8 +18,6 @@ from validation.judge.objective import DIRECTION
 from validation.judge.rows import Measure, Row, check_of, counts, judge_number, judge_p, missing_row, row
 from validation.verdict import Verdict
 
-__all__ = ["COLUMNS", "AnovaEvidence", "judge_anova", "refitted", "table_of_fits", "tidy_table"]
-
 #: Columns of R's table (lme4 calls ``deviance`` ``-2*log(L)`` since 1.1-37), and the quantity that each becomes.
 COLUMNS: dict[str, str] = {
     "npar": "npar",

@@ -18,8 +18,6 @@ from validation.quantities import records
 from validation.tolerances import Match
 from validation.verdict import Verdict
 
-__all__ = ["conditional_modes"]
-
 
 def conditional_modes(evidence: Evidence) -> tuple[Check, list[Row]]:
     """Tier 5: BLUPs and conditional sds by level label; coef, fitted values and residuals, the worst of each shown."""

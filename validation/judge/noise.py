@@ -11,8 +11,6 @@ import numpy as np
 
 from validation.judge.ahead import ask_ahead
 
-__all__ = ["measured_noise"]
-
 #: Relative step between the points, and their number: 13 fourth differences.
 _STEP, _POINTS = 1e-9, 17
 

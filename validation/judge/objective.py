@@ -16,8 +16,6 @@ from validation.quantities import quietly, records
 from validation.tolerances import Match
 from validation.verdict import Verdict
 
-__all__ = ["DIRECTION", "optimum", "same_theta", "theta_points"]
-
 
 def theta_points(
     optimum: np.ndarray,

@@ -25,8 +25,6 @@ from validation.quantities import (
     summary_quantities,
 )
 
-__all__ = ["PosteriorEvidence", "error_and_limit", "main_parameters", "mcse_freedom", "thinned", "z_limit"]
-
 
 @dataclass
 class PosteriorEvidence:

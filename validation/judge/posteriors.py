@@ -15,8 +15,6 @@ from validation.judge.summaries import summaries
 from validation.judge.validity import invalid_sides, left_open, validity
 from validation.options import Progress
 
-__all__ = ["judge_posteriors"]
-
 #: Its check, what judges, and the sides whose draws must be valid for it to say anything.
 _Gate: TypeAlias = tuple[str, Callable[[PosteriorEvidence], tuple[Check, list[Row]] | None], tuple[str, ...]]
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-__all__ = ["QuantileSide", "quantile_side", "quantile_z"]
-
 
 @dataclass(frozen=True)
 class QuantileSide:

@@ -13,23 +13,6 @@ from validation.judge.digits import digits
 from validation.tolerances import SAME_DIGITS, TITLES, Match, Tolerance
 from validation.verdict import Verdict
 
-__all__ = [
-    "Measure",
-    "Place",
-    "Row",
-    "asked",
-    "check_of",
-    "counts",
-    "judge_number",
-    "judge_p",
-    "judge_record",
-    "missing_row",
-    "row",
-    "rows_of",
-    "table_of",
-]
-
-
 F = TypeVar("F")
 T = TypeVar("T")
 

@@ -15,8 +15,6 @@ from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, judge_p
 from validation.verdict import Verdict
 
-__all__ = ["accept_tests", "degrees_of_freedom"]
-
 #: Step of the differences, in units in which θ moves the response by about σ: its square is what a second difference
 #: is off by, and the rounding error of the deviance over its square is small beside the deviance's curvature.
 _STEP = 2e-3

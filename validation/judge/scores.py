@@ -24,8 +24,6 @@ from validation.quantities import (
 from validation.tolerances import Match, Tolerance
 from validation.verdict import Verdict
 
-__all__ = ["against_truth", "sizes", "z_scores"]
-
 
 def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     """Gate 3: z of every posterior mean, sd and quantile, with Bonferroni's limit."""

@@ -18,8 +18,6 @@ from validation.owndata import some
 from validation.quantities import quietly, records
 from validation.verdict import Verdict
 
-__all__ = ["structure", "structure_words"]
-
 
 def structure(evidence: Evidence) -> tuple[Check, list[Row]]:
     """Tier 1: rows used, names, levels and their order, X and Z, exactly."""

@@ -20,8 +20,6 @@ from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Row, check_of, counts, judge_number
 from validation.quantities import Key, quietly, records
 
-__all__ = ["MAD_FACTOR", "RULES", "Draws", "by_rules", "reported", "summaries"]
-
 #: R's ``mad(constant = 1.4826)``.
 MAD_FACTOR = 1.4826
 

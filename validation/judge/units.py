@@ -15,8 +15,6 @@ from validation.algebra import Pieces
 from validation.judge.ahead import ask_ahead
 from validation.quantities import Key
 
-__all__ = ["ComponentErrors", "component_errors", "components", "theta_covariance"]
-
 
 @dataclass(frozen=True)
 class ComponentErrors:

@@ -14,8 +14,6 @@ from validation.judge.rows import Measure, Row, check_of, missing_row, row
 from validation.quantities import quietly
 from validation.verdict import Verdict
 
-__all__ = ["invalid_sides", "left_open", "repeated_draws", "validity"]
-
 
 def invalid_sides(rows: Sequence[Row]) -> set[str]:
     """Sides that gate 2 found not valid, or without draws."""

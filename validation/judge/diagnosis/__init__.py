@@ -19,8 +19,6 @@ from validation.owndata import some
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
-__all__ = ["all_close", "assume", "close", "diagnose", "found_by", "given", "is_single", "same_p", "unknown_cause"]
-
 EvidenceT = TypeVar("EvidenceT")
 T = TypeVar("T")
 

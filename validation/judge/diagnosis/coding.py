@@ -17,8 +17,6 @@ from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["basis", "coding", "kinds_of"]
-
 
 class Kind(NamedTuple):
     """What one group of changed columns turned out to be."""

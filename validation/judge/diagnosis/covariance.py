@@ -15,8 +15,6 @@ from validation.judge.structure import structure_words
 from validation.tolerances import Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["covariance_structure"]
-
 
 def covariance_structure(evidence: Evidence) -> Cause | None:
     """Row 7: the sides say that they have other covariance structures, or another gives the candidate's numbers."""

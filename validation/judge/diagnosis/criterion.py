@@ -13,8 +13,6 @@ from validation.judge.implied import implied_numbers
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["other_criterion", "other_optimum", "standard_errors_of_other_criterion"]
-
 
 def other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: REML asked for and ML fitted, or the other way round."""

@@ -20,8 +20,6 @@ from validation import tolerances
 from validation.quantities import MAIN_EXCLUDED, groups_of, split_parameter
 from validation.tolerances import Match, Multiple
 
-__all__ = ["Block", "Explanation", "Layout", "explain", "layout_of"]
-
 
 @dataclass(frozen=True)
 class Block:

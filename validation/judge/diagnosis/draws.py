@@ -19,20 +19,6 @@ from validation.quantities import groups_of, posterior_summary, quietly, split_p
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = [
-    "copied_draws",
-    "correlation_lost",
-    "lost_parameters",
-    "other_reference_level",
-    "permuted_draws",
-    "reported_numbers",
-    "rows_used",
-    "scale_of_draws",
-    "shifted_intercept",
-    "single_precision",
-    "torn_apart",
-]
-
 
 def _sides(evidence: PosteriorEvidence) -> tuple[pd.DataFrame, pd.DataFrame]:
     return given(evidence.summaries.get("reference")), given(evidence.summaries.get("candidate"))

@@ -16,8 +16,6 @@ from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["other_fits", "predictions", "unshrunken"]
-
 
 def predictions(evidence: Evidence) -> Cause | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""

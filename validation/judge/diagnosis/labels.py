@@ -11,8 +11,6 @@ from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["permuted_factor", "permuted_labels", "permuted_modes", "signs"]
-
 
 def permuted_modes(evidence: Evidence) -> Cause | None:
     """Row 8: BLUPs given to the wrong levels, or to the wrong effects."""

@@ -21,9 +21,6 @@ from validation.judge.diagnosis import (
 from validation.judge.evidence import Evidence
 from validation.verdict import Cause
 
-__all__ = ["DETECTORS", "OF_INCONCLUSIVE"]
-
-
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
 DETECTORS: tuple[Callable[[Evidence], Cause | None], ...] = (
     criterion.other_criterion,

@@ -20,8 +20,6 @@ from validation.judge.likelihood_ratio import AnovaEvidence
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["DETECTORS"]
-
 
 def _same(value: float, target: float, limit: float = Match.RULE) -> bool:
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= limit * max(1.0, abs(target))

@@ -13,8 +13,6 @@ from validation.judge.evidence import Evidence
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["lost_numbers", "lost_weights", "malformed_values"]
-
 _READING = (
     "Check how the candidate reads the formula and which columns it drops: R drops those that others give, and names "
     "them. A column more or less changes every other estimate."

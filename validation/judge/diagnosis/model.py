@@ -15,21 +15,6 @@ from validation.judge.implied import implied_numbers
 from validation.quantities import key_of, quietly, records
 from validation.tolerances import SINGULAR, Match
 
-__all__ = [
-    "TermOf",
-    "another_model",
-    "columns_differ",
-    "count_of_theta",
-    "implied_by",
-    "least_objective",
-    "levels_of",
-    "optimum_of",
-    "same_model",
-    "searchable",
-    "terms_of",
-]
-
-
 #: A random-effects term: its grouping factor, its number of levels, its effects.
 TermOf: TypeAlias = tuple[str, int, tuple[str, ...]]
 

@@ -12,9 +12,6 @@ from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["other_names"]
-
-
 #: The places where names stand: what they name, the column of the joined table, and the quantities that carry a value
 #: under each of them. A name's numbers are found again by the other columns.
 _SPACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (

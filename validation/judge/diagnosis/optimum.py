@@ -14,8 +14,6 @@ from validation.quantities import quietly
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["boundary", "optimizer"]
-
 
 def boundary(evidence: Evidence) -> Cause | None:
     """Row 6: one side is on the boundary (a variance of 0), the other is not."""

@@ -6,9 +6,6 @@ from validation.judge.diagnosis import draws, prior_summaries, priors
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.verdict import Cause
 
-__all__ = ["DETECTORS", "OF_INCONCLUSIVE"]
-
-
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
 DETECTORS: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (
     draws.scale_of_draws,

@@ -11,8 +11,6 @@ from validation.judge.evidence import Evidence
 from validation.tolerances import ROUNDINGS, Match, Multiple, Share, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["cancellation", "single_precision"]
-
 
 def single_precision(evidence: Evidence) -> Cause | None:
     """Row 12: numbers that went through 32-bit floats."""

@@ -10,8 +10,6 @@ from validation.quantities import quietly
 from validation.tolerances import Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["has_scales", "improper_hs_plus", "printed_priors", "read_prior_summary"]
-
 
 def read_prior_summary(text: str) -> dict[str, str]:
     """What each block of ``print(prior_summary(m))`` says, the adjusted prior where there is one.

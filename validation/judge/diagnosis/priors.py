@@ -17,9 +17,6 @@ from validation.quantities import quietly
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["has_single_density", "priors"]
-
-
 _PRIOR_REMEDY = {
     "intercept": (
         "rstanarm 2.21 puts Normal(mean(y), 2.5 sd(y)) on the intercept at centred predictors; before July 2020 it was "

@@ -14,8 +14,6 @@ from validation.judge.implied import implied_numbers
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["constants", "degrees_of_freedom", "residual_variance", "standard_error_scale", "tests_of_coefficients"]
-
 
 class _Offset(NamedTuple):
     """By how much the candidate's −2 log-likelihood is off, and what that is known from.

@@ -13,8 +13,6 @@ from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.quantities import Key, key_of, records
 
-__all__ = ["NUMBERS", "Reproduction", "proof_by"]
-
 #: The estimates of a fit, and all that it reports of its parameters.
 _ESTIMATES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik")
 NUMBERS = (*_ESTIMATES, "vcov", "cor", "ranef")

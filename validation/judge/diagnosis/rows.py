@@ -13,9 +13,6 @@ from validation.quantities import columns_of
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["data_values", "rows_used"]
-
-
 _MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", ""}
 
 _NA_INTEGER = -(2.0**31)

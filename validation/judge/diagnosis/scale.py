@@ -12,8 +12,6 @@ from validation.quantities import records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["correlations", "scale_of_components", "scale_of_modes"]
-
 #: Name, words, and what the rule makes of the reference's numbers, of σ and of the effect's own standard deviation.
 _Rule: TypeAlias = tuple[str, str, Callable[[np.ndarray, float, float], np.ndarray]]
 

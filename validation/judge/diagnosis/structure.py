@@ -24,8 +24,6 @@ from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["lost_effects", "model_structure", "order_of_theta"]
-
 #: What to do where random effects are others.
 _RANDOM_PART = (
     "Write the random part as lme4 reads it: (x | g) has an intercept and a correlation, (x || g) no correlation, "

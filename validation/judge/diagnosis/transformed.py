@@ -24,8 +24,6 @@ from validation.quantities import Key, key_of, quietly, records
 from validation.tolerances import REPRODUCED, Match, Strength
 from validation.verdict import Cause, Finding
 
-__all__ = ["other_units"]
-
 _INTERCEPT = "(Intercept)"
 _SAME_UNIT = (
     "Give both sides the response in the same unit, centred on both or on neither: coefficients, standard errors and "

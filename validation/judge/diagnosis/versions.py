@@ -16,9 +16,6 @@ from validation.quantities import quietly
 from validation.tolerances import Match
 from validation.verdict import Cause, Verdict
 
-__all__ = ["dialect_of_side", "version_cause"]
-
-
 #: Rows that compare lists of labels: what they compared is read again from both fits.
 _LABELS = frozenset({"theta-names", "levels", "membership"})
 
