@@ -93,6 +93,22 @@ def test_ten_lines_are_enough():
     assert set(lacking.figures.loc[lacking.figures["missing"] > 0, "quantity"]) >= {"fitted", "residuals"}
 
 
+@pytest.mark.parametrize("fitted", [lambda values: values, np.asarray, lambda values: values.iloc[::-1]])
+def test_residuals_follow_from_fitted_values(fitted):
+    def without(formula, data, REML=True):
+        answer = plain(formula, data, REML)
+        del answer["residuals"]
+        return answer | {"fitted": fitted(answer["fitted"])}
+
+    def wrong(formula, data, REML=True):
+        return without(formula, data, REML) | {"fitted": fitted(1.001 * plain(formula, data, REML)["fitted"])}
+
+    assert judge(without, "sleepstudy-reml").status is Status.AGREES
+    failed = judge(wrong, "sleepstudy-reml")
+    assert failed.status is Status.DISAGREES
+    assert {"fitted", "residuals"} <= set(failed.figures.loc[failed.figures["failed"] > 0, "quantity"])
+
+
 @pytest.mark.parametrize(
     ("fault", "quantity"),
     [

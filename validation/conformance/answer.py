@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from r_scripts.variances import Block, ConditionalVariances
 from validation.checked_fit import CheckedFit
@@ -29,6 +30,7 @@ from validation.wellformed import (
     label,
     labelled,
     labelled_columns,
+    labels_of,
     most_entries,
     number,
     numbers,
@@ -373,8 +375,24 @@ class Answer:
         """Response residuals; scaled ones only where there are no weights to divide by."""
         if type != "response":
             raise NotOfferedError(f"residuals of type {type!r}")
-        residuals = self._rows(self.take("residuals"), "residuals")
+        left = None if "residuals" in self.given else self._left_by_fitted()
+        residuals = self._rows(self.take("residuals"), "residuals") if left is None else left
         return residuals / self.read.sigma() if scaled else residuals
+
+    def _left_by_fitted(self) -> pd.Series | None:
+        """The response less the fitted values that were answered; None where it is no column of numbers."""
+        name = self.formula.partition("~")[0].strip().strip("`")
+        if "fitted" not in self.given or name not in self._data or not is_numeric_dtype(self._data[name]):
+            return None
+        fitted = self.fitted()
+        response = self._data[name].astype(float)
+        response.index = pd.Index(labels_of(response.index, "the data", unique=False), dtype=object)
+        labels = pd.Index(labels_of(fitted.index, "fitted", unique=False), dtype=object)
+        if not labels.equals(response.index):
+            if not response.index.is_unique or not labels.isin(response.index).all():
+                return None
+            response = response.loc[labels]
+        return pd.Series(response.to_numpy() - fitted.to_numpy(), fitted.index)
 
     def _rows(self, values: object, name: str) -> pd.Series:
         if isinstance(values, pd.Series):
