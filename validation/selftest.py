@@ -22,12 +22,12 @@ from validation.faults.bases import (
     LIKELIHOOD_BASES,
     POSTERIOR_BASES,
     RESULTS_BASES,
-    Base,
+    BaseFit,
     anova_base,
     likelihood_base,
     posterior_base,
     results_base,
-    traits_of,
+    tags_of,
 )
 from validation.faults.difference import changes
 from validation.faults.thin import THIN, compare_thinly
@@ -35,11 +35,11 @@ from validation.options import DEFAULT_SEED, Progress
 from validation.references.recorded import RecordedLmerFit
 from validation.selftest_results import CleanRun, Outcome, SelfTest
 
-#: Base models whose faults are also planted through every thin candidate: one term and several, one effect and two.
+#: bBase models whose faults are also planted through every thin candidate: one term and several, one effect and two.
 _THIN_BASES = ("slopes", "intercept", "categorical", "crossed")
 
 
-def _base(kind: str, name: str, seed: int, draws: int) -> Base:
+def _base(kind: str, name: str, seed: int, draws: int) -> BaseFit:
     if kind == "anova":
         return anova_base(name, seed)
     if kind == "results":
@@ -47,7 +47,7 @@ def _base(kind: str, name: str, seed: int, draws: int) -> Base:
     return likelihood_base(name, seed) if kind == "likelihood" else posterior_base(name, seed, draws)
 
 
-def _compared(kind: str, base: Base, candidate: Any, seed: int = DEFAULT_SEED) -> Comparison:
+def _compared(kind: str, base: BaseFit, candidate: Any, seed: int = DEFAULT_SEED) -> Comparison:
     """The judge on a base model's fit and another's: fits, tests between them, or tables of means."""
     from validation import compare_anova_fits, compare_emmeans, compare_fits
 
@@ -58,7 +58,7 @@ def _compared(kind: str, base: Base, candidate: Any, seed: int = DEFAULT_SEED) -
     return compare_fits(base.fit, candidate, data=base.data, seed=seed)
 
 
-def plant(fault: Fault, base: Base, search: bool = False, thin: str = "") -> Outcome:
+def plant(fault: Fault, base: BaseFit, search: bool = False, thin: str = "") -> Outcome:
     """Plant one fault and let the judge look.
 
     With ``search`` the smallest size that is still caught is looked for, by bisection on its logarithm. ``thin``, of
@@ -116,7 +116,7 @@ _LIKELIHOOD_CHANGES = ("another start", "another optimizer", "another program", 
 
 def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -> CleanRun:
     """Compare two right fits (or tests) of data of their own."""
-    base: Base
+    base: BaseFit
     other: Any
     # fresh data each time: nothing of them is kept
     if kind == "posterior":
@@ -143,7 +143,7 @@ def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -
     return CleanRun(kind, name, change, seed, str(comparison.verdict), failed)
 
 
-def _other_right_fit(base: Base[RecordedLmerFit], change: str) -> RecordedLmerFit:
+def _other_right_fit(base: BaseFit[RecordedLmerFit], change: str) -> RecordedLmerFit:
     rng = np.random.default_rng([base.seed, zlib.crc32(change.encode())])
     if change == "another start":
         theta = base.fit.theta.to_numpy() * np.exp(rng.normal(0, 0.7, len(base.fit.theta))) + 0.05
@@ -163,7 +163,7 @@ def _other_right_fit(base: Base[RecordedLmerFit], change: str) -> RecordedLmerFi
     raise ValueError(f"no clean change {change!r}")
 
 
-def _by_nelder_mead(base: Base[RecordedLmerFit], objective: Callable[[np.ndarray], float]) -> RecordedLmerFit:
+def _by_nelder_mead(base: BaseFit[RecordedLmerFit], objective: Callable[[np.ndarray], float]) -> RecordedLmerFit:
     """A derivative-free optimizer on the fit's own objective or the judge's, started anew until nothing is gained."""
     import scipy.optimize
 
@@ -212,9 +212,9 @@ def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
     draws = 500 if quick else 1000
     rows: set[tuple[str, int]] = set()
     for kind, faults in FAULTS.items():
-        bases = traits_of(kind)
+        bases = tags_of(kind)
         for position, fault in enumerate(faults):
-            chosen = [name for name, traits in bases.items() if fault.applies(traits)]
+            chosen = [name for name, tags in bases.items() if fault.applies(tags)]
             if not chosen:
                 raise ValueError(f"no base model can have the fault {fault.name!r}")
             if quick:
@@ -258,9 +258,9 @@ def _careful_tasks(seed: int, draws: int, quick: bool) -> list[_Task]:
         if fault.applies(LIKELIHOOD_BASES[name][2])
         for thin in thins
     ]
-    for name, (_, _, traits, _, _) in HARD_BASES.items():
+    for name, (_, _, tags, _, _) in HARD_BASES.items():
         for position, fault in faults:
-            if fault.applies(traits):
+            if fault.applies(tags):
                 tasks += [
                     _Task("likelihood", name, seed, draws, position, thin=thin)
                     for thin in ("", thins[position % len(thins)])

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import pieces_of, solve
-from validation.faults.bases import Base
+from validation.faults.bases import BaseFit
 from validation.faults.thin import answer_of
 
 __all__ = ["PORTS", "Port"]
@@ -47,12 +47,12 @@ class Port:
 
     name: str
     base: str
-    make: Callable[[Base, tuple[str, ...]], Answers]
+    make: Callable[[BaseFit, tuple[str, ...]], Answers]
     true: frozenset[str]
     keys: tuple[tuple[str, ...], ...] = (FEW, USUAL, ALL)
 
 
-def _quiet(base: Base, **changes: Any) -> Any:
+def _quiet(base: BaseFit, **changes: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return base.refit(**changes)
@@ -61,7 +61,7 @@ def _quiet(base: Base, **changes: Any) -> Any:
 def model(formula: str | None = None, reml: Callable[[bool], bool] | None = None, data: Any = None, **options: Any):
     """Another model, other data or options, fitted rightly."""
 
-    def make(base: Base, keys: tuple[str, ...]) -> Answers:
+    def make(base: BaseFit, keys: tuple[str, ...]) -> Answers:
         changed = {} if formula is None else {"formula": formula}
         if reml is not None:
             changed["reml"] = reml(base.reml)
@@ -73,10 +73,10 @@ def model(formula: str | None = None, reml: Callable[[bool], bool] | None = None
     return make
 
 
-def answers(change: Callable[[Answers, Base], None]):
+def answers(change: Callable[[Answers, BaseFit], None]):
     """The right fit, its answers changed."""
 
-    def make(base: Base, keys: tuple[str, ...]) -> Answers:
+    def make(base: BaseFit, keys: tuple[str, ...]) -> Answers:
         given = answer_of(base.fit, tuple(dict.fromkeys((*keys, "sigma", "nobs"))))
         given = {key: value.copy() if hasattr(value, "copy") else value for key, value in given.items()}
         change(given, base)
@@ -85,10 +85,10 @@ def answers(change: Callable[[Answers, Base], None]):
     return make
 
 
-def at_theta(theta: Callable[[np.ndarray, Base], np.ndarray]):
+def at_theta(theta: Callable[[np.ndarray, BaseFit], np.ndarray]):
     """All numbers of another θ, as an optimizer leaves them that ends there."""
 
-    def make(base: Base, keys: tuple[str, ...]) -> Answers:
+    def make(base: BaseFit, keys: tuple[str, ...]) -> Answers:
         from validation.faults.changed_numbers import at_theta as moved
 
         return answer_of(moved(base.fit, theta(base.fit.theta.to_numpy(), base)), keys)
@@ -96,8 +96,8 @@ def at_theta(theta: Callable[[np.ndarray, Base], np.ndarray]):
     return make
 
 
-def _scaled(key: str, factor: Callable[[Base], float]):
-    def change(given: Answers, base: Base) -> None:
+def _scaled(key: str, factor: Callable[[BaseFit], float]):
+    def change(given: Answers, base: BaseFit) -> None:
         if key in given:
             given[key] = given[key] * factor(base)
 
@@ -107,7 +107,7 @@ def _scaled(key: str, factor: Callable[[Base], float]):
 def _components(rule: Callable[[float, float], float], off: bool = True, residual: bool = False):
     """VarCorr's variances (and covariances) by a rule of value and sigma."""
 
-    def change(given: Answers, base: Base) -> None:
+    def change(given: Answers, base: BaseFit) -> None:
         if "VarCorr" not in given:
             return
         table, sigma = given["VarCorr"].copy(), given["sigma"]
@@ -123,7 +123,7 @@ def _components(rule: Callable[[float, float], float], off: bool = True, residua
 
 
 def _correlation(rule: Callable[[float], float]):
-    def change(given: Answers, base: Base) -> None:
+    def change(given: Answers, base: BaseFit) -> None:
         if "VarCorr" in given:
             table = given["VarCorr"].copy()
             both = table["var2"].notna()
@@ -133,15 +133,15 @@ def _correlation(rule: Callable[[float], float]):
     return answers(change)
 
 
-def _modes(rule: Callable[[pd.DataFrame, Base, str], pd.DataFrame]):
-    def change(given: Answers, base: Base) -> None:
+def _modes(rule: Callable[[pd.DataFrame, BaseFit, str], pd.DataFrame]):
+    def change(given: Answers, base: BaseFit) -> None:
         if "ranef" in given:
             given["ranef"] = {group: rule(frame, base, group) for group, frame in given["ranef"].items()}
 
     return answers(change)
 
 
-def _ols(base: Base) -> tuple[np.ndarray, np.ndarray, float]:
+def _ols(base: BaseFit) -> tuple[np.ndarray, np.ndarray, float]:
     pieces = pieces_of(base.fit)
     beta, *_ = np.linalg.lstsq(pieces.X, pieces.y, rcond=None)
     residual = pieces.y - pieces.X @ beta
@@ -150,7 +150,7 @@ def _ols(base: Base) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def _from_ols(what: str):
-    def change(given: Answers, base: Base) -> None:
+    def change(given: Answers, base: BaseFit) -> None:
         beta, se, _ = _ols(base)
         if what in ("fixef", "both"):
             given["fixef"] = pd.Series(beta, given["fixef"].index)
@@ -160,7 +160,7 @@ def _from_ols(what: str):
     return answers(change)
 
 
-def _sandwich(given: Answers, base: Base) -> None:
+def _sandwich(given: Answers, base: BaseFit) -> None:
     if "se" not in given:
         return
     pieces = pieces_of(base.fit)
@@ -175,7 +175,7 @@ def _sandwich(given: Answers, base: Base) -> None:
     given["se"] = pd.Series(np.sqrt(np.diag(bread @ meat @ bread)), given["se"].index)
 
 
-def _float32(given: Answers, base: Base) -> None:
+def _float32(given: Answers, base: BaseFit) -> None:
     for key, value in given.items():
         if isinstance(value, float):
             given[key] = float(np.float32(value))
@@ -185,7 +185,7 @@ def _float32(given: Answers, base: Base) -> None:
             given[key] = {name: frame.astype(np.float32).astype(float) for name, frame in value.items()}
 
 
-def _printed(given: Answers, base: Base) -> None:
+def _printed(given: Answers, base: BaseFit) -> None:
     """As its summary prints them."""
     for key, value in given.items():
         if isinstance(value, float):
@@ -198,21 +198,21 @@ def _printed(given: Answers, base: Base) -> None:
             given[key] = {name: frame.round(3) for name, frame in value.items()}
 
 
-def _loglik(rule: Callable[[float, Base], float]):
-    def change(given: Answers, base: Base) -> None:
+def _loglik(rule: Callable[[float, BaseFit], float]):
+    def change(given: Answers, base: BaseFit) -> None:
         if "logLik" in given:
             given["logLik"] = rule(given["logLik"], base)
 
     return answers(change)
 
 
-def _conditional(value: float, base: Base) -> float:
+def _conditional(value: float, base: BaseFit) -> float:
     n, sigma = base.fit.nobs(), base.fit.sigma()
     residual = base.fit.residuals().to_numpy()
     return float(-n / 2 * np.log(2 * np.pi * sigma**2) - residual @ residual / (2 * sigma**2))
 
 
-def _sorted_labels(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
+def _sorted_labels(frame: pd.DataFrame, base: BaseFit, group: str) -> pd.DataFrame:
     return pd.DataFrame(frame.to_numpy(), sorted(frame.index), frame.columns)
 
 
@@ -243,13 +243,13 @@ def _winsorised(data: pd.DataFrame) -> pd.DataFrame:
     return data.assign(score=data["score"].clip(low, high))
 
 
-def _noisy(given: Answers, base: Base) -> None:
+def _noisy(given: Answers, base: BaseFit) -> None:
     if "se" in given:
         rng = np.random.default_rng(5)
         given["se"] = given["se"] * (1.0 + 0.01 * rng.normal(size=len(given["se"])))
 
 
-def _prior(theta: np.ndarray, base: Base) -> np.ndarray:
+def _prior(theta: np.ndarray, base: BaseFit) -> np.ndarray:
     """The mode under a gamma(2.5, 0) prior of each standard deviation, as blme's default has it."""
     import scipy.optimize
 
@@ -263,7 +263,7 @@ def _prior(theta: np.ndarray, base: Base) -> np.ndarray:
 
 
 def _weights(rule: Callable[[np.ndarray], np.ndarray]):
-    def weights(base: Base) -> pd.Series:
+    def weights(base: BaseFit) -> pd.Series:
         w = base.options["weights"]
         return pd.Series(rule(w.to_numpy()), w.index)
 
@@ -273,19 +273,19 @@ def _weights(rule: Callable[[np.ndarray], np.ndarray]):
 def _theta(rule: Callable[[pd.Series], pd.Series]):
     """θ on another scale."""
 
-    def change(given: Answers, base: Base) -> None:
+    def change(given: Answers, base: BaseFit) -> None:
         if "theta" in given:
             given["theta"] = rule(given["theta"])
 
     return answers(change)
 
 
-def _adjusted(given: Answers, base: Base) -> None:
+def _adjusted(given: Answers, base: BaseFit) -> None:
     if "se" in given:
         given["se"] = given["se"] * np.linspace(1.03, 1.001, len(given["se"]))
 
 
-def _empirical(given: Answers, base: Base) -> None:
+def _empirical(given: Answers, base: BaseFit) -> None:
     if "VarCorr" in given:
         table, modes = given["VarCorr"].copy(), base.fit.ranef()
         for i, row in table[table["grp"] != "Residual"].iterrows():
@@ -294,7 +294,7 @@ def _empirical(given: Answers, base: Base) -> None:
         given["VarCorr"] = table
 
 
-def _moments(theta: np.ndarray, base: Base) -> np.ndarray:
+def _moments(theta: np.ndarray, base: BaseFit) -> np.ndarray:
     """Henderson's: mean squares between and within the groups of the residuals of OLS."""
     pieces = pieces_of(base.fit)
     residual = pd.Series(pieces.y - pieces.X @ _ols(base)[0])
@@ -306,7 +306,7 @@ def _moments(theta: np.ndarray, base: Base) -> np.ndarray:
     return np.array([np.sqrt(max(between - within, 0.0) / size / within)])
 
 
-def _within(given: Answers, base: Base) -> None:
+def _within(given: Answers, base: BaseFit) -> None:
     """Fixed effects of the groups, as econometrics has them."""
     data = base.data.dropna(subset=["score", "ses", "school"])
     means = data.groupby("school", observed=True)[["score", "ses"]].transform("mean")
@@ -319,7 +319,7 @@ def _within(given: Answers, base: Base) -> None:
         given["se"] = pd.Series([np.sqrt(left / len(data)), np.sqrt(left / (x @ x))], names)
 
 
-def _centred_intercept(given: Answers, base: Base) -> None:
+def _centred_intercept(given: Answers, base: BaseFit) -> None:
     """Fitted to a centred predictor and transformed back, the intercept's standard error left as it was."""
     if "se" in given:
         place = np.array([1.0, base.data["ses"].mean()])
@@ -327,13 +327,13 @@ def _centred_intercept(given: Answers, base: Base) -> None:
         given["se"].iloc[0] = np.sqrt(place @ base.fit.vcov().to_numpy() @ place)
 
 
-def _spherical(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
+def _spherical(frame: pd.DataFrame, base: BaseFit, group: str) -> pd.DataFrame:
     components = base.fit.VarCorr()
     sds = components.loc[(components["grp"] == group) & components["var2"].isna(), "sdcor"].to_numpy()
     return frame / sds * base.fit.sigma()
 
 
-def _reml_of_n(value: float, base: Base) -> float:
+def _reml_of_n(value: float, base: BaseFit) -> float:
     """The REML criterion with N where N - p belongs."""
     pieces = pieces_of(base.fit)
     N, P = pieces.X.shape
@@ -342,7 +342,7 @@ def _reml_of_n(value: float, base: Base) -> float:
     return -(rest + N * (1 + np.log(2 * np.pi * solution.sigma**2 * (N - P) / N))) / 2
 
 
-def _replicated(base: Base, keys: tuple[str, ...]) -> Answers:
+def _replicated(base: BaseFit, keys: tuple[str, ...]) -> Answers:
     """Prior weights taken for numbers of rows."""
     times = np.maximum(1, np.round(base.options["weights"].reindex(base.data.index))).astype(int)
     rows = base.data.loc[base.data.index.repeat(times)].reset_index(drop=True)
@@ -360,14 +360,14 @@ def _huber(data: pd.DataFrame) -> pd.DataFrame:
     return data.assign(score=pulled)
 
 
-def _ridge(given: Answers, base: Base) -> None:
+def _ridge(given: Answers, base: BaseFit) -> None:
     """A penalty of 1 on each coefficient, as of a prior."""
     vcov = base.fit.vcov().to_numpy() / base.fit.sigma() ** 2
     shrunk = np.linalg.solve(np.linalg.inv(vcov) + np.eye(len(vcov)), np.linalg.solve(vcov, given["fixef"].to_numpy()))
     given["fixef"] = pd.Series(shrunk, given["fixef"].index)
 
 
-def _standardised(given: Answers, base: Base) -> None:
+def _standardised(given: Answers, base: BaseFit) -> None:
     """Coefficients in standard deviations of the response and of the predictor."""
     frame = base.fit.X
     sds = frame.std().where(frame.std() > 0.0, 1.0) / base.fit.y.std()
@@ -376,7 +376,7 @@ def _standardised(given: Answers, base: Base) -> None:
             given[key] = given[key] * sds.to_numpy()
 
 
-def _other_criterions_errors(given: Answers, base: Base) -> None:
+def _other_criterions_errors(given: Answers, base: BaseFit) -> None:
     if "se" in given:
         given["se"] = _quiet(base, reml=not base.reml).coef_table()["Std. Error"]
 
@@ -387,7 +387,7 @@ def _averaged(data: pd.DataFrame) -> pd.DataFrame:
     return data.groupby(keys, observed=True, as_index=False)[["score", "ses"]].mean().dropna()
 
 
-def _swapped_terms(given: Answers, base: Base) -> None:
+def _swapped_terms(given: Answers, base: BaseFit) -> None:
     """Each term's variance under the next one's name."""
     if "VarCorr" in given:
         table = given["VarCorr"].copy()
@@ -396,7 +396,7 @@ def _swapped_terms(given: Answers, base: Base) -> None:
         given["VarCorr"] = table
 
 
-def _em(theta: np.ndarray, base: Base) -> np.ndarray:
+def _em(theta: np.ndarray, base: BaseFit) -> np.ndarray:
     """Ten steps of EM from θ = 1 (one effect a term)."""
     pieces = pieces_of(base.fit)
     for step in range(11):
@@ -421,20 +421,20 @@ _CROSSED = _names("crossed-vs-nested", "random-terms")
 _SCALE = _names("scale-relative", "scale-squared", "scale-square-root")
 
 
-def _between(given: Answers, base: Base) -> None:
+def _between(given: Answers, base: BaseFit) -> None:
     """Least squares of the groups' means."""
     codes = base.fit.factors.iloc[:, 0].cat.codes.to_numpy()
     X, y = base.fit.X.groupby(codes).mean(), base.fit.y.groupby(codes).mean()
     given["fixef"] = pd.Series(np.linalg.lstsq(X, y, rcond=None)[0], given["fixef"].index)
 
 
-def _raw_means(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
+def _raw_means(frame: pd.DataFrame, base: BaseFit, group: str) -> pd.DataFrame:
     residual = base.fit.y - base.fit.X @ base.fit.fixef()
     means = residual.groupby(base.fit.factors[group], observed=True).mean()
     return means.to_frame("(Intercept)").reindex(frame.index)
 
 
-def _shrunken_twice(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame:
+def _shrunken_twice(frame: pd.DataFrame, base: BaseFit, group: str) -> pd.DataFrame:
     rows, theta2 = base.fit.factors[group].value_counts().reindex(frame.index), float(base.fit.theta.iloc[0]) ** 2
     return frame.mul(theta2 / (theta2 + 1.0 / rows), axis=0)
 
@@ -442,7 +442,7 @@ def _shrunken_twice(frame: pd.DataFrame, base: Base, group: str) -> pd.DataFrame
 def _table(change: Callable[[pd.DataFrame], None]):
     """VarCorr's table, changed in its place."""
 
-    def changed(given: Answers, base: Base) -> None:
+    def changed(given: Answers, base: BaseFit) -> None:
         if "VarCorr" in given:
             given["VarCorr"] = given["VarCorr"].copy()
             change(given["VarCorr"])
@@ -464,23 +464,23 @@ def _far_rows_dropped(data: pd.DataFrame) -> pd.DataFrame:
     return data.drop(away.nlargest(5).index)
 
 
-def _robust_sigma(given: Answers, base: Base) -> None:
+def _robust_sigma(given: Answers, base: BaseFit) -> None:
     residual = base.fit.residuals()
     given["sigma"] = float(1.4826 * (residual - residual.median()).abs().median())
 
 
-def _other_criterion_of_theta(value: float, base: Base) -> float:
+def _other_criterion_of_theta(value: float, base: BaseFit) -> float:
     return solve(pieces_of(base.fit), base.fit.theta.to_numpy(), not base.reml).objective
 
 
-def _variances_for_sds_elsewhere(base: Base, keys: tuple[str, ...]) -> Answers:
+def _variances_for_sds_elsewhere(base: BaseFit, keys: tuple[str, ...]) -> Answers:
     """Two faults at once: the reference's numbers say nothing of the scale."""
     given = at_theta(lambda theta, base: 1.1 * theta)(base, keys)
     given["VarCorr"] = given["VarCorr"].assign(sdcor=given["VarCorr"]["vcov"])
     return given
 
 
-def _by_appearance(base: Base, keys: tuple[str, ...]) -> Answers:
+def _by_appearance(base: BaseFit, keys: tuple[str, ...]) -> Answers:
     """A factor's levels in the order in which the data have them, its coefficients under the names of R's order."""
     levels = list(dict.fromkeys(base.data["arm"].astype(str)))
     arm = base.data["arm"].cat.reorder_categories(levels)
@@ -496,7 +496,7 @@ def _standardised_by_school(data: pd.DataFrame) -> pd.DataFrame:
     return data.assign(score=(data["score"] - by_school.transform("mean")) / by_school.transform("std"))
 
 
-def _two_after_the_fit(given: Answers, base: Base) -> None:
+def _two_after_the_fit(given: Answers, base: BaseFit) -> None:
     """The log-likelihood without its constant, and N - p where the standard errors have N."""
     N, p = base.fit.nobs(), len(base.fit.fixef())
     if "logLik" in given:

@@ -8,13 +8,11 @@ import pyimpl
 from r_scripts.dialect import STACKS
 from validation import compare_anova, compare_anova_fits
 from validation.faults import FAULTS
-from validation.faults.bases import ANOVA_BASES, anova_base, traits_of
+from validation.faults.bases import ANOVA_BASES, anova_base, tags_of
 from validation.judge.likelihood_ratio import COLUMNS, AnovaEvidence, table_of_fits, tidy_table
 from validation.verdict import Verdict
 
-CASES = [
-    (fault, name) for fault in FAULTS["anova"] for name, traits in traits_of("anova").items() if fault.applies(traits)
-]
+CASES = [(fault, name) for fault in FAULTS["anova"] for name, tags in tags_of("anova").items() if fault.applies(tags)]
 
 
 @pytest.mark.parametrize(("fault", "name"), CASES, ids=lambda part: getattr(part, "name", part))

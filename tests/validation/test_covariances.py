@@ -15,7 +15,7 @@ from pyimpl.covariance.structures import covariance_of
 from validation import compare_fits
 from validation.algebra import pieces_of, solve
 from validation.covariances import STRUCTURES, Structure
-from validation.faults.bases import Base
+from validation.faults.bases import BaseFit
 from validation.faults.thin import compare_thinly
 from validation.intervals import judge_intervals, tidy_intervals
 from validation.references.recorded import RecordedLmerFit
@@ -148,7 +148,7 @@ def test_another_structure_is_told_apart(fits, sleep, reference, candidate):
 def test_another_structure_is_proved_through_thin_candidates(fits, sleep, reference, candidate, cause, thin):
     """They do not say which structure they have: the judge computes the others, and finds their numbers."""
     right = RecordedLmerFit.of(fits[reference], live=True)
-    base = Base("structured", str(fits[reference].formula), sleep, True, frozenset(), right)
+    base = BaseFit("structured", str(fits[reference].formula), sleep, True, frozenset(), right)
     comparison = compare_thinly(base, RecordedLmerFit.of(fits[candidate], live=True), thin)
     assert comparison.verdict.failed
     assert comparison.causes[0].name == cause, comparison

@@ -6,7 +6,7 @@ import pytest
 
 from validation import selftest
 from validation.faults import FAULTS
-from validation.faults.bases import likelihood_base, traits_of
+from validation.faults.bases import likelihood_base, tags_of
 from validation.faults.difference import _right, changes
 from validation.selftest import CleanRun, Outcome, SelfTest, _smallest, clean_run, plant
 
@@ -132,9 +132,9 @@ def test_a_fault_that_changes_nothing_in_a_base_is_not_planted_there():
 def test_a_right_fit_is_told_from_every_fault_by_its_own_numbers(kind, name):
     base = selftest._base(kind, name, 2, 100)
     assert not changes(base, _right(base))
-    traits = traits_of(kind).get(name, base.traits)
+    tags = tags_of(kind).get(name, base.tags)
     for fault in FAULTS[kind][:: 5 if kind == "posterior" else 1]:
-        if fault.applies(traits):
+        if fault.applies(tags):
             assert changes(base, fault.plant(base, fault.sized.planted if fault.sized else 0.0)), fault.name
 
 

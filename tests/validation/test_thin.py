@@ -14,7 +14,7 @@ from validation.compare import compare_fits
 from validation.covariances import Structure
 from validation.errors import DetectorWarning
 from validation.faults import FAULTS
-from validation.faults.bases import HARD_BASES, Base, fit_lmer, likelihood_base, simulate
+from validation.faults.bases import HARD_BASES, BaseFit, fit_lmer, likelihood_base, simulate
 from validation.faults.changed_numbers import at_theta
 from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, compare_thinly, right_cause
 from validation.judge.diagnosis import diagnose
@@ -130,7 +130,7 @@ def test_a_factors_coefficients_under_other_levels_names(keys):
 @pytest.mark.parametrize("keys", [("fixef", "se"), ()])
 def test_an_indicator_coded_1_and_2_is_not_taken_for_contrasts(keys):
     formula, data = "score ~ late + (1 | school)", simulate(1, "intercept")
-    base = Base("coded", formula, data, True, frozenset(), fit_lmer(formula, data, True))
+    base = BaseFit("coded", formula, data, True, frozenset(), fit_lmer(formula, data, True))
     for shift, cause in ((1.0, "coding-centred"), (-0.5, "coding-sum")):
         other = base.refit(data=data.assign(late=data["late"] + shift))
         made = compare_answers(base, answer_of(other, keys)) if keys else compare_fits(base.fit, other, data=data)
@@ -181,7 +181,7 @@ def test_least_squares_are_told_and_of_two_models_with_the_same_numbers_neither(
     data = simulate(1, "singular")
     formula = "score ~ ses + (1 | school) + (1 | rater)"
     data["score"] += np.where(data["rater"].cat.codes % 2 == 0, 5.0, -5.0)
-    base = Base("two", formula, data, True, frozenset(), fit_lmer(formula, data, True))
+    base = BaseFit("two", formula, data, True, frozenset(), fit_lmer(formula, data, True))
     (cause,) = compare_answers(base, least_squares(base)).causes
     assert cause.name == "unknown"
     # of one quantity: what was compared is said, and what more would tell
@@ -269,7 +269,7 @@ def test_a_cause_says_to_how_many_digits_it_was_reproduced():
 def test_no_thin_candidate_gets_a_wrong_cause(base, thin):
     wrong = []
     for name, fault in LIKELIHOOD.items():
-        if fault.applies(likelihood_base(base, 1).traits):
+        if fault.applies(likelihood_base(base, 1).tags):
             expected, causes = causes_of(name, base, thin)
             if causes and causes[0].name not in CAREFUL | {expected}:
                 wrong.append((name, expected, causes[0].name))

@@ -7,9 +7,9 @@ defined, with its row of AGREEMENT.md's table. ``validation.selftest`` runs them
 
 from validation.faults import anova, changed_numbers, fault, other_fits, posterior, results  # noqa: F401 (they register)
 from validation.faults.changed_numbers import at_theta, loose_standard_errors
-from validation.faults.fault import Fault, Sized
+from validation.faults.fault import Fault, FaultSize
 
-__all__ = ["FAULTS", "Fault", "Sized", "at_theta", "loose_standard_errors"]
+__all__ = ["FAULTS", "Fault", "FaultSize", "at_theta", "loose_standard_errors"]
 
 #: Every fault, by the kind of comparison that must catch it.
 FAULTS: dict[str, tuple[Fault, ...]] = {

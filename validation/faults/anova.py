@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from validation.faults.bases import Base
+from validation.faults.bases import BaseFit
 from validation.faults.fault import fault
 from validation.judge.likelihood_ratio import table_of_fits, tidy_table
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 planted = partial(fault, kind="anova", without="other rows")
 
 
-def _refit(base: Base) -> "list[LmerFit]":
+def _refit(base: BaseFit) -> "list[LmerFit]":
     return [fit.refitML() for fit in base.fit]
 
 
-def _right(base: Base) -> pd.DataFrame:
+def _right(base: BaseFit) -> pd.DataFrame:
     """R's table of the base's models."""
     return table_of_fits(_refit(base))
 
 
-def _with_df(base: Base, df: "Callable[[list[LmerFit]], list[float]]") -> pd.DataFrame:
+def _with_df(base: BaseFit, df: "Callable[[list[LmerFit]], list[float]]") -> pd.DataFrame:
     table = _right(base)
     freedom = np.array([math.nan, *np.diff(df(_refit(base)))])
     # As pchisq() has it: with no degrees of freedom any statistic above 0 is impossible.
@@ -57,24 +57,24 @@ planted(10, "test: REML fits not refitted", "lrt-reml", needs="reml")(lambda bas
 
 
 @planted(10, "test: REML in place of ML", "lrt-reml", needs="ml")
-def by_reml(base: Base) -> pd.DataFrame:
+def by_reml(base: BaseFit) -> pd.DataFrame:
     """REML fits are compared where ML was asked for (``REML=False`` ignored)."""
     return table_of_fits([base.refit(fit.formula, reml=True) for fit in base.fit])
 
 
 @planted(10, "test: log-likelihoods not doubled", "lrt-statistic-half")
-def _halved_statistic(base: Base) -> pd.DataFrame:
+def _halved_statistic(base: BaseFit) -> pd.DataFrame:
     table = _right(base)
     return table.assign(**{"Chisq": table["Chisq"] / 2, "Pr(>Chisq)": chi2.sf(table["Chisq"] / 2, table["Df"])})
 
 
 @planted(10, "test: models in the wrong order", "lrt-statistic-sign")
-def _wrong_order(base: Base) -> pd.DataFrame:
+def _wrong_order(base: BaseFit) -> pd.DataFrame:
     table = _right(base)
     return table.assign(**{"Chisq": -table["Chisq"], "Pr(>Chisq)": table["Df"] * 0 + 1.0})
 
 
-def _with_p(base: Base, change: Callable[[pd.Series], pd.Series]) -> pd.DataFrame:
+def _with_p(base: BaseFit, change: Callable[[pd.Series], pd.Series]) -> pd.DataFrame:
     table = _right(base)
     return table.assign(**{"Pr(>Chisq)": change(table["Pr(>Chisq)"])})
 
@@ -84,19 +84,19 @@ planted(10, "test: the lower tail", "lrt-p-lower-tail")(lambda base: _with_p(bas
 
 
 @planted(10, "test: sigma not counted in AIC", "parameter-count")
-def _sigma_not_counted(base: Base) -> pd.DataFrame:
+def _sigma_not_counted(base: BaseFit) -> pd.DataFrame:
     table = _right(base)
     return table.assign(AIC=table["deviance"] + 2.0 * (table["npar"] - 1.0))
 
 
 @planted(10, "test: BIC with groups", "bic-sample-size")
-def _bic_with_groups(base: Base) -> pd.DataFrame:
+def _bic_with_groups(base: BaseFit) -> pd.DataFrame:
     table = _right(base)
     return table.assign(BIC=table["deviance"] + math.log(float(base.fit[0].ngrps().iloc[0])) * table["npar"])
 
 
 @planted(10, "test: N log(2 pi) lost", "constant-offset")
-def _constant_lost(base: Base) -> pd.DataFrame:
+def _constant_lost(base: BaseFit) -> pd.DataFrame:
     table, N = _right(base), base.fit[0].nobs()
     deviance = table["deviance"] - N * math.log(2 * math.pi)
     penalties = {"AIC": deviance + 2.0 * table["npar"], "BIC": deviance + math.log(N) * table["npar"]}
@@ -104,7 +104,7 @@ def _constant_lost(base: Base) -> pd.DataFrame:
 
 
 @planted(4, "test: models of different rows", "lrt-rows", needs="other rows", without="")
-def _unequal_rows(base: Base) -> dict[str, float]:
+def _unequal_rows(base: BaseFit) -> dict[str, float]:
     logLik, npar = ([getattr(fit, name) for fit in _refit(base)] for name in ("logLik", "npar"))
     statistic = 2 * (logLik[1]() - logLik[0]())
     return {"chisq": abs(statistic), "df": npar[1] - npar[0], "p": chi2.sf(abs(statistic), npar[1] - npar[0])}

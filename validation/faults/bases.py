@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 FitT = TypeVar("FitT")
 
 
-def _traits(names: str) -> frozenset[str]:
+def _tags(names: str) -> frozenset[str]:
     return frozenset(names.split(", "))
 
 
 #: Name of a base -> its formula, the criterion, and what kind of model it is.
 LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
     "slopes": ("score ~ ses + (ses | school)", False,
-               _traits("slopes, two effects, one term, predictor, slope of predictor")),
-    "intercept": ("score ~ ses + (1 | school)", True, _traits("one term, one effect, predictor")),
-    "categorical": ("score ~ arm + ses + (1 | school)", False, _traits("one term, one effect, categorical, predictor")),
+               _tags("slopes, two effects, one term, predictor, slope of predictor")),
+    "intercept": ("score ~ ses + (1 | school)", True, _tags("one term, one effect, predictor")),
+    "categorical": ("score ~ arm + ses + (1 | school)", False, _tags("one term, one effect, categorical, predictor")),
     "crossed": ("score ~ ses + (1 | school) + (1 | rater)", True,
-                _traits("crossed, several terms, one effect, predictor")),
-    "nested": ("score ~ arm + (1 | school/room)", True, _traits("nested, several terms, one effect, categorical")),
-    "singular": ("score ~ ses + (1 | school)", True, _traits("singular, one term, one effect, predictor")),
-    "far from 0": ("score ~ ses + (1 | school)", False, _traits("far, one term, one effect, predictor")),
+                _tags("crossed, several terms, one effect, predictor")),
+    "nested": ("score ~ arm + (1 | school/room)", True, _tags("nested, several terms, one effect, categorical")),
+    "singular": ("score ~ ses + (1 | school)", True, _tags("singular, one term, one effect, predictor")),
+    "far from 0": ("score ~ ses + (1 | school)", False, _tags("far, one term, one effect, predictor")),
     "weighted": ("score ~ ses + offset(handicap) + (1 | school)", False,
-                 _traits("weighted, one term, one effect, predictor")),
+                 _tags("weighted, one term, one effect, predictor")),
 }  # fmt: skip
 
 _SPACED = {"score": "test score", "ses": "home status", "school": "the school"}
@@ -51,9 +51,9 @@ def _spaced(data: pd.DataFrame) -> pd.DataFrame:
     return named.assign(**{"the school": levels})
 
 
-_ONE = _traits("one term, one effect")
+_ONE = _tags("one term, one effect")
 
-#: Models in which much is degenerate, redundant or oddly scaled: name -> formula, criterion, traits, the base whose
+#: Models in which much is degenerate, redundant or oddly scaled: name -> formula, criterion, tags, the base whose
 #: data they have, and what is done to these. Of a fault in them the judge names the right cause or none.
 HARD_BASES: dict[str, tuple[str, bool, frozenset[str], str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "no fixed effects": (
@@ -61,15 +61,15 @@ HARD_BASES: dict[str, tuple[str, bool, frozenset[str], str, Callable[[pd.DataFra
         lambda data: data.assign(score=data["score"] - 50.0)
     ),
     "no fixed effects, slopes": (
-        "score ~ 0 + (ses | school)", False, _traits("one term, two effects, no fixed effects"), "slopes",
+        "score ~ 0 + (ses | school)", False, _tags("one term, two effects, no fixed effects"), "slopes",
         lambda data: data.assign(score=data["score"] - 50.0)
     ),
     "an effect in two terms": (
         "score ~ ses + (1 | school) + (ses | school)", True,
-        _traits("several terms, two effects, shared effect"), "slopes", lambda data: data
+        _tags("several terms, two effects, shared effect"), "slopes", lambda data: data
     ),
     "independent terms": (
-        "score ~ ses + (1 | school) + (0 + ses | school)", False, _traits("several terms, predictor"), "slopes",
+        "score ~ ses + (1 | school) + (0 + ses | school)", False, _tags("several terms, predictor"), "slopes",
         lambda data: data
     ),
     "aliased": (
@@ -81,7 +81,7 @@ HARD_BASES: dict[str, tuple[str, bool, frozenset[str], str, Callable[[pd.DataFra
         lambda data: data.assign(people=1e7 * data["ses"], micro=1e-6 * data["late"])
     ),
     "wild scales, slopes": (
-        "score ~ people + (people | school)", True, _traits("one term, two effects"), "slopes",
+        "score ~ people + (people | school)", True, _tags("one term, two effects"), "slopes",
         lambda data: data.assign(people=1e4 * data["ses"])
     ),
     "names with spaces": (
@@ -98,28 +98,28 @@ HARD_BASES: dict[str, tuple[str, bool, frozenset[str], str, Callable[[pd.DataFra
 }  # fmt: skip
 
 POSTERIOR_BASES: dict[str, tuple[str, frozenset[str]]] = {
-    "intercept": ("score ~ ses + (1 | school)", _traits("one effect, predictor")),
-    "slopes": ("score ~ ses + stage + (ses | school)", _traits("two effects, predictor, slopes, categorical")),
+    "intercept": ("score ~ ses + (1 | school)", _tags("one effect, predictor")),
+    "slopes": ("score ~ ses + stage + (ses | school)", _tags("two effects, predictor, slopes, categorical")),
 }
 
-#: Name of a base of likelihood-ratio tests -> its models, the criterion, the data's base, and its traits.
+#: Name of a base of likelihood-ratio tests -> its models, the criterion, the data's base, and its tags.
 ANOVA_BASES: dict[str, tuple[tuple[str, ...], bool, str, frozenset[str]]] = {
     "random slope": (
         ("score ~ ses + (1 | school)", "score ~ ses + (ses | school)"),
-        True, "slopes", _traits("reml, variances, slopes"),
+        True, "slopes", _tags("reml, variances, slopes"),
     ),
     "fixed effects": (
         ("score ~ ses + (1 | school)", "score ~ ses + late + arm + (1 | school)"),
-        False, "categorical", _traits("ml"),
+        False, "categorical", _tags("ml"),
     ),
     "three models": (
         ("score ~ ses + (1 | school)", "score ~ ses + (1 | school) + (1 | rater)",
          "score ~ ses + late + (1 | school) + (1 | rater)"),
-        True, "crossed", _traits("reml, variances"),
+        True, "crossed", _tags("reml, variances"),
     ),
     "missing values": (
         ("score ~ 1 + (1 | school)", "score ~ ses + (1 | school)"),
-        False, "intercept", _traits("other rows"),
+        False, "intercept", _tags("other rows"),
     ),
 }  # fmt: skip
 
@@ -128,14 +128,14 @@ def _grid(found: object) -> "EmmGrid":
     return cast("EmmGrid", found)  # of one formula without contrasts
 
 
-#: Name of a table of what is reported after a fit -> how it is made of the fit, and its traits.
+#: Name of a table of what is reported after a fit -> how it is made of the fit, and its tags.
 RESULTS_BASES: "dict[str, tuple[Callable[[LmerFit], pd.DataFrame], frozenset[str]]]" = {
-    "means": (lambda fit: _grid(fit.emmeans("arm")).frame, _traits("means, intervals, df, three rows")),
-    "contrasts": (lambda fit: _grid(fit.emmeans("arm")).pairs().frame, _traits("tests, three rows")),
-    "trends": (lambda fit: _grid(fit.emtrends("~ stage", "ses")).frame, _traits("means, intervals, df")),
+    "means": (lambda fit: _grid(fit.emmeans("arm")).frame, _tags("means, intervals, df, three rows")),
+    "contrasts": (lambda fit: _grid(fit.emmeans("arm")).pairs().frame, _tags("tests, three rows")),
+    "trends": (lambda fit: _grid(fit.emtrends("~ stage", "ses")).frame, _tags("means, intervals, df")),
     "predictions": (
         lambda fit: fit.predictions({"ses": [0.0, 1.5], "arm": None}),
-        _traits("means, intervals, three rows"),
+        _tags("means, intervals, three rows"),
     ),
 }
 
@@ -148,20 +148,20 @@ _BASES: Mapping[str, Mapping[str, tuple[object, ...]]] = {
 }
 
 
-def traits_of(kind: str) -> dict[str, frozenset[str]]:
-    """The bases of a kind of comparison (a key of ``FAULTS``) and their traits."""
+def tags_of(kind: str) -> dict[str, frozenset[str]]:
+    """The bases of a kind of comparison (a key of ``FAULTS``) and their tags."""
     return {name: cast("frozenset[str]", base[-1]) for name, base in _BASES[kind].items()}
 
 
 @dataclass(frozen=True)
-class Base(Generic[FitT]):
+class BaseFit(Generic[FitT]):
     """A right fit, with all that is needed to fit it again, rightly or wrongly."""
 
     name: str
     formula: str
     data: pd.DataFrame
     reml: bool
-    traits: frozenset[str]
+    tags: frozenset[str]
     #: for likelihood-ratio tests the models, fewest parameters first; for what is reported after a fit the table
     fit: FitT
     options: Mapping[str, pd.Series] = field(default_factory=dict)  # weights
@@ -249,45 +249,45 @@ def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11)
 
 
 @lru_cache(maxsize=16)
-def likelihood_base(name: str, seed: int = 1) -> Base[RecordedLmerFit]:
+def likelihood_base(name: str, seed: int = 1) -> BaseFit[RecordedLmerFit]:
     """A right likelihood fit."""
     if name in HARD_BASES:
-        formula, reml, traits, of, change = HARD_BASES[name]
+        formula, reml, tags, of, change = HARD_BASES[name]
         data = change(simulate(seed, of))
     else:
-        formula, reml, traits = LIKELIHOOD_BASES[name]
+        formula, reml, tags = LIKELIHOOD_BASES[name]
         data = simulate(seed, name)
-    options = {"weights": data["w"]} if "weighted" in traits else {}
-    return Base(name, formula, data, reml, traits, fit_lmer(formula, data, reml, **options), options, seed)
+    options = {"weights": data["w"]} if "weighted" in tags else {}
+    return BaseFit(name, formula, data, reml, tags, fit_lmer(formula, data, reml, **options), options, seed)
 
 
 @lru_cache(maxsize=8)
-def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> Base[PlantedPosterior]:
+def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> BaseFit[PlantedPosterior]:
     """A right posterior, and the data behind it."""
-    formula, traits = POSTERIOR_BASES[name]
-    data = simulate(seed, "slopes" if "slopes" in traits else "intercept", schools=9, size=9)
-    return Base(name, formula, data, False, traits, sample(formula, data, seed, draws), {}, seed, draws)
+    formula, tags = POSTERIOR_BASES[name]
+    data = simulate(seed, "slopes" if "slopes" in tags else "intercept", schools=9, size=9)
+    return BaseFit(name, formula, data, False, tags, sample(formula, data, seed, draws), {}, seed, draws)
 
 
 @lru_cache(maxsize=8)
-def anova_base(name: str, seed: int = 1) -> "Base[tuple[LmerFit, ...]]":
+def anova_base(name: str, seed: int = 1) -> "BaseFit[tuple[LmerFit, ...]]":
     """Right fits of models to be compared by likelihood-ratio tests."""
     import pyimpl
 
-    formulas, reml, of, traits = ANOVA_BASES[name]
+    formulas, reml, of, tags = ANOVA_BASES[name]
     data = simulate(seed, of)
     with warnings.catch_warnings(action="ignore"):  # a model with a random slope of no variance says so
         fits = tuple(pyimpl.lmer(formula, data, REML=reml) for formula in formulas)
-    return Base(name, "; ".join(formulas), data, reml, traits, fits, {}, seed)
+    return BaseFit(name, "; ".join(formulas), data, reml, tags, fits, {}, seed)
 
 
 @lru_cache(maxsize=8)
-def results_base(name: str, seed: int = 1) -> Base[pd.DataFrame]:
+def results_base(name: str, seed: int = 1) -> BaseFit[pd.DataFrame]:
     """A right table of what is reported after a fit, of data so small that t's quantiles are not the normal's."""
     import pyimpl
 
-    make, traits = RESULTS_BASES[name]
+    make, tags = RESULTS_BASES[name]
     data = simulate(seed, "categorical", schools=7, size=6)
     formula = "score ~ arm + ses * stage + (1 | school)"
     fit = pyimpl.lmer(formula, data)
-    return Base(name, formula, data, True, traits, make(fit), {}, seed, sigma=fit.sigma())
+    return BaseFit(name, formula, data, True, tags, make(fit), {}, seed, sigma=fit.sigma())

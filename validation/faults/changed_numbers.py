@@ -12,7 +12,7 @@ import scipy.optimize
 from scipy import stats
 
 from validation.algebra import pieces_of, solve
-from validation.faults.fault import Sized, fault
+from validation.faults.fault import FaultSize, fault
 from validation.judge.diagnosis.model import least_objective
 from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
@@ -147,9 +147,9 @@ changed(2, "variances relative to sigma squared", "scale-relative-variance")(  #
     lambda fit: _varcorr(fit, "vcov", lambda value: value / fit.sigma() ** 2)
 )
 changed(2, "sigma squared", "scale-squared")(lambda fit: _scalars(fit, sigma=fit.sigma() ** 2))
-changed(5, "optimizer stopped early", "stopped-early", without="singular", sized=Sized(0.02, 1e-8, "share of theta"))(
-    lambda fit, size: at_theta(fit, fit.theta.to_numpy() * (1 + size))
-)
+changed(
+    5, "optimizer stopped early", "stopped-early", without="singular", sized=FaultSize(0.02, 1e-8, "share of theta")
+)(lambda fit, size: at_theta(fit, fit.theta.to_numpy() * (1 + size)))
 
 
 @changed(6, "a variance put to 0", "boundary", without="singular")
@@ -193,7 +193,7 @@ changed(8, "effects swapped", "permuted-effects", needs="two effects")(
 
 
 @changed(
-    8, "two levels swapped", "permuted-levels", without="singular", sized=Sized(1.0, 1e-4, "sds of the BLUPs apart")
+    8, "two levels swapped", "permuted-levels", without="singular", sized=FaultSize(1.0, 1e-4, "sds of the BLUPs apart")
 )
 def swapped_pair(fit: RecordedLmerFit, size: float) -> RecordedLmerFit:
     """Two levels' BLUPs in each other's place: the pair whose first effects are about ``size`` sds apart."""
@@ -242,7 +242,7 @@ def residual_df_in_se(fit: RecordedLmerFit) -> RecordedLmerFit:
     return replace(fit, coefficients=_with_errors(fit, math.sqrt(factor)), covariance=fit.covariance * factor)
 
 
-@changed(10, "loose standard errors", "standard-errors-loose", sized=Sized(2.7e-4, 1e-8, "relative"))
+@changed(10, "loose standard errors", "standard-errors-loose", sized=FaultSize(2.7e-4, 1e-8, "relative"))
 def loose_standard_errors(fit: RecordedLmerFit, size: float = 2.7e-4) -> RecordedLmerFit:
     """SEs from a numerical Hessian: off by parts in 10 000, each by its own."""
     return replace(fit, coefficients=_with_errors(fit, 1 + size * (1 + np.arange(len(fit.coefficients)))))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.faults.bases import Base
+from validation.faults.bases import BaseFit
 from validation.faults.planted import PlantedPosterior, sample
 from validation.judge.likelihood_ratio import table_of_fits
 from validation.quantities import prediction_quantities, quietly
@@ -22,12 +22,12 @@ from validation.tolerances import Match
 _WORDS = frozenset({"formula", "printed", "optimizer", "provenance", "warnings", "messages", "origin"})
 
 
-def changes(base: Base, planted: object) -> bool:
+def changes(base: BaseFit, planted: object) -> bool:
     """Whether a planted fit has other numbers than the right one, beyond rounding; another type is a change, too."""
     return not _same(_numbers(_right(base), base), _numbers(planted, base))
 
 
-def _right(base: Base) -> object:
+def _right(base: BaseFit) -> object:
     """What is planted, without the fault: a table of the same tests, draws of the same seed."""
     if isinstance(base.fit, PlantedPosterior):
         return sample(base.formula, base.data, base.seed + 1000, base.draws)
@@ -36,7 +36,7 @@ def _right(base: Base) -> object:
     return base.fit
 
 
-def _numbers(fit: object, base: Base) -> object:
+def _numbers(fit: object, base: BaseFit) -> object:
     """A fit's own numbers; of functions their values, for one function may be written in two ways."""
     if not is_dataclass(fit):
         return fit

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
-from validation.faults.bases import Base
+from validation.faults.bases import BaseFit
 
 #: The kinds of comparison that must catch a fault.
 Kind: TypeAlias = Literal["likelihood", "posterior", "anova", "results"]
@@ -13,7 +13,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
-class Sized:
+class FaultSize:
     """How large a fault is."""
 
     planted: float  # the size at which it is planted
@@ -29,16 +29,16 @@ class Fault:
     name: str  # for a reader
     expected: str  # ``Cause.name`` that must come first
     #: ``plant(base, size)`` -> wrong fit; ``size`` means nothing where ``sized`` is None
-    plant: Callable[[Base, float], object]
+    plant: Callable[[BaseFit, float], object]
     kind: Kind = "likelihood"
-    #: traits that a base model must, and must not, have for the fault to be one
+    #: tags that a base model must, and must not, have for the fault to be one
     needs: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
-    sized: Sized | None = None
+    sized: FaultSize | None = None
 
-    def applies(self, traits: frozenset[str]) -> bool:
-        """Whether a base model with these traits can have the fault."""
-        return self.needs <= traits and not (self.without & traits)
+    def applies(self, tags: frozenset[str]) -> bool:
+        """Whether a base model with these tags can have the fault."""
+        return self.needs <= tags and not (self.without & tags)
 
 
 #: Every fault that was registered, in the order of the files.
@@ -53,8 +53,8 @@ def fault(
     kind: Kind = "likelihood",
     needs: str = "",
     without: str = "",
-    sized: Sized | None = None,
-    of: Callable[[Base], object] = lambda base: base,
+    sized: FaultSize | None = None,
+    of: Callable[[BaseFit], object] = lambda base: base,
 ) -> Callable[[FunctionT], FunctionT]:
     """Register a function as a fault: of a base, and of a size where it has one, it makes the wrong fit.
 
@@ -69,7 +69,7 @@ def fault(
     """
 
     def register(function: FunctionT) -> FunctionT:
-        def plant(base: Base, size: float) -> object:
+        def plant(base: BaseFit, size: float) -> object:
             return function(of(base), size) if sized is not None else function(of(base))
 
         wanted, unwanted = (frozenset(filter(None, text.split(", "))) for text in (needs, without))

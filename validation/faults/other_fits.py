@@ -5,19 +5,19 @@ from functools import partial
 
 import pandas as pd
 
-from validation.faults.bases import Base
+from validation.faults.bases import BaseFit
 from validation.faults.changed_numbers import at_theta
-from validation.faults.fault import Sized, fault
+from validation.faults.fault import FaultSize, fault
 from validation.references.recorded import RecordedLmerFit
 
 
-def _used(base: Base) -> pd.DataFrame:
+def _used(base: BaseFit) -> pd.DataFrame:
     """The rows that the right fit uses."""
     return base.data.loc[base.fit.y.index]
 
 
 @fault(12, "a lost column", "lost-column", without="no fixed effects, aliased")
-def _lost_column(base: Base) -> RecordedLmerFit:
+def _lost_column(base: BaseFit) -> RecordedLmerFit:
     fixed, bar, random = base.formula.partition("(")
     variable = next(f"{name} + " for name in ("ses", "arm", "people", "`home status`") if f"{name} + " in fixed)
     if "offset" in base.formula:
@@ -26,7 +26,7 @@ def _lost_column(base: Base) -> RecordedLmerFit:
 
 
 @fault(3, "another reference level", "coding-reference-level", needs="categorical")
-def _relevelled(base: Base) -> RecordedLmerFit:
+def _relevelled(base: BaseFit) -> RecordedLmerFit:
     arm = base.data["arm"].cat.reorder_categories(["tutor", "control", "books", "both"])
     return base.refit(data=base.data.assign(arm=arm))
 
@@ -42,7 +42,7 @@ fault(3, "predictor centred", "coding-centred", needs="predictor", without="sing
 
 
 @fault(3, "predictor standardised", "coding-scaled", needs="predictor")
-def _standardised(base: Base) -> RecordedLmerFit:
+def _standardised(base: BaseFit) -> RecordedLmerFit:
     ses = _used(base)["ses"]
     return base.refit(data=base.data.assign(ses=(base.data["ses"] - ses.mean()) / ses.std(ddof=0)))
 
@@ -52,12 +52,12 @@ fault(
     "predictor in another unit",
     "coding-scaled",
     needs="predictor",
-    sized=Sized(9.0, 1e-12, "share of the predictor"),
+    sized=FaultSize(9.0, 1e-12, "share of the predictor"),
 )(lambda base, size: base.refit(data=base.data.assign(ses=base.data["ses"] * (1 + size))))
 
 
 @fault(3, "coefficients renamed", "coding-names")
-def _renamed(base: Base) -> RecordedLmerFit:
+def _renamed(base: BaseFit) -> RecordedLmerFit:
     names = [str(name).replace("(Intercept)", "Intercept").replace("arm", "arm[T.") for name in base.fit.X.columns]
     fit = base.fit
     return replace(
@@ -68,14 +68,14 @@ def _renamed(base: Base) -> RecordedLmerFit:
     )
 
 
-@fault(4, "rows dropped", "rows", sized=Sized(20.0, 1.0, "rows"))
-def _dropped_rows(base: Base, size: float) -> RecordedLmerFit:
+@fault(4, "rows dropped", "rows", sized=FaultSize(20.0, 1.0, "rows"))
+def _dropped_rows(base: BaseFit, size: float) -> RecordedLmerFit:
     lost = _used(base).index[:: max(1, round(len(base.fit.y) / size))][: max(1, round(size))]
     return base.refit(data=base.data.drop(lost))
 
 
 @fault(4, "missing values filled in", "rows", without="singular, nested")
-def _filled_in(base: Base) -> RecordedLmerFit:
+def _filled_in(base: BaseFit) -> RecordedLmerFit:
     data = base.data.copy()
     for name in map(base.column, ("score", "ses")):
         data[name] = data[name].fillna(data[name].mean())
@@ -83,7 +83,7 @@ def _filled_in(base: Base) -> RecordedLmerFit:
 
 
 @fault(4, "missing value as a level", "missing-as-level", without="singular, nested")
-def _missing_as_level(base: Base) -> RecordedLmerFit:
+def _missing_as_level(base: BaseFit) -> RecordedLmerFit:
     school = base.column("school")
     filled = base.data[school].astype(object).fillna("nan").astype("category")
     return base.refit(data=base.data.assign(**{school: filled}))
@@ -92,13 +92,13 @@ def _missing_as_level(base: Base) -> RecordedLmerFit:
 @fault(
     4, "missing integer as a number", "missing-as-integer", needs="predictor", without="singular, slope of predictor"
 )
-def missing_as_integer(base: Base) -> RecordedLmerFit:
+def missing_as_integer(base: BaseFit) -> RecordedLmerFit:
     """R's missing integer, −2147483648, is read as a number."""
     return base.refit(data=base.data.assign(ses=base.data["ses"].fillna(-2147483648.0)))
 
 
 @fault(4, "a pupil in another school", "data-values", without="nested")
-def _moved_pupil(base: Base) -> RecordedLmerFit:
+def _moved_pupil(base: BaseFit) -> RecordedLmerFit:
     data = base.data.copy()
     row = base.fit.y.index[3]
     school = base.column("school")
@@ -107,8 +107,8 @@ def _moved_pupil(base: Base) -> RecordedLmerFit:
     return base.refit(data=data)
 
 
-@fault(4, "one value recoded", "data-values", without="singular", sized=Sized(10.0, 1e-9, "units of y"))
-def _recoded_value(base: Base, size: float) -> RecordedLmerFit:
+@fault(4, "one value recoded", "data-values", without="singular", sized=FaultSize(10.0, 1e-9, "units of y"))
+def _recoded_value(base: BaseFit, size: float) -> RecordedLmerFit:
     data = base.data.copy()
     row = base.fit.y.index[10]
     data.loc[row, base.column("score")] += size
@@ -116,18 +116,18 @@ def _recoded_value(base: Base, size: float) -> RecordedLmerFit:
 
 
 @fault(4, "response standardised", "response-scaled", without="weighted")
-def _other_response(base: Base) -> RecordedLmerFit:
+def _other_response(base: BaseFit) -> RecordedLmerFit:
     name = base.column("score")
     score = _used(base)[name]
     return base.refit(data=base.data.assign(**{name: (base.data[name] - score.mean()) / score.std()}))
 
 
-fault(6, "a variance kept off 0", "boundary", needs="singular", sized=Sized(0.1, 1e-9, "theta in place of 0"))(
+fault(6, "a variance kept off 0", "boundary", needs="singular", sized=FaultSize(0.1, 1e-9, "theta in place of 0"))(
     lambda base, size: at_theta(base.fit, base.fit.theta.to_numpy() + size)
 )
 
 
-def _formula(base: Base, old: str, new: str) -> RecordedLmerFit:
+def _formula(base: BaseFit, old: str, new: str) -> RecordedLmerFit:
     """Another formula; one that the change leaves as it is plants nothing, and is an error."""
     changed = base.formula.replace(old, new)
     if changed == base.formula:
@@ -135,7 +135,7 @@ def _formula(base: Base, old: str, new: str) -> RecordedLmerFit:
     return base.refit(changed)
 
 
-#: Name of a fault, what it is called, traits that it needs and that it must not meet, and the change of the formula.
+#: Name of a fault, what it is called, tags that it needs and that it must not meet, and the change of the formula.
 _FORMULAS = (
     ("correlation lost (||)", "correlation-lost", "slopes", "", "(ses | school)", "(ses || school)"),
     ("random intercept lost", "random-intercept-lost", "slopes", "", "(ses | school)", "(0 + ses | school)"),

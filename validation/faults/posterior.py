@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 import pyimpl
-from validation.faults.bases import Base
-from validation.faults.fault import Sized, fault
+from validation.faults.bases import BaseFit
+from validation.faults.fault import FaultSize, fault
 from validation.faults.planted import PlantedPosterior, sample
 from validation.quantities import records
 
@@ -21,11 +21,11 @@ planted = partial(fault, kind="posterior")
 _Change: TypeAlias = Callable[[PlantedPosterior, np.ndarray], np.ndarray]
 
 
-def _again(base: Base, data: pd.DataFrame | None = None, **options: object) -> PlantedPosterior:
+def _again(base: BaseFit, data: pd.DataFrame | None = None, **options: object) -> PlantedPosterior:
     return sample(base.formula, base.data if data is None else data, base.seed + 1000, base.draws, **options)
 
 
-def _sds(base: Base, ddof: int = 1) -> tuple[float, float, np.ndarray]:
+def _sds(base: BaseFit, ddof: int = 1) -> tuple[float, float, np.ndarray]:
     """Mean and sd of the response, and sds of the predictors."""
     spec = base.fit.origin.spec
     y = base.fit.response
@@ -35,23 +35,23 @@ def _sds(base: Base, ddof: int = 1) -> tuple[float, float, np.ndarray]:
 # ---------------------------------------------------------------------------------------------------- the model
 
 
-def _share(planted_at: float) -> Sized:
-    return Sized(planted_at, 1e-9, "share of the prior's scale")
+def _share(planted_at: float) -> FaultSize:
+    return FaultSize(planted_at, 1e-9, "share of the prior's scale")
 
 
 def _prior(
-    name: str, expected: str, make: Callable[..., dict[str, object]], needs: str = "", sized: Sized | None = None
+    name: str, expected: str, make: Callable[..., dict[str, object]], needs: str = "", sized: FaultSize | None = None
 ) -> None:
     """Register another prior as a fault: ``make(base)``, or ``make(base, size)``, gives ``stan_lmer``'s arguments."""
     planted(9, name, expected, needs=needs, sized=sized)(lambda base, *size: _again(base, None, **make(base, *size)))
 
 
-def _intercept(base: Base, family: Callable[[float, float], object], factor: float = 1.0) -> dict[str, object]:
+def _intercept(base: BaseFit, family: Callable[[float, float], object], factor: float = 1.0) -> dict[str, object]:
     mean, sd, _ = _sds(base)
     return {"prior_intercept": family(mean, 2.5 * sd * factor)}
 
 
-def _ddof(base: Base) -> dict[str, object]:
+def _ddof(base: BaseFit) -> dict[str, object]:
     mean, sd, _ = _sds(base, ddof=0)
     return {
         "prior": pyimpl.normal(0, 2.5 * sd / _sds(base)[2]),
@@ -94,7 +94,7 @@ for _name, _argument, _needs in (
     _prior(
         _name, "prior-covariance",
         lambda base, size, of=_argument: {"prior_covariance": pyimpl.decov(**{of: 1.0 + size})},
-        _needs, Sized(1.0, 1e-9, "over 1"),
+        _needs, FaultSize(1.0, 1e-9, "over 1"),
     )  # fmt: skip
 _prior(
     "decov concentration", "prior-covariance", lambda base: {"prior_covariance": pyimpl.decov(concentration=2.0)},
@@ -102,14 +102,14 @@ _prior(
 )  # fmt: skip
 
 
-@planted(4, "rows dropped before sampling", "rows", sized=Sized(8.0, 1.0, "rows"))
-def _dropped_rows(base: Base, size: float) -> PlantedPosterior:
+@planted(4, "rows dropped before sampling", "rows", sized=FaultSize(8.0, 1.0, "rows"))
+def _dropped_rows(base: BaseFit, size: float) -> PlantedPosterior:
     used = base.data.dropna(subset=["score", "ses", "school"]).index
     return _again(base, base.data.drop(used[:: max(2, round(len(used) / size))][: max(1, round(size))]))
 
 
 @planted(4, "missing value as a level, sampled", "missing-as-level")
-def _missing_as_level(base: Base) -> PlantedPosterior:
+def _missing_as_level(base: BaseFit) -> PlantedPosterior:
     school = base.data["school"].astype(object).fillna("nan").astype("category")
     return _again(base, base.data.assign(school=school))
 
@@ -120,7 +120,7 @@ planted(3, "another reference level, sampled", "coding-reference-level", needs="
 
 
 @planted(7, "correlation lost, sampled", "correlation-lost", needs="slopes")
-def _correlation_lost(base: Base) -> PlantedPosterior:
+def _correlation_lost(base: BaseFit) -> PlantedPosterior:
     formula = base.formula.replace("(ses |", "(ses ||")
     return sample(formula, base.data, base.seed + 1000, base.draws)
 
@@ -139,7 +139,7 @@ def _of_density(name: str, expected: str) -> Callable[[_Change], _Change]:
 
     def register(extra: _Change) -> _Change:
         @planted(9, name, expected)
-        def plant(base: Base) -> PlantedPosterior:
+        def plant(base: BaseFit) -> PlantedPosterior:
             right = _again(base)
             return replace(right, log_prob=_at_points(lambda u: np.asarray(right.log_prob(u)) + extra(right, u)))
 
@@ -202,7 +202,7 @@ def _t_coefficients(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
 
 
 def _moved(
-    base: Base, at: str, move: _Change, own: Callable[[PlantedPosterior, np.ndarray, np.ndarray], np.ndarray]
+    base: BaseFit, at: str, move: _Change, own: Callable[[PlantedPosterior, np.ndarray, np.ndarray], np.ndarray]
 ) -> PlantedPosterior:
     """The right density at points of which some coordinates are moved, and a term of the old and the new points."""
     right = _again(base)
@@ -222,7 +222,7 @@ def _moved(
 
 
 @planted(9, "tau without sigma", "prior-random-effects")
-def tau_without_sigma(base: Base) -> PlantedPosterior:
+def tau_without_sigma(base: BaseFit) -> PlantedPosterior:
     """The random effects' sd is τ in place of τσ."""
     return _moved(
         base,
@@ -233,7 +233,7 @@ def tau_without_sigma(base: Base) -> PlantedPosterior:
 
 
 @planted(9, "predictors not centred", "prior-not-centred")
-def uncentred(base: Base) -> PlantedPosterior:
+def uncentred(base: BaseFit) -> PlantedPosterior:
     """The predictors are not centred: the intercept that is sampled is the one at 0."""
 
     def shift(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
@@ -249,7 +249,7 @@ def uncentred(base: Base) -> PlantedPosterior:
 
 
 @planted(12, "density in single precision", "single-precision")
-def _single_density(base: Base) -> PlantedPosterior:
+def _single_density(base: BaseFit) -> PlantedPosterior:
     right = _again(base)
     single = _at_points(lambda u: np.asarray(right.log_prob(u), dtype=np.float32).astype(float))
     return replace(right, log_prob=single)
@@ -263,7 +263,7 @@ def _of_draws(number: int, name: str, expected: str) -> Callable[[_Change], _Cha
 
     def register(change: _Change) -> _Change:
         @planted(number, name, expected)
-        def plant(base: Base) -> PlantedPosterior:
+        def plant(base: BaseFit) -> PlantedPosterior:
             right = _again(base)
             return replace(right, draws=change(right, right.draws.copy()))
 
@@ -363,7 +363,7 @@ def _reported(
     """Register what is reported otherwise of right draws."""
 
     @planted(2, name, expected, needs=needs)
-    def plant(base: Base) -> PlantedPosterior:
+    def plant(base: BaseFit) -> PlantedPosterior:
         right = _again(base)
         return replace(right, reports={**right.reports, **change(right)})
 
@@ -417,7 +417,7 @@ _reported("means for medians", "summary-fixef-mean", lambda fit: {"fixef": _of_c
 _reported("sds for MAD_SD", "summary-se-sd-ddof0", lambda fit: {"se": _of_coefficients(fit, np.std)})
 
 
-def _without(base: Base, lost: Callable[[str], bool]) -> PlantedPosterior:
+def _without(base: BaseFit, lost: Callable[[str], bool]) -> PlantedPosterior:
     right = _again(base)
     rows = [i for i, name in enumerate(right.names) if not lost(name)]
     return replace(right, names=tuple(right.names[i] for i in rows), draws=right.draws[rows])

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from validation.faults.bases import Base
-from validation.faults.fault import Sized, fault
+from validation.faults.bases import BaseFit
+from validation.faults.fault import FaultSize, fault
 
 planted = partial(fault, kind="results")
 
@@ -24,10 +24,10 @@ def _names(table: pd.DataFrame) -> tuple[str, str, tuple[str, str]]:
     return estimate, error, next((pair for pair in _ENDS if pair[0] in table), _ENDS[0])
 
 
-def _with_errors(change: Callable[[np.ndarray, Base], np.ndarray]) -> Callable[[Base], pd.DataFrame]:
+def _with_errors(change: Callable[[np.ndarray, BaseFit], np.ndarray]) -> Callable[[BaseFit], pd.DataFrame]:
     """Other standard errors, and the intervals that they make."""
 
-    def plant(base: Base) -> pd.DataFrame:
+    def plant(base: BaseFit) -> pd.DataFrame:
         estimate, error, ends = _names(base.fit)
         se = base.fit[error].to_numpy(float)
         wrong = change(se, base)
@@ -39,8 +39,8 @@ def _with_errors(change: Callable[[np.ndarray, Base], np.ndarray]) -> Callable[[
     return plant
 
 
-def _with_quantiles(level: float, normal: bool) -> Callable[[Base], pd.DataFrame]:
-    def plant(base: Base) -> pd.DataFrame:
+def _with_quantiles(level: float, normal: bool) -> Callable[[BaseFit], pd.DataFrame]:
+    def plant(base: BaseFit) -> pd.DataFrame:
         estimate, error, (low, high) = _names(base.fit)
         df = np.full(len(base.fit), np.inf) if normal or "df" not in base.fit else base.fit["df"].to_numpy(float)
         half = stats.t.ppf(0.5 + level / 2, df) * base.fit[error]
@@ -49,10 +49,10 @@ def _with_quantiles(level: float, normal: bool) -> Callable[[Base], pd.DataFrame
     return plant
 
 
-def _with_p(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Base], pd.DataFrame]:
+def _with_p(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[BaseFit], pd.DataFrame]:
     """Other p values, of the unadjusted ones."""
 
-    def plant(base: Base) -> pd.DataFrame:
+    def plant(base: BaseFit) -> pd.DataFrame:
         plain = 2 * stats.t.sf(base.fit["t.ratio"].abs(), base.fit["df"])
         return base.fit.assign(**{"p.value": change(plain)})
 
@@ -65,7 +65,7 @@ planted(10, "differences the other way round", "reversed", needs="tests")(
 
 
 @planted(10, "numbers under other levels", "levels-swapped")
-def _levels_swapped(base: Base) -> pd.DataFrame:
+def _levels_swapped(base: BaseFit) -> pd.DataFrame:
     estimate = _names(base.fit)[0]
     numbers = [name for name in base.fit.columns if pd.api.types.is_float_dtype(base.fit[name]) and name != "ses"]
     out = base.fit.copy()
@@ -74,8 +74,8 @@ def _levels_swapped(base: Base) -> pd.DataFrame:
     return out
 
 
-@planted(10, "one number off", "one-row", needs="three rows", sized=Sized(0.05, 1e-4, "standard errors"))
-def _one_row_off(base: Base, size: float) -> pd.DataFrame:
+@planted(10, "one number off", "one-row", needs="three rows", sized=FaultSize(0.05, 1e-4, "standard errors"))
+def _one_row_off(base: BaseFit, size: float) -> pd.DataFrame:
     estimate, error, _ = _names(base.fit)
     out = base.fit.copy()
     out.loc[1, estimate] += size * out.loc[1, error]

@@ -14,7 +14,7 @@ from validation.comparison import Comparison
 from validation.conformance.answer import OFFERS, Answer
 from validation.conformance.run import without_missing
 from validation.contract import LinearMixedFit
-from validation.faults.bases import Base
+from validation.faults.bases import BaseFit
 
 #: What may be said of any fault whatever a candidate answers, for it names nothing but what is seen: that the cause is
 #: not known, that numbers are not there, that rows or names are others.
@@ -48,7 +48,7 @@ def right_cause(expected: str, answered: Collection[str]) -> str:
     return expected if known or expected not in _ALIKE else "random-effects-left-out-or-zero"
 
 
-def compare_thinly(base: Base, wrong: LinearMixedFit, thin: str) -> Comparison:
+def compare_thinly(base: BaseFit, wrong: LinearMixedFit, thin: str) -> Comparison:
     """Judge a wrong fit of which a thin candidate answers its few quantities, and declares the others missing.
 
     ``thin`` is one of :data:`THIN`.
@@ -56,7 +56,7 @@ def compare_thinly(base: Base, wrong: LinearMixedFit, thin: str) -> Comparison:
     return compare_answers(base, answer_of(wrong, THIN[thin]))
 
 
-def compare_answers(base: Base, given: Mapping[str, object]) -> Comparison:
+def compare_answers(base: BaseFit, given: Mapping[str, object]) -> Comparison:
     """Judge the plain mapping that a third party answers of a base's model; what is not in it is declared missing."""
     from validation import compare_fits
 
