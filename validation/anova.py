@@ -85,7 +85,7 @@ def compare_anova(
     """
     if isinstance(formulas, str) or len(formulas) < 2:
         raise ValueError(f"a likelihood-ratio test needs two models or more; formulas={formulas!r}")
-    say = progress or silent
+    progress = progress or silent
     frame = as_pandas(data)
     arguments = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
     source = choose_source(against)
@@ -94,9 +94,9 @@ def compare_anova(
     left, right = [], []
     for formula in formulas:
         model = Model(formula, frame, "likelihood", criterion, arguments, default=False)
-        left.append(reference_of(model, source, say))
-        right.append(candidate_fit(replace(model, REML=REML), Candidate(candidate), left[-1], say))
-    say("done", 1.0)
+        left.append(reference_of(model, source, progress))
+        right.append(candidate_fit(replace(model, REML=REML), Candidate(candidate), left[-1], progress))
+    progress("done", 1.0)
     return compare_anova_fits(
         [cast("LinearMixedFit", one.fit) for one in left],
         [cast("LinearMixedFit", one.fit) for one in right],

@@ -178,19 +178,19 @@ def compare_model(
 
     ``against`` says where the reference comes from (:func:`validation.references.choose.choose_source`).
     """
-    say = progress or silent
+    progress = progress or silent
     candidate = candidate or Candidate()
-    reference = reference_of(model, choose_source(against), say)
+    reference = reference_of(model, choose_source(against), progress)
     data = reference.data if reference.data is not None else model.load("recorded")
-    fitted = candidate_fit(replace(model, data=data), candidate, reference, say)
+    fitted = candidate_fit(replace(model, data=data), candidate, reference, progress)
     truth = quadrature_of(fitted.fit) if model.kind == "bayes" else None
-    about = About(model.formula, title, model.REML, data, model.seed, truth, progress=say)
+    about = About(model.formula, title, model.REML, data, model.seed, truth, progress=progress)
     comparison = judge_pair(reference, fitted, about)
     length = reference.side.provenance.get("iter") if model.kind == "bayes" else None
     if length is not None and "iter" not in model.r_options:
         note = f"rstanarm's default run had not converged; this is one with iter = {length}."
         comparison = replace(comparison, notes=(note, *comparison.notes))
-    say("done", 1.0)
+    progress("done", 1.0)
     return comparison
 
 
@@ -430,7 +430,7 @@ def describe_side(fit: object) -> Side:
     return Side(_describe(fit), "third-party", _provenance(fit))
 
 
-def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Progress = silent) -> Fitted:
+def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, progress: Progress = silent) -> Fitted:
     """Fit a model by the candidate, or by pyimpl in the reference's dialect where there is no other.
 
     A NotSupportedError where the candidate says of itself that it does not have what the model needs, otherwise a
@@ -444,7 +444,7 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, say: Pr
         options = {**spoken(bayes, dialect_of(reference.side.provenance)), **options}
     name = getattr(function, "__qualname__", type(function).__name__)
     module = str(getattr(function, "__module__", "") or "").partition(".")[0]
-    say(f"{module or name}: fitting", 0.0)
+    progress(f"{module or name}: fitting", 0.0)
     own: dict[str, Any] = {"seed": model.seed} if bayes else {"REML": model.REML}
     started = time.perf_counter()
     try:

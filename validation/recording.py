@@ -50,13 +50,13 @@ def record(
     chains, as long as R, its packages and the scripts are the same. ``quick`` records a small posterior (four chains of
     1000): to try the recording, not to judge by.
     """
-    folder, say = directory or DIRECTORY, progress or silent
+    folder, progress = directory or DIRECTORY, progress or silent
     base = provenance()
     state = _State(folder / ".partial", {name: base[name] for name in base if name != "date"} | {"quick": quick})
     written: list[Path] = []
     recorded_data: set[str] = set()
     for number, case in enumerate(cases):
-        say(f"recording {case.name}", number / len(cases))
+        progress(f"recording {case.name}", number / len(cases))
         if case.dataset and case.dataset not in recorded_data:
             written.append(_record_data(case.dataset, case.package, folder))
             recorded_data.add(case.dataset)
@@ -67,13 +67,13 @@ def record(
         hashed = model_hash(case.formula, data)
         made = {**base, "data": hashed, "dataset": case.dataset}
         if case.kind == "likelihood":
-            found = _record_lmer(case, data, hashed, made, say)
+            found = _record_lmer(case, data, hashed, made, progress)
         else:
-            found = _record_stan(case, data, hashed, made, say, quick, state)
+            found = _record_stan(case, data, hashed, made, progress, quick, state)
         written.append(save(found, folder))
         state.finish(case.name)
     state.clear()
-    say("recorded", 1.0)
+    progress("recorded", 1.0)
     return written
 
 
@@ -83,10 +83,10 @@ def _record_data(name: str, package: str, folder: Path) -> Path:
     return save_data(name, datasets.load(name, package=package), folder)
 
 
-def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress) -> Record:
+def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], progress: Progress) -> Record:
     from bridge import lme4
 
-    say(f"{case.name}: lme4")
+    progress(f"{case.name}: lme4")
     options: dict[str, Any] = dict(case.options)
     default = lme4.lmer(case.formula, data, REML=case.REML, **options)
     tight = lme4.lmer(case.formula, data, REML=case.REML, control="tight", **options)
@@ -117,7 +117,7 @@ def _described(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record_stan(
-    case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], say: Progress, quick: bool, state: "_State"
+    case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], progress: Progress, quick: bool, state: "_State"
 ) -> Record:
     from bridge import rstanarm
 
@@ -134,7 +134,7 @@ def _record_stan(
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # kept as fields of the record
-                fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=say, **arguments)
+                fit_now = rstanarm.stan_lmer(case.formula, data, seed=SEED + number, progress=progress, **arguments)
             fit = fit if fit is not None else fit_now
             names, draws = draws_of(fit_now)
             diverging = int(np.asarray(fit_now.posterior["sample_stats"]["diverging"]).sum())
@@ -144,7 +144,7 @@ def _record_stan(
         together = np.concatenate(chunks, axis=1)
         main = [names.index(name) for name in main_parameters(names)]
         ess = float(posterior_summary([names[i] for i in main], together[main])["ess_bulk"].min())
-        say(
+        progress(
             f"{case.name}: {together.shape[1]} chains, smallest bulk ESS of the main parameters {ess:.0f}",
             min(1.0, ess / wanted),
         )

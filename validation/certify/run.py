@@ -257,15 +257,15 @@ def write_each(
 
     ``make`` gives the values of a case, or None where there are none to write; it says how far it is.
     """
-    say = progress or silent
+    report = progress or silent
 
     def far(number: int, fraction: float) -> None:
-        say("", (number + fraction) / len(work))
+        report("", (number + fraction) / len(work))
 
     written = []
     for number, (name, case) in enumerate(work.items()):
-        say(f"certifying {name}", number / len(work))
+        report(f"certifying {name}", number / len(work))
         made = make(case, partial(far, number))
         written += [] if made is None else [save(made, directory)]
-    say("certified", 1.0)
+    report("certified", 1.0)
     return written

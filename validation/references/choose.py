@@ -139,7 +139,7 @@ class Model:
                 raise NoReferenceError(f"the data of {self.name} are not recorded: {error}") from None
 
 
-def reference_of(model: Model, source: Source, say: Progress = silent) -> Reference:
+def reference_of(model: Model, source: Source, progress: Progress = silent) -> Reference:
     """The reference of a model: of the first kind of the source that has it.
 
     Raises
@@ -154,19 +154,19 @@ def reference_of(model: Model, source: Source, say: Progress = silent) -> Refere
         if model.certified_only and kind != "certified" and len(source.kinds) > 1:
             continue
         try:
-            return _of_kind(model, kind, source, say)
+            return _of_kind(model, kind, source, progress)
         except NoReferenceError as error:
             reasons.append(f"{kind}: {error}" if len(source.kinds) > 1 else str(error))
     raise NoReferenceError("; ".join(reasons) or f"only certified values can judge {model.name or model.formula}")
 
 
-def _of_kind(model: Model, kind: str, source: Source, say: Progress) -> Reference:
+def _of_kind(model: Model, kind: str, source: Source, progress: Progress) -> Reference:
     if kind == "live":
         arguments = {**model.options, **model.r_options}
         data = model.load("live")
         if model.kind == "bayes":
-            return live_stan_lmer(model.formula, data, model.seed, arguments, say)
-        return live_lmer(model.formula, data, model.REML, arguments, say, model.default)
+            return live_stan_lmer(model.formula, data, model.seed, arguments, progress)
+        return live_lmer(model.formula, data, model.REML, arguments, progress, model.default)
     if model.r_options or (model.options and not model.stated):
         why = source.reason or f"{kind} references were asked for"
         raise NoReferenceError(f"{why}, and stored references have no weights, offset or priors of your own")

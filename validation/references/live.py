@@ -35,7 +35,7 @@ def converged(summary: pd.DataFrame) -> bool:
 
 
 def live_lmer(
-    formula: str, data: pd.DataFrame, reml: bool, arguments: Mapping[str, Any], say: Progress, default: bool = True
+    formula: str, data: pd.DataFrame, reml: bool, arguments: Mapping[str, Any], progress: Progress, default: bool = True
 ) -> Reference:
     """lme4's fit with a tight optimizer and, where ``default`` is set, with its own beside it."""
     from bridge import lme4
@@ -45,9 +45,9 @@ def live_lmer(
         with warnings.catch_warnings(action="ignore"):  # they are fields of the fit and become notes
             plain = None
             if default:
-                say("lme4: default optimizer", 0.0)
+                progress("lme4: default optimizer", 0.0)
                 plain = lme4.lmer(formula, data, REML=reml, **arguments)
-            say("lme4: tight optimizer", 0.0)
+            progress("lme4: tight optimizer", 0.0)
             tight = lme4.lmer(formula, data, REML=reml, control="tight", **arguments)
     except Exception as error:
         raise _explained("R (lme4::lmer)", error) from error
@@ -55,24 +55,24 @@ def live_lmer(
 
 
 def live_stan_lmer(
-    formula: str, data: pd.DataFrame, seed: int, arguments: Mapping[str, Any], say: Progress
+    formula: str, data: pd.DataFrame, seed: int, arguments: Mapping[str, Any], progress: Progress
 ) -> Reference:
     """Rstanarm's posterior; who sets the length of the chains keeps it, its default is doubled until it is valid."""
     from bridge import rstanarm
 
     options = {"seed": seed, **arguments}
     lengths: tuple[int, ...] = () if {"iter", "chains", "warmup", "thin"} & options.keys() else RSTANARM_LENGTHS
-    say("rstanarm: sampling", 0.0)
+    progress("rstanarm: sampling", 0.0)
     started = time.perf_counter()
     try:
         with warnings.catch_warnings(action="ignore"):  # they are fields of the fit and become notes
-            fit = rstanarm.stan_lmer(formula, data, progress=say, **options)
+            fit = rstanarm.stan_lmer(formula, data, progress=progress, **options)
             for length in lengths:
                 if converged(posterior_summary(*draws_of(fit))):
                     break
                 options["iter"] = length
-                say(f"rstanarm: its draws are not valid yet; sampling again with iter = {length}", 0.0)
-                fit = rstanarm.stan_lmer(formula, data, progress=say, **options)
+                progress(f"rstanarm: its draws are not valid yet; sampling again with iter = {length}", 0.0)
+                fit = rstanarm.stan_lmer(formula, data, progress=progress, **options)
     except Exception as error:
         raise _explained("R (rstanarm::stan_lmer)", error) from error
     return Reference(fit, _side("rstanarm", data, time.perf_counter() - started, options), None, data)
