@@ -389,6 +389,8 @@ def _dependent_triangle(X: np.ndarray) -> np.ndarray | None:
     So do the predictors that random slopes have left nothing of: a fit of 40 000 rows, 120 fixed effects and a slope
     takes two thirds of the time. None where columns are nearly dependent, or the last one, a response, is.
     """
+    if not len(X) >= 4 * X.shape[1] > 0:  # else products take longer
+        return None
     product = X.T @ X
     length = np.sqrt(np.diag(product))
     if not (np.isfinite(length).all() and length.min() > 0):
