@@ -39,9 +39,9 @@ _HEARS = cython.declare(cython.Py_ssize_t, 100_000)  # levels between two looks 
 #: Share of a column's square that those before it leave, at least. It is the square of a condition number of 1e6, with
 #: which the first Q is 2e-4 from orthogonal: the second one is orthogonal to rounding.
 _DEPENDENT = cython.declare(cython.double, 1e-12)
+_MANY_ROWS = cython.declare(cython.Py_ssize_t, 10_000)  # from which a second Q takes time, and is asked for
 #: ... and of one that is as orthogonal as a second one would be, but for rounding: a fit of a million rows takes .9.
 _ORTHOGONAL = cython.declare(cython.double, 1e-13)
-_INDEPENDENT = cython.declare(cython.double, 0.1)  # ... that loses less than a digit to them
 _NEARLY_ORTHOGONAL = cython.declare(cython.double, 0.05)  # ‖Q'Q − I‖ of a first Q whose own factor is well-conditioned
 
 
@@ -176,35 +176,6 @@ def gram_schmidt(X: cython.double[:, ::1], R: cython.double[:, ::1]):  # type: i
             x[i] *= factor
 
 
-@cython.cfunc
-def _independent_triangle(X: cython.double[:, ::1], R: cython.double[:, ::1]) -> cython.bint:
-    """R of X = QR, X as of :func:`gram_schmidt`, as the Cholesky factor of the cross-products.
-
-    False where a column depends so much on those before it that this would cost digits. A fit of a million rows of
-    four columns takes .9 of the time.
-    """
-    m: cython.Py_ssize_t = X.shape[0]
-    n: cython.Py_ssize_t = X.shape[1]
-    a: cython.Py_ssize_t
-    b: cython.Py_ssize_t
-    c: cython.Py_ssize_t
-    total: cython.double
-    square: cython.double
-    for c in range(m if n else 0):
-        for a in range(c + 1):
-            total = dot(cython.address(X[a, 0]), cython.address(X[c, 0]), n, 1, 1)
-            square = total
-            for b in range(a):
-                total -= R[b, a] * R[b, c]
-            if a < c:
-                R[a, c] = total / R[a, a] if R[a, a] > 0.0 else 0.0
-            elif total >= _INDEPENDENT * square:  # both are 0 of a column that the levels explain
-                R[c, c] = sqrt(total)
-            else:
-                return False
-    return True
-
-
 def triangle(X: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
     """R of X = QR, shape (m, m), of a narrow X (N, m): by blocks of rows that stay in the cache.
 
@@ -226,10 +197,7 @@ def triangle(X: cython.double[:, ::1]):  # type: ignore[no-untyped-def]
         for i in range(n):
             for c in range(m):
                 columns[c, i] = X[begin + i, c]
-        own: cython.double[:, ::1] = triangles[b * m : (b + 1) * m]
-        if not _independent_triangle(columns, own):
-            own[:, :] = 0.0
-            gram_schmidt(columns, own)
+        gram_schmidt(columns, triangles[b * m : (b + 1) * m])
     return triangles if count == 1 else triangle(triangles)
 
 
@@ -373,7 +341,7 @@ def orthonormal_basis(  # type: ignore[no-untyped-def]
             off += (1.0 if a == c else 2.0) * (G2[a, c] - (1.0 if a == c else 0.0)) ** 2
     if not off <= _NEARLY_ORTHOGONAL * _NEARLY_ORTHOGONAL:
         return False
-    if _is_orthogonal(off, G2):
+    if X.shape[0] > _MANY_ROWS and _is_orthogonal(off, G2):
         for a in range(P):
             R2[a, a] = 1.0
     elif _from_products(G2, R2, A):

@@ -382,8 +382,6 @@ class TrustRegion:
             longest = max(longest, fabs(s[a]))
             size = max(size, fabs(self.x[a]))
             steepest = max(steepest, self.matrix[a, a])
-        if worst < noise:  # no step of length 1 would show in the value: what is left of the gradient is rounding error
-            return True
         fast: cython.bint = 0.0 <= predicted < _FAST * _FAST * self._before
         last: cython.double = _longest_last_step(self.kind, fast)
         if longest <= last * size and worst <= _largest_last_gradient(self.kind) * steepest:

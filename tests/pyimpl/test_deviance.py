@@ -549,7 +549,7 @@ def test_which_columns_are_too_near_to_dependent_for_cross_products():
 @pytest.mark.parametrize("near", [1.0, 1e-3, 1e-6])
 @pytest.mark.parametrize("rows", [4, 30, 1030])
 def test_the_triangle_of_rows_keeps_the_digits_of_what_columns_before_leave(rows, near):
-    """By cross-products where they lose none, as of columns that are 0; else by orthogonal columns."""
+    """Of columns that are 0, too."""
     rng = np.random.default_rng(rows)
     D = rng.normal(size=(rows, 4))
     D[:, 0] = 0.0
