@@ -160,7 +160,7 @@ class Design:
         """
         return self.frame_source if isinstance(self.frame_source, pd.DataFrame) else self.frame_source()
 
-    @property
+    @cached_property
     def N(self) -> int:
         """Number of rows used."""
         return int(self.y.shape[0])

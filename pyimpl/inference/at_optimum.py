@@ -21,8 +21,9 @@ from pyimpl.likelihood.optsummary import OptSummary
 from pyimpl.likelihood.reduce import Reduced
 from pyimpl.likelihood.refit import Minimum, Refits
 from pyimpl.likelihood.stopped import last_computable
-from pyimpl.likelihood.threads import threads_for
+from pyimpl.likelihood.threads import threads_for, wants_one_thread
 from pyimpl.linalg.columns import square_sum
+from pyimpl.linalg.threads import one_blas_thread
 
 __all__ = [
     "AtOptimum",
@@ -240,6 +241,11 @@ class Refitter:
         return Refits(self.design, self.reduced, self.objective)
 
     @cached_property
+    def _one_thread(self) -> bool:
+        """Whether BLAS is to have one thread in a search."""
+        return wants_one_thread(self.design, skip_tiny=True)
+
+    @cached_property
     def several_minima(self) -> bool:
         """Whether another response's minimum may be far from this one's, and is looked for from all starts.
 
@@ -269,7 +275,7 @@ class Refitter:
         """
         minimum = None
         if not self.several_minima:
-            with threads_for(self.design, skip_tiny=True):
+            with one_blas_thread(self._one_thread):
                 minimum = self.refits.minimum(y, start, control.max_evaluations)
         if minimum is not None and minimum.code != 2 and not minimum.largest > _NEARLY_EXACT_FIT:
             return RefittedModel(self, minimum, y, control.max_evaluations)

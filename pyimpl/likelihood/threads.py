@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from pyimpl.design.design import Design
 from pyimpl.linalg.threads import FEW_ROWS, one_blas_thread
 
-__all__ = ["fit_threads", "sized_threads", "threads_for"]
+__all__ = ["fit_threads", "sized_threads", "threads_for", "wants_one_thread"]
 
 # random effects besides the inner factor's from which several BLAS threads pay: 2.3 -> 1.5 s for 2500, nothing for 900
 _MANY_EFFECTS = 2000
@@ -26,8 +26,8 @@ _T = TypeVar("_T")
 _F = TypeVar("_F", bound=_OfADesign)
 
 
-def threads_for(design: Design, skip_tiny: bool = False) -> AbstractContextManager[None]:
-    """Limit BLAS to one thread inside the block where the model is small.
+def wants_one_thread(design: Design, skip_tiny: bool = False) -> bool:
+    """Whether BLAS is to have one thread, as the model is small.
 
     Parameters
     ----------
@@ -38,7 +38,12 @@ def threads_for(design: Design, skip_tiny: bool = False) -> AbstractContextManag
     """
     dense = design.q - max((term.J * term.p for term in design.terms), default=0)
     tiny = design.N <= FEW_ROWS and design.P < _NARROW and dense <= _FEW_EFFECTS
-    return one_blas_thread(dense < _MANY_EFFECTS and not (skip_tiny and tiny))
+    return dense < _MANY_EFFECTS and not (skip_tiny and tiny)
+
+
+def threads_for(design: Design, skip_tiny: bool = False) -> AbstractContextManager[None]:
+    """Limit BLAS to one thread inside the block where :func:`wants_one_thread` says so."""
+    return one_blas_thread(wants_one_thread(design, skip_tiny))
 
 
 def sized_threads(function: Callable[Concatenate[Design, _P], _T]) -> Callable[Concatenate[Design, _P], _T]:
