@@ -35,7 +35,7 @@ from pyimpl.likelihood.local_search import (
 from pyimpl.likelihood.objective import Objective
 from pyimpl.likelihood.optsummary import STOPPED, OptSummary, outcome
 from pyimpl.likelihood.starts import Starts, natural_units
-from pyimpl.likelihood.structured import StructuredMinimum, lowest, starting_points
+from pyimpl.likelihood.structured_search import StructuredMinimum, lowest, starting_points
 from pyimpl.likelihood.trust_region import STUCK, TrustRegion
 from pyimpl.linalg.memory import in_words, memory
 from r_scripts.caller import warn

@@ -45,6 +45,7 @@ from pyimpl.likelihood.rows import (
     triangle,
 )
 from pyimpl.likelihood.structure import choose_pattern
+from pyimpl.likelihood.structured import StructuredEngine
 from pyimpl.likelihood.threads import sized_threads
 from pyimpl.linalg.heard import heard_if_long
 from pyimpl.linalg.memory import zeros
@@ -631,8 +632,6 @@ def make_engine(
     levels : tuple of ndarray, optional
         The inner factor's in place of all: see :mod:`pyimpl.likelihood.equal_levels`.
     """
-    from pyimpl.likelihood.structured import StructuredEngine
-
     part, fixed = reduced.inner, reduced.fixed
     outer = None
     if (o := reduced.outer) is not None:
