@@ -322,12 +322,10 @@ class Inner:
         s: cython.double
         total: cython.double
         W: cython.double = 0.0
-        K: cython.double = 0.0
         information: cython.double = 0.0
         spent: cython.double = 0.0
         each: cython.double = m * m + 1
         REML: cython.bint = self.REML
-        wide: WideLevels = self.wide
         G: cython.p_double = cython.address(self._work[0])  # D_j − U_j lz, (m,)
         self.forget_products()
         for j in range(self.J):
@@ -361,19 +359,12 @@ class Inner:
                 information += x * x
                 for i in range(begin, end):
                     self.h[self.columns[i]] += self.U[i] * x
-            total = 1.0
-            if wide is not None and wide.place[j] >= 0:
-                wide.trace(j, self.U, N, cython.address(x))
-                total -= 2.0 * x
-            elif end > begin:
-                total -= self._quadratic(j, N)
-            K += E * E * total
+            _level_trace(self, 1, j, N, self.K, True)
             spent += each + (end - begin) ** 2
             if spent > _LISTENS:
                 PyErr_CheckSignals()
                 spent = 0.0
         self.W[0] += W
-        self.K[0] += K
         if curved:
             self.info[0] += information
         return 0
