@@ -336,22 +336,14 @@ def _rds(content: bytes) -> tuple[pd.DataFrame, list[str]]:
 def _tidy_names(data: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Leave out row numbers that were written with the data and columns without name and content; refuse twins."""
     data.columns = pd.Index([str(name) for name in data.columns])
-    said = []
     # R drops the name of a column of row numbers; so a file written by write.csv() is taken as it is meant
-    keep = [not (j == 0 and name in ("", "Unnamed: 0", "__index_level_0__")) for j, name in enumerate(data.columns)]
-    nameless = [j for j, name in enumerate(data.columns) if keep[j] and not name.strip()]
+    first = 1 if data.columns[:1].isin(["", "Unnamed: 0", "__index_level_0__"]).any() else 0
+    nameless = [j for j, name in enumerate(data.columns) if j >= first and not name.strip()]
     for j in nameless:
-        column = data.iloc[:, j]
-        keep[j] = not (column.isna() | column.astype(str).str.strip().isin(["", "nan", "None"])).all()
-    empty = [j for j in nameless if not keep[j]]
-    if empty:
-        said.append(f"{len(empty)} empty column{'s' * (len(empty) > 1)} without a name left out")
-    data = data.loc[:, keep]
-    lacking = [j for j, name in enumerate(data.columns) if not name.strip()]
-    if lacking:
-        raise InputError(f"column {lacking[0] + 1} has values but no name; give it one in the first line")
-    names = list(data.columns)
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
+        if data.iloc[:, j].dropna().astype(str).str.strip().any():
+            raise InputError(f"column {j + 1} has values but no name; give it one in the first line")
+    data = data.iloc[:, [j for j in range(first, data.shape[1]) if j not in nameless]]
+    if repeated := sorted(set(data.columns[data.columns.duplicated()])):
         raise InputError(f"it has more than one column {', '.join(map(repr, repeated))}; rename them")
-    return data, said
+    said = f"{len(nameless)} empty column{'s' * (len(nameless) > 1)} without a name left out"
+    return data, [said] if nameless else []

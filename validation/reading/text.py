@@ -27,7 +27,7 @@ from validation.errors import InputError
 from validation.owndata import some
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEP_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)
 _TRAILING = re.compile(r"[ \t]+(?=\r?\n|\r|$)")
 _SPACE = " \t\n\v\f\r"
@@ -75,12 +75,10 @@ class TextOptions:
 
 def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
     """Return the text of a file and the name of its encoding."""
-    found = encoding
-    if found is None:
-        found = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    found = encoding or ("utf-16" if content.startswith(_UTF_16) else "utf-8")
     try:
         text = content.decode(found).removeprefix("\ufeff")
-    except (UnicodeError, ValueError) as error:
+    except ValueError as error:
         start = getattr(error, "start", 0)
         if encoding is None and b"\0" in content:
             raise InputError(_NUL) from None
@@ -98,7 +96,7 @@ def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
         ) from None
     if "\0" in text:
         raise InputError(_NUL)
-    return text, {"utf-8-sig": "utf-8"}.get(found, found)
+    return text, found
 
 
 def read_text(content: bytes, options: TextOptions, *, separator: str | None = None) -> tuple[pd.DataFrame, list[str]]:
