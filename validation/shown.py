@@ -61,7 +61,7 @@ class Shown:
 
 
 #: What a comparison needs in the end: imported while R starts.
-_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.files",
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.html",
                  "matplotlib.backends.backend_svg")  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def run_and_show(
     from validation.campaign import pictures, run
     from validation.files import write_or_print
     from validation.progress import tracker
-    from validation.report.files import write_report
+    from validation.report.html import write_report
     from validation.report.json import dumps
     from validation.report.text import one_line, renderable
     from validation.report.wording import headline, source_line

@@ -284,12 +284,13 @@ def summary_line(comparisons: Sequence[Comparison]) -> str:
     rows = sum(len(comparison.table) for comparison in comparisons)
     checks = sum(len(comparison.checks) for comparison in comparisons)
     return (
-        f"{_plural(len(comparisons), 'comparison')} ({', '.join(parts)}): "
-        f"{_plural(checks, 'check')}, {_plural(rows, 'number')} compared."
+        f"{plural(len(comparisons), 'comparison')} ({', '.join(parts)}): "
+        f"{plural(checks, 'check')}, {plural(rows, 'number')} compared."
     )
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """A count and what is counted."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
