@@ -37,6 +37,7 @@ from validation.report.wording import (
     cell,
     checked_table,
     counts,
+    digits_text,
     failed_rows,
     format_number,
     headline,
@@ -225,7 +226,7 @@ def _estimates(comparison: Comparison, table: pd.DataFrame) -> tuple[list[tuple[
         columns = shown[["reference", "reference error", "candidate", "candidate error"]].to_numpy()
         numbers = [[format_number(number, _DIGITS) for number in row] for row in columns]
         if names:
-            parts.append((heading, list(zip(names, numbers, map(_digits, shown["digits"]), strict=True))))
+            parts.append((heading, list(zip(names, numbers, map(digits_text, shown["digits"]), strict=True))))
     return parts, left_out
 
 
@@ -319,7 +320,7 @@ def _row(row: Row) -> dict[str, Any]:
         "reference": format_number(row.reference, digits),
         "candidate": format_number(row.candidate, digits),
         "difference": format_number(row.difference, 2),
-        "digits": _digits(row.digits),
+        "digits": digits_text(row.digits),
         "scaled": format_number(row.scaled, 2),
         "limit": tolerance_text(row.tolerance, row.unit),
         "tolerance": plain(row.tolerance),
@@ -327,10 +328,6 @@ def _row(row: Row) -> dict[str, Any]:
         # why it agrees is the tolerance's reason, which stands once below the table
         "remark": "" if row.verdict in _GOOD else row.reason,
     }
-
-
-def _digits(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.1f}" if np.isfinite(value) else "Inf"
 
 
 def _reasons(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
