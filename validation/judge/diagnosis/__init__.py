@@ -40,6 +40,11 @@ def given(value: T | None) -> T:
     return value
 
 
+def first_of(found: Iterable[T]) -> T:
+    """The first of what was found; without one, the detector finds nothing."""
+    return given(next(iter(found), None))
+
+
 def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
     return (
