@@ -1,4 +1,4 @@
-"""Rows 3 and 4 of AGREEMENT.md's table: the same model in other coordinates, and in which.
+"""Rows 2 to 4 of AGREEMENT.md's table: the same model in other coordinates, or its numbers on another scale.
 
 Where the candidate gives its X, that is the reference's X times an invertible matrix A. What A joins is one factor or
 one predictor; the values that its columns take say which contrasts they are, or that a predictor was centred or
@@ -10,21 +10,21 @@ M⁻¹β, and of Σ the matrix M⁻¹ΣM⁻ᵀ; y' = a + b y moves the intercept
 reference's own optimum. What the coordinates are the coefficients say (and σ); all other numbers are the proof.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from validation.algebra import Pieces, Solution, solve
-from validation.judge.diagnosis import all_close, assume, close, given
-from validation.judge.diagnosis.model import NUMBERS, another_model, optimum_of, proof_by, searchable
+from validation.judge.diagnosis import all_close, assume, close, first_of, given
+from validation.judge.diagnosis.model import NUMBERS, another_model, optimum_of, proof_by, searchable, with_implied
 from validation.judge.evidence import Evidence
-from validation.judge.implied import implied_numbers
-from validation.quantities import Key, key_of, quietly, records
+from validation.quantities import Key, quietly, records
 from validation.tolerances import REPRODUCED, Match, Strength
 from validation.verdict import Cause, Finding
 
@@ -273,15 +273,14 @@ def other_units(evidence: Evidence) -> Cause | None:
     ours, theirs = evidence.by_term("fixef")
     assume(evidence.candidate_pieces is None and not another_model(evidence) and ours.keys() == {*pieces.coef_names})
     models = _models(evidence, pieces, theta, ours, theirs) if ours else _without_coefficients(evidence, pieces)
-    compared = records(evidence.compared("fixef", "se", "sigma", "sd"))
     found: dict[str, Cause] = {}
     for model in models:
         proof = proof_by(evidence, model.solution, NUMBERS, model.fitted)
         if model.solution is None or proof is None or proof.matched < proof.total:
             continue
         # what the other coordinates do not move must be what it was: otherwise there is another fault
-        expected = implied_numbers(model.solution)
-        kept = all(close(r["candidate"], expected.get(key_of(r), r["reference"]), Match.FOLLOWS) for r in compared)
+        rows = with_implied(evidence, model.solution, "fixef", "se", "sigma", "sd")
+        kept = all_close(rows["candidate"], rows["implied"].fillna(rows["reference"]), Match.FOLLOWS)
         # of numbers far from 0 any function is one of its lines, to some digits
         a_line = not (model.response.plain_scale or model.response.plain_shift)
         if kept and (not a_line or proof.digits >= REPRODUCED.alone):
@@ -342,12 +341,12 @@ def _fitted(pieces: Pieces, response: _Units, change: Mapping[str, _Units]) -> l
 def _cause(left: Pieces, model: _Model, text: str) -> Cause:
     M, a, b = model.mapping, model.response.shift, model.response.scale
     factor, shift = f"{b:.6g} times " if b != 1.0 else "", f" {a:+.6g}" if a else ""
-    scaled = f"The candidate's response is {factor}the reference's{shift}"
+    scaled = [f"The candidate's response is {factor}the reference's{shift}"] if factor or shift else []
     if (np.eye(len(M)) == M).all():
-        return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled, text, _SAME_UNIT)
+        return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled[0], text, _SAME_UNIT)
     kinds = kinds_of(left, replace(left, X=left.X @ M), M)
-    titles = [*dict.fromkeys(kind.words for kind in kinds), *([scaled] if b != 1.0 or a else [])]
-    return Finding(3, kinds[0].name, Strength.RECOMPUTED).told("; ".join(titles) + model.part, text, kinds[0].remedy)
+    title = "; ".join([*dict.fromkeys(kind.words for kind in kinds), *scaled]) + model.part
+    return Finding(3, kinds[0].name, Strength.RECOMPUTED).told(title, text, kinds[0].remedy)
 
 
 def _constant(pieces: Pieces) -> np.ndarray:
@@ -388,21 +387,18 @@ def _responses(evidence: Evidence, pieces: Pieces, beta: np.ndarray, given: np.n
 def _predictors(pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[dict[str, _Units]]:
     """The coordinates that predictors may have: none, one, or all that are numbers, centred at their means or not."""
     yield {}
-    columns = {
-        name: (x, b, g)
-        for name, x, b, g in zip(pieces.coef_names, pieces.X.T, beta, given, strict=True)
-        if ":" not in name and np.ptp(x) > 0 and b != 0.0 and g != 0.0
-    }
-    unit = {name: _near(g / b, (1.0, *_sds(x))) for name, (x, b, g) in columns.items()}
-    mean = {name: float(x.mean()) for name, (x, _, _) in columns.items()}
-    shift = float((given - beta) @ _constant(pieces))
-    for name, (x, b, _) in columns.items():
-        centre = _near(shift / b, (0.0, mean[name]), _sds(x)[0])
-        yield {name: _Units(unit[name][0], centre[0], unit[name][1], centre[1])}
-    numeric = [name for name, (x, _, _) in columns.items() if np.unique(x).size > 2]
+    shift, numeric = float((given - beta) @ _constant(pieces)), {}
+    for name, x, b, g in zip(pieces.coef_names, pieces.X.T, beta, given, strict=True):
+        if ":" in name or np.ptp(x) == 0 or b == 0.0 or g == 0.0:
+            continue
+        mean, sds = float(x.mean()), _sds(x)
+        (scale, plain_scale), (centre, plain_centre) = _near(g / b, (1.0, *sds)), _near(shift / b, (0.0, mean), sds[0])
+        yield {name: _Units(scale, centre, plain_scale, plain_centre)}
+        if np.unique(x).size > 2:
+            numeric[name] = _Units(scale, mean, plain_scale)
     if len(numeric) > 1:
-        for centred in (0.0, 1.0):
-            yield {name: _Units(unit[name][0], mean[name] * centred, unit[name][1]) for name in numeric}
+        yield {name: units._replace(shift=0.0) for name, units in numeric.items()}
+        yield numeric
 
 
 def _in_units(
@@ -447,3 +443,136 @@ def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray
                     step[names.index(rest), j] = -c / s
         M = M @ step
     return M
+
+
+#: Name, words, and what the rule makes of the reference's numbers, of σ and of the effect's own standard deviation.
+_Rule: TypeAlias = tuple[str, str, Callable[[np.ndarray, float, float], np.ndarray]]
+
+_COMPONENTS: tuple[_Rule, ...] = (
+    ("squared", "the squares of the reference's", lambda x, s, sd: x * x),
+    ("square-root", "the square roots of the reference's", lambda x, s, sd: np.sqrt(x)),
+    ("relative", "the reference's divided by σ (θ's scale)", lambda x, s, sd: x / s),
+    ("relative-variance", "the reference's divided by σ² (relative covariances)", lambda x, s, sd: x / s**2),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
+    ("times-variance", "the reference's times σ²", lambda x, s, sd: x * s**2),
+    ("sd-over-sigma", "the roots of the reference's, divided by σ", lambda x, s, sd: np.sqrt(x) / s),
+)
+
+_MODES: tuple[_Rule, ...] = (
+    ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
+    ("standardised", "the reference's divided by their own standard deviation (√Σ)", lambda x, s, sd: x / sd),
+    ("standardised", "the reference's divided by the spread that they have", lambda x, s, sd: x / np.std(x, ddof=1)),
+    ("spherical", "the spherical random effects u, where b = Λu", lambda x, s, sd: x * s / sd),
+)
+
+_CONDSDS: tuple[_Rule, ...] = (
+    ("squared", "conditional variances, the squares of the sds", lambda x, s, sd: x**2),
+    ("square-root", "the roots of the reference's", lambda x, s, sd: np.sqrt(x)),
+    ("relative-variance", "conditional variances divided by σ²", lambda x, s, sd: (x / s) ** 2),
+    ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
+)
+
+
+def scale_of_components(evidence: Evidence) -> Cause | None:
+    """Row 2: variance, SD, θ or relative covariance in each other's place."""
+    sigma = evidence.value("reference", "sigma")
+    assume(0 < sigma < math.inf)
+    for quantity, words, unit, rules in (
+        ("sd", "SDs", sigma, _COMPONENTS),
+        ("variance", "variances", sigma**2, _COMPONENTS),
+        ("covariance", "covariances", sigma**2, _COMPONENTS),
+        ("sigma", "residual SD", sigma, _COMPONENTS),
+        ("theta", "θ", 1.0, _COMPONENTS),
+        ("se", "standard errors", 0.0, _COMPONENTS[:1]),
+    ):
+        left, right = evidence.arrays(quantity)
+        off = np.array([not close(c, r, Match.ROUGH) for r, c in zip(left, right, strict=True)], dtype=bool)
+        # A 0 or a 1 is its own square; the residual's row is judged with the others.
+        telling = off & (np.abs(left) > Match.CHAINED * unit) & (np.abs(np.abs(left) - 1) > Match.RULE)
+        left, right = left[telling], right[telling]
+        for name, description, rule in rules if len(left) else ():
+            with np.errstate(invalid="ignore"):
+                expected = rule(left, sigma, math.nan)
+            if all_close(right, expected, Match.FOLLOWS):
+                return Finding(2, f"scale-{name}", Strength.RULE).told(
+                    f"The candidate's {words} are {description}",
+                    f"{len(left)} of {len(left)} differing {words} match: reference {left[0]:.6g}, candidate "
+                    f"{right[0]:.6g}, expected under this fault {expected[0]:.6g} (σ = {sigma:.6g})",
+                    "Report variances as variances, SDs as their roots, and both on the scale of the response: "
+                    "Σ = σ²TT', where T is made of θ.",
+                )
+    # SDs that are the candidate's own variances (or the other way round), whatever the reference has
+    both = evidence.compared("sd").merge(evidence.compared("variance"), on=["group", "term"], suffixes=("", "_var"))
+    both = both[(np.abs(both["candidate"] - 1) > Match.RULE) & (both["candidate"] > Match.CHAINED * sigma)]
+    both = both[np.isfinite(both["candidate_var"])]
+    assume(len(both) > 1 and all_close(both["candidate"], both["candidate_var"], Match.COMPUTED))
+    value, sd, variance = (float(both[name].iloc[0]) for name in ("candidate", "reference", "reference_var"))
+    squared = abs(math.log(value / variance)) < abs(math.log(value / sd)) if sd > 0 and variance > 0 else True
+    return Finding(2, "scale-squared" if squared else "scale-square-root", Strength.OWN_RULE).told(
+        "The candidate's SDs are its own variances" if squared else "The candidate's variances are its own SDs",
+        f"for all {len(both)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
+        f"{variance:.6g})",
+        "An SD is the root of the variance: report both on the scale of the response.",
+    )
+
+
+def scale_of_modes(evidence: Evidence) -> Cause | None:
+    """Row 2: BLUPs or their conditional sds on another scale: over σ, standardised, squared."""
+    sigma = evidence.value("reference", "sigma")
+    assume(sigma > 0)
+    sds: dict[object, float] = {(r["group"], r["term"]): r["reference"] for r in records(evidence.compared("sd"))}
+    for quantity, kind, words, rules in (
+        ("ranef", "modes", "random effects", _MODES),
+        ("condsd", "condsd", "conditional sds", _CONDSDS),
+    ):
+        found: list[tuple[str, str, str]] = []
+        for place, part in evidence.compared(quantity).groupby(["group", "term"], sort=False):
+            left, right = part["reference"].to_numpy(dtype=float), part["candidate"].to_numpy(dtype=float)
+            if len(left) < 3 or not np.isfinite(right).all() or _all_near(right, left):
+                continue
+            sd, i = sds.get(place, math.nan), int(np.argmax(np.abs(left)))
+            name, text, _ = first_of(rule for rule in rules if _all_near(right, rule[2](left, sigma, sd)))
+            shown = f"{left[i]:.6g} in the reference, {right[i]:.6g} in the candidate"
+            found.append((name, text, f"{place[0]} {part['level'].iloc[i]} {place[1]}: {shown}"))
+        if found:
+            name, text, where = found[0]
+            return Finding(2, f"{kind}-{name}", Strength.COUNTS).told(
+                f"The candidate's {words} are {text}",
+                f"at all levels; e.g. {where} (σ = {sigma:.6g})",
+                "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
+                "so are the conditional sds.",
+            )
+    return None
+
+
+def _all_near(values: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether numbers are those expected, in units of the largest; where all of these are 0 nothing tells."""
+    size = float(np.max(np.abs(expected), initial=0.0))
+    return bool((np.abs(values - expected) <= Match.FOLLOWS * size).all()) or size == 0.0
+
+
+def correlations(evidence: Evidence) -> Cause | None:
+    """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
+    rows, place = evidence.compared("covariance"), ["group", "term", "term2"]
+    rows = evidence.compared("cor").merge(rows, "left", place, suffixes=("", "_covariance"))
+    off = rows[[not close(r["candidate"], r["reference"], Match.ROUGH) for r in records(rows)]]
+    assume(len(off))
+    first = off.iloc[0]
+    where = f"{first['group']}: {first['term']}, {first['term2']}"
+    if all_close(off["candidate"], off["reference_covariance"]):
+        return Finding(2, "scale-covariance", Strength.RULE).told(
+            "The candidate's correlations are covariances",
+            f"{where}: {first['candidate']:.6g} is the reference's covariance, its correlation is "
+            f"{first['reference']:.6g}",
+            "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
+        )
+    theta = evidence.arrays("theta")
+    assume((off["candidate"] == 0.0).all() and len(theta[0]) and all_close(theta[1], theta[0], Match.ROUGH))
+    return Finding(7, "correlation-not-reported", Strength.RULE).told(
+        "The candidate estimated the correlation of random effects, and reports 0",
+        f"{where}: {first['reference']:.6g} in the reference; the candidate's θ, from which it follows, is the "
+        "reference's",
+        "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
+    )

@@ -85,11 +85,10 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
         _same(value, target, Match.ESTIMATED) and not _same(value, wrong, Match.RULE)
         for value, target, wrong in zip(reported, other, right, strict=True)
     )
-    expected = 2.0 * np.maximum(0.0, np.diff(other))
-    statistics = [test.chisq[1] for test in _tests(evidence)]
+    statistics, steps = [test.chisq[1] for test in _tests(evidence)], 2.0 * np.abs(np.diff([other, right]))
     by_statistic = bool(statistics) and all(
-        _same(abs(value), abs(2.0 * step), Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
-        for value, step, own in zip(statistics, np.diff(other), 2.0 * np.abs(np.diff(right)), strict=True)
+        _same(abs(value), step, Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
+        for value, step, own in zip(statistics, *steps, strict=True)
     )
     assume(by_loglik or by_statistic)
     there, here = ("ML", "REML") if reml else ("REML", "ML")
@@ -102,7 +101,7 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
             for name, ours, theirs in zip(evidence.names, right, other, strict=True)
         )
         + f"; chi-square {', '.join(f'{value:.6g}' for value in statistics)}, of the {there} fits "
-        f"{', '.join(f'{value:.6g}' for value in expected)}",
+        f"{', '.join(f'{2.0 * max(0.0, step):.6g}' for step in np.diff(other))}",
         "Compare the REML fits as they are where refit=False is asked for, or drop refit=False on both sides."
         if reml
         else "Restricted likelihoods of models with different fixed effects are likelihoods of different data: refit "
@@ -152,12 +151,11 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
     wrong = [test for test in _tests(evidence) if _off(*test.df)]
     first, counts = first_of(wrong), [_Counts.of(fit) for fit in evidence.compared_fits]
     pairs = [(test.df[1], counts[test.i - 1], counts[test.i]) for test in wrong]
-    words = next((text for text, rule in _DF if all(_same(df, rule(a, b)) for df, a, b in pairs)), "")
+    words = next((f": {text}" for text, rule in _DF if all(_same(df, rule(a, b)) for df, a, b in pairs)), "")
     (ours, theirs), (_, a, b) = first.df, pairs[0]
     covariances = [int(c.npar) - c.fixed - c.diagonal - 1 for c in (a, b)]
     return Finding(10, "lrt-df", Strength.ANOTHER_MODEL if words else Strength.CERTAIN).told(
-        f"The likelihood-ratio test has {theirs:g} degrees of freedom where R has {ours:g}"
-        + (f": {words}" if words else ""),
+        f"The likelihood-ratio test has {theirs:g} degrees of freedom where R has {ours:g}{words}",
         f"{first.models}: the models have {a.npar:g} and {b.npar:g} parameters (fixed effects {a.fixed} and {b.fixed}, "
         f"variances {a.diagonal} and {b.diagonal}, covariances {covariances[0]} and {covariances[1]}, and σ each); the "
         f"candidate's p-value is {first.p[1]:.6g}, R's {first.p[0]:.6g}"
@@ -282,12 +280,11 @@ def constant(evidence: AnovaEvidence) -> Cause | None:
     left, right = evidence.both("logLik")
     shift = right - left
     assume(np.ptp(shift) <= Match.RULE and abs(shift[0]) > tolerances.OPTIMUM.limit)
-    N = float(evidence.compared_fits[0].nobs())
+    N, offset = float(evidence.compared_fits[0].nobs()), -2.0 * float(shift[0])
     known = {"N log(2π)": N * math.log(2 * math.pi), "N": N, "N (1 + log(2π))": N * (1 + math.log(2 * math.pi))}
-    offset = -2.0 * float(shift[0])
-    named = next((name for name, value in known.items() if _same(abs(offset), value, Match.RULE)), "")
+    named = next((f": {name}" for name, value in known.items() if _same(abs(offset), value, Match.RULE)), "")
     return Finding(10, "constant-offset", Strength.SIGNS).told(
-        "The log-likelihoods lack (or have besides) a constant" + (f": {named}" if named else ""),
+        f"The log-likelihoods lack (or have besides) a constant{named}",
         f"-2 log-likelihood differs by {offset:.6f} in all {shift.size} models, so the tests agree",
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs.",

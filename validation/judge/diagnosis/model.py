@@ -111,24 +111,20 @@ def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
     return quietly(of_factors, None) or quietly(of_modes, {})
 
 
+def with_implied(evidence: Evidence, solution: Solution, *quantities: str) -> pd.DataFrame:
+    """The rows of some quantities that both sides have, and what a solution implies of each: NaN where it says none."""
+    rows = evidence.compared(*quantities)
+    implied = {**implied_numbers(solution), ("logLik", None, None, None, None): -solution.objective / 2}
+    return rows.assign(implied=[implied.get(key_of(record), math.nan) for record in records(rows)])
+
+
 def implied_by(evidence: Evidence) -> bool:
     """Whether the candidate's numbers follow from its θ by the judge's own algebra, from the reference's y, X and Z."""
-    solution = evidence.at_candidate
-    if solution is None:
+    if (solution := evidence.at_candidate) is None:
         return False
-    expected = implied_numbers(solution)
-    checked = 0
-    for record in records(evidence.compared("fixef", "se", "sigma", "variance", "sd", "ranef")):
-        value = expected.get(key_of(record))
-        if value is None:
-            continue
-        checked += 1
-        if (
-            not close(record["candidate"], value, Match.ESTIMATED)
-            and abs(record["candidate"] - value) > Match.SUMMED * solution.sigma
-        ):
-            return False
-    return checked > 0
+    rows = with_implied(evidence, solution, "fixef", "se", "sigma", "variance", "sd", "ranef").dropna(subset="implied")
+    limit = np.maximum(Match.ESTIMATED * rows["implied"].abs(), Match.SUMMED * solution.sigma)
+    return len(rows) > 0 and bool(((rows["candidate"] - rows["implied"]).abs() <= limit).all())
 
 
 #: The estimates of a fit, and all that it reports of its parameters.
@@ -170,12 +166,11 @@ def proof_by(
     if solution is None:
         return None
     limits = REPRODUCED
-    expected = {**implied_numbers(solution), ("logLik", None, None, None, None): -solution.objective / 2}
     found: list[tuple[str, float, float]] = []  # quantity, digits, digits of the reference's number
     columns: dict[Key, list[bool]] = {}  # but for the level: which of its numbers are reproduced
-    for record in records(evidence.compared(*quantities)):
-        value = math.nan if (key := key_of(record)) in but else expected.get(key, math.nan)
-        if math.isnan(value) or digits(value, record["reference"]) > limits.telling:
+    for record in records(with_implied(evidence, solution, *quantities)):
+        value, key = record["implied"], key_of(record)
+        if key in but or math.isnan(value) or digits(value, record["reference"]) > limits.telling:
             continue
         got, had = digits(record["candidate"], value), digits(record["reference"], value)
         matched = got >= max(limits.least, digits(record["candidate"], record["reference"]) + limits.gained)
@@ -236,18 +231,18 @@ def other_optimum(evidence: Evidence) -> Solution | None:
 
 def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
-    (ours, theirs), sigma = evidence.by_term("se"), evidence.pair("sigma")
-    off = [term for term, value in theirs.items() if not close(value, ours[term], Match.ESTIMATED)]
+    (ours, theirs), sigma = evidence.arrays("se"), evidence.pair("sigma")
+    off = [i for i, value in enumerate(theirs) if not close(value, ours[i], Match.ESTIMATED)]
     assume(off and close(sigma[1], sigma[0], Match.RULE))
-    implied = implied_numbers(given(other_optimum(evidence)))
-    expected = {term: implied.get(("se", None, term, None, None), math.nan) for term in theirs}
-    assume(all_close(theirs.values(), expected.values(), Match.ESTIMATED))
+    rows = with_implied(evidence, given(other_optimum(evidence)), "se")
+    assume(all_close(theirs, rows["implied"], Match.ESTIMATED))
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    first = off[0]
+    first = records(rows)[off[0]]
     return Finding(1, "standard-errors-other-criterion", Strength.ANOTHER_INPUT).told(
         f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
         f"all {len(theirs)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
-        f"{first}: {theirs[first]:.8g}, where {wanted} gives {ours[first]:.8g} and {other} {expected[first]:.8g}",
+        f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
+        f"{first['implied']:.8g}",
         f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
     )
 

@@ -3,8 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from validation.judge.posterior_evidence import PosteriorEvidence, main_paramete
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.owndata import some
-from validation.quantities import groups_of, posterior_summary, quietly, split_parameter
+from validation.quantities import posterior_summary, quietly
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
@@ -150,11 +149,11 @@ def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
 
 def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
     """Row 3: coefficients of other levels of a factor, because another level is its reference."""
-    left, right = ({str(name): float(value) for name, value in side["mean"].items()} for side in _sides(evidence))
-    lost, extra = (
-        [name for name in main_parameters([*mine]) if name not in others and not name.startswith("Sigma[")]
-        for mine, others in ((left, right), (right, left))
+    left, right = (side["mean"].to_dict() for side in _sides(evidence))
+    mine, others = (
+        [name for name in main_parameters([*map(str, side)]) if not name.startswith("Sigma[")] for side in (left, right)
     )
+    lost, extra = [name for name in mine if name not in others], [name for name in others if name not in mine]
     # of a factor both sides have all levels but one; interactions have more, and are not told here
     assume(len(lost) == 1 == len(extra))
     theirs, ours = lost[0], extra[0]  # the level that the candidate's coefficients start from, and R's
@@ -181,36 +180,28 @@ def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
 def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
     """Row 7: random effects of one group without their correlations."""
     assume(len(evidence.summaries) == 2)
-    pairs = {side: _covariance_names(summary.index) for side, summary in evidence.summaries.items()}
-    for group, (single, double) in pairs["reference"].items():
-        theirs = pairs["candidate"].get(group, [0, 0])
-        lacking, other = ("candidate", "reference") if double else ("reference", "candidate")
-        if bool(double) == bool(theirs[1]) or (theirs[0] if double else single) < 2:
+    means = evidence.joined[evidence.joined["quantity"] == "post-mean"]
+    for group, part in means[means["term2"].notna()].groupby("group", sort=False):
+        variance = part["term"] == part["term2"]
+        counts = {
+            side: [int((part[f"has_{side}"] & which).sum()) for which in (variance, ~variance)]
+            for side in ("reference", "candidate")
+        }
+        (_, ours), (_, theirs) = counts.values()
+        lacking, other = ("candidate", "reference") if ours else ("reference", "candidate")
+        if bool(ours) == bool(theirs) or counts[lacking][0] < 2:
             continue
-        count = {side: sum(pairs[side].get(group, [0])) for side in pairs}
-        p = pairs[other][group][0]
+        p, more, fewer = counts[other][0], sum(counts[other]), sum(counts[lacking])
         return Finding(7, "correlation-lost", Strength.ANOTHER_MODEL).told(
             f"The {lacking} fits the random effects of {group} as independent: their correlation is missing",
-            f"(... | {group}) has {p} random effects for each level, so {count[other]} variances and covariances in "
-            f"the {other}; the {lacking} has {count[lacking]}: the variances, and no covariance",
+            f"(... | {group}) has {p} random effects for each level, so {more} variances and covariances in "
+            f"the {other}; the {lacking} has {fewer}: the variances, and no covariance",
             f"In R (1 + x | {group}) lets levels that start higher also rise faster (or slower), and estimates that "
             f"correlation; (1 + x || {group}) says that there is none. Without it slopes and intercepts are shrunken "
             "otherwise, and predictions and standard errors differ. Ask the program for correlated random effects; "
             "where it has none, compare with ||.",
         )
     return None
-
-
-def _covariance_names(names: Iterable[Any]) -> dict[str, list[int]]:
-    """Numbers of variances and of covariances among the parameters, by grouping factor."""
-    found: dict[str, list[int]] = {}
-    names = [str(name) for name in names]
-    groups = groups_of(names)
-    for name in names:
-        group, first, second, _ = split_parameter(name, groups)
-        if name.startswith("Sigma[") and group is not None:
-            found.setdefault(group, [0, 0])[first != second] += 1
-    return found
 
 
 def rows_used(evidence: PosteriorEvidence) -> Cause | None:

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
@@ -153,12 +154,8 @@ def _design(terms: _Terms, unit: np.ndarray) -> np.ndarray:
 def _project(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients and residual of a least-squares fit with columns of very different size."""
     size = np.linalg.norm(design, axis=0)
-    q, r = np.linalg.qr(design / size)
-    if (np.abs(np.diag(r)) > Match.ENTRY).all():
-        coefficients = np.linalg.solve(r, q.T @ target)
-    else:
-        coefficients = np.linalg.lstsq(design / size, target, rcond=1e-13)[0]
-    return coefficients / size, target - design @ (coefficients / size)
+    coefficients = scipy.linalg.lstsq(design / size, target, cond=1e-13, lapack_driver="gelsy")[0] / size
+    return coefficients, target - design @ coefficients
 
 
 def _estimable(terms: _Terms, size: int) -> _Terms | None:
@@ -334,9 +331,7 @@ _PRIOR_REMEDY = {
     ),
     "sigma": "rstanarm's default for σ is Exponential with rate 1/sd(y) (ddof = 1): rate, not scale.",
     "scale": "decov: τ ~ Gamma(shape, 1) and sd = scale · τ · σ; the random effects' prior scales with σ.",
-    "correlations": (
-        "decov's regularization η is an LKJ shape: ρ ~ Beta(η + (p − 2)/2, η + (p − 2)/2) for two effects."
-    ),
+    "correlations": "decov's regularization η is an LKJ shape: ρ ~ Beta(η + (p − 2)/2, η + (p − 2)/2) for two effects.",
     "simplex": "decov's concentration δ: shares of variance ~ Dirichlet(δ).",
     "random-effects": ("The standardised random effects are Normal(0, 1), one padded level for each term among them."),
     "directions": (

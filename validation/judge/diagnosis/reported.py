@@ -1,8 +1,8 @@
-"""Rows 2, 10, 11: what is computed from a right fit in another way: scales, constants, counts, tests, predictions."""
+"""Rows 10 and 11: what is computed from a right fit in another way: constants, counts, tests, predictions."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,145 +10,19 @@ import scipy.sparse as sp
 from scipy.stats import t as student_t
 
 from validation.algebra import Pieces
-from validation.judge.diagnosis import all_close, assume, close, given, same_p
-from validation.judge.diagnosis.model import another_model, columns_differ, implied_by, other_optimum, same_model
+from validation.judge.diagnosis import all_close, assume, close, first_of, given, same_p
+from validation.judge.diagnosis.model import (
+    another_model,
+    columns_differ,
+    implied_by,
+    other_optimum,
+    same_model,
+    with_implied,
+)
 from validation.judge.evidence import Evidence
-from validation.judge.implied import implied_numbers
 from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
-
-#: Name, words, and what the rule makes of the reference's numbers, of σ and of the effect's own standard deviation.
-_Rule: TypeAlias = tuple[str, str, Callable[[np.ndarray, float, float], np.ndarray]]
-
-_COMPONENTS: tuple[_Rule, ...] = (
-    ("squared", "the squares of the reference's", lambda x, s, sd: x * x),
-    ("square-root", "the square roots of the reference's", lambda x, s, sd: np.sqrt(x)),
-    ("relative", "the reference's divided by σ (θ's scale)", lambda x, s, sd: x / s),
-    ("relative-variance", "the reference's divided by σ² (relative covariances)", lambda x, s, sd: x / s**2),
-    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
-    ("times-variance", "the reference's times σ²", lambda x, s, sd: x * s**2),
-    ("sd-over-sigma", "the roots of the reference's, divided by σ", lambda x, s, sd: np.sqrt(x) / s),
-)
-
-_MODES: tuple[_Rule, ...] = (
-    ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
-    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
-    ("standardised", "the reference's divided by their own standard deviation (√Σ)", lambda x, s, sd: x / sd),
-    ("standardised", "the reference's divided by the spread that they have", lambda x, s, sd: x / np.std(x, ddof=1)),
-    ("spherical", "the spherical random effects u, where b = Λu", lambda x, s, sd: x * s / sd),
-)
-
-_CONDSDS: tuple[_Rule, ...] = (
-    ("squared", "conditional variances, the squares of the sds", lambda x, s, sd: x**2),
-    ("square-root", "the roots of the reference's", lambda x, s, sd: np.sqrt(x)),
-    ("relative-variance", "conditional variances divided by σ²", lambda x, s, sd: (x / s) ** 2),
-    ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
-    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
-)
-
-
-def scale_of_components(evidence: Evidence) -> Cause | None:
-    """Row 2: variance, SD, θ or relative covariance in each other's place."""
-    sigma = evidence.value("reference", "sigma")
-    assume(0 < sigma < math.inf)
-    for quantity, words, unit, rules in (
-        ("sd", "SDs", sigma, _COMPONENTS),
-        ("variance", "variances", sigma**2, _COMPONENTS),
-        ("covariance", "covariances", sigma**2, _COMPONENTS),
-        ("sigma", "residual SD", sigma, _COMPONENTS),
-        ("theta", "θ", 1.0, _COMPONENTS),
-        ("se", "standard errors", 0.0, _COMPONENTS[:1]),
-    ):
-        left, right = evidence.arrays(quantity)
-        off = np.array([not close(c, r, Match.ROUGH) for r, c in zip(left, right, strict=True)], dtype=bool)
-        # A 0 or a 1 is its own square; the residual's row is judged with the others.
-        telling = off & (np.abs(left) > Match.CHAINED * unit) & (np.abs(np.abs(left) - 1) > Match.RULE)
-        left, right = left[telling], right[telling]
-        for name, description, rule in rules if len(left) else ():
-            with np.errstate(invalid="ignore"):
-                expected = rule(left, sigma, math.nan)
-            if all_close(right, expected, Match.FOLLOWS):
-                return Finding(2, f"scale-{name}", Strength.RULE).told(
-                    f"The candidate's {words} are {description}",
-                    f"{len(left)} of {len(left)} differing {words} match: reference {left[0]:.6g}, candidate "
-                    f"{right[0]:.6g}, expected under this fault {expected[0]:.6g} (σ = {sigma:.6g})",
-                    "Report variances as variances, SDs as their roots, and both on the scale of the response: "
-                    "Σ = σ²TT', where T is made of θ.",
-                )
-    # SDs that are the candidate's own variances (or the other way round), whatever the reference has
-    both = evidence.compared("sd").merge(evidence.compared("variance"), on=["group", "term"], suffixes=("", "_var"))
-    both = both[(np.abs(both["candidate"] - 1) > Match.RULE) & (both["candidate"] > Match.CHAINED * sigma)]
-    both = both[np.isfinite(both["candidate_var"])]
-    assume(len(both) > 1 and all_close(both["candidate"], both["candidate_var"], Match.COMPUTED))
-    value, sd, variance = (float(both[name].iloc[0]) for name in ("candidate", "reference", "reference_var"))
-    squared = abs(math.log(value / variance)) < abs(math.log(value / sd)) if sd > 0 and variance > 0 else True
-    return Finding(2, "scale-squared" if squared else "scale-square-root", Strength.OWN_RULE).told(
-        "The candidate's SDs are its own variances" if squared else "The candidate's variances are its own SDs",
-        f"for all {len(both)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
-        f"{variance:.6g})",
-        "An SD is the root of the variance: report both on the scale of the response.",
-    )
-
-
-def scale_of_modes(evidence: Evidence) -> Cause | None:
-    """Row 2: BLUPs or their conditional sds on another scale: over σ, standardised, squared."""
-    sigma = evidence.value("reference", "sigma")
-    assume(sigma > 0)
-    sds: dict[object, float] = {(r["group"], r["term"]): r["reference"] for r in records(evidence.compared("sd"))}
-    for quantity, kind, words, rules in (
-        ("ranef", "modes", "random effects", _MODES),
-        ("condsd", "condsd", "conditional sds", _CONDSDS),
-    ):
-        found: list[tuple[str, str, str]] = []
-        for place, part in evidence.compared(quantity).groupby(["group", "term"], sort=False):
-            left, right = part["reference"].to_numpy(dtype=float), part["candidate"].to_numpy(dtype=float)
-            if len(left) < 3 or not np.isfinite(right).all() or _near(right, left):
-                continue
-            rule = given(next((r for r in rules if _near(right, r[2](left, sigma, sds.get(place, math.nan)))), None))
-            i = int(np.argmax(np.abs(left)))
-            shown = f"{left[i]:.6g} in the reference, {right[i]:.6g} in the candidate"
-            found.append((rule[0], rule[1], f"{place[0]} {part['level'].iloc[i]} {place[1]}: {shown}"))
-        if found:
-            name, text, where = found[0]
-            return Finding(2, f"{kind}-{name}", Strength.COUNTS).told(
-                f"The candidate's {words} are {text}",
-                f"at all levels; e.g. {where} (σ = {sigma:.6g})",
-                "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
-                "so are the conditional sds.",
-            )
-    return None
-
-
-def _near(values: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether numbers are those expected, in units of the largest; where all of these are 0 nothing tells."""
-    size = float(np.max(np.abs(expected), initial=0.0))
-    return bool((np.abs(values - expected) <= Match.FOLLOWS * size).all()) or size == 0.0
-
-
-def correlations(evidence: Evidence) -> Cause | None:
-    """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
-    rows, place = evidence.compared("covariance"), ["group", "term", "term2"]
-    rows = evidence.compared("cor").merge(rows, "left", place, suffixes=("", "_covariance"))
-    off = rows[[not close(r["candidate"], r["reference"], Match.ROUGH) for r in records(rows)]]
-    assume(len(off))
-    first = off.iloc[0]
-    where = f"{first['group']}: {first['term']}, {first['term2']}"
-    if all_close(off["candidate"], off["reference_covariance"]):
-        return Finding(2, "scale-covariance", Strength.RULE).told(
-            "The candidate's correlations are covariances",
-            f"{where}: {first['candidate']:.6g} is the reference's covariance, its correlation is "
-            f"{first['reference']:.6g}",
-            "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
-        )
-    theta = evidence.arrays("theta")
-    assume((off["candidate"] == 0.0).all() and len(theta[0]) and all_close(theta[1], theta[0], Match.ROUGH))
-    return Finding(7, "correlation-not-reported", Strength.RULE).told(
-        "The candidate estimated the correlation of random effects, and reports 0",
-        f"{where}: {first['reference']:.6g} in the reference; the candidate's θ, from which it follows, is the "
-        "reference's",
-        "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
-    )
 
 
 class _Offset(NamedTuple):
@@ -285,25 +159,23 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
     npar, logLik, aic, bic, nobs = map(evidence.pair, ("npar", "logLik", "AIC", "BIC", "nobs"))
     N = nobs[0]
-    assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[0] == nobs[1])
+    assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[1] == N)
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
     implied = math.nan if close(aic[1], aic[0], Match.COMPUTED) else (aic[1] + 2 * logLik[1]) / 2
     counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
     if math.isfinite(counted) and abs(counted - npar[0]) > Match.RULE and abs(counted - round(counted)) < Match.RULE:
-        missing = npar[0] - counted
-        words = " (σ is not counted)" if missing == 1 else ""
+        words = " (σ is not counted)" if npar[0] - counted == 1 else ""
         return Finding(10, "parameter-count", Strength.COUNTS).told(
             f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
             f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × {npar[0]:.0f}: fixed "
             "effects, elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
         )
-    residual = evidence.pair("df_residual")
-    fixed = float(len(evidence.rows("fixef")))
+    residual, fixed = evidence.pair("df_residual"), float(len(evidence.rows("fixef")))
     if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
-        words = {N - fixed: "N − p, less the fixed effects alone", N - npar[0] + 1: "without σ"}.get(residual[1], "")
+        known = {N - fixed: ": N − p, less the fixed effects alone", N - npar[0] + 1: ": without σ"}
         return Finding(10, "residual-df", Strength.SAID_OF_COUNTS).told(
-            "The residual degrees of freedom are counted otherwise" + (f": {words}" if words else ""),
+            "The residual degrees of freedom are counted otherwise" + known.get(residual[1], ""),
             f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
             f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
             "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
@@ -412,10 +284,9 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     # where the estimates moved too, or θ is a little off, the standard errors follow
     assume(away.size == se.size and (away <= min(Match.ROUGH, Match.VISIBLE * off) * se).all())
     if evidence.at_candidate is not None:
-        implied, (_, told) = implied_numbers(evidence.at_candidate), evidence.by_term("se")
-        known = {term: value for (name, _, term, *_), value in implied.items() if name == "se" and term in told}
-        close_to = max(Match.CHAINED, off / 100)  # to a hundredth of what they are off
-        assume(not (known and all_close((told[t] for t in known), known.values(), close_to)))
+        own = with_implied(evidence, evidence.at_candidate, "se")
+        hundredth = max(Match.CHAINED, off / 100)  # of what they are off
+        assume(own.empty or not all_close(own["candidate"], own["implied"], hundredth))
     return Finding(10, "standard-errors-loose", Strength.CERTAIN).told(
         "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
         "once, a small-sample adjustment as Kenward and Roger's: which of them is not known)",
@@ -434,9 +305,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     off = [term for term in terms if not same_p(p[term], ours[term], Match.FOLLOWS)]
     assume(off)
     N, npar = (evidence.value("reference", name) for name in ("nobs", "npar"))
-    rank = float(len(evidence.rows("fixef")))
-    groups = evidence.rows("ngrps")["reference"].to_numpy(dtype=float)
-    smallest = float(groups.min()) if groups.size else math.nan
+    rank, smallest = float(len(evidence.rows("fixef"))), float(evidence.rows("ngrps")["reference"].min())
     hypotheses = (
         ("z", "the normal distribution (z tests)", math.inf),
         ("residual-df", f"t with N − p = {N - rank:.0f} degrees of freedom", N - rank),
@@ -460,8 +329,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
         for term in off
         if term in df and not close(df[term], own_df[term], Match.FOLLOWS)
     ]
-    assume(found)
-    (name, words), term = found[0], off[0]
+    (name, words), term = first_of(found), off[0]
     return Finding(10, f"p-values-{name}", Strength.RULE).told(
         f"The candidate's p-values are by {words}",
         f"for {term}: reference p = {ours[term]:.6g}"
@@ -477,9 +345,8 @@ def predictions(evidence: Evidence) -> Cause | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
     assume(same_model(evidence))  # another model predicts otherwise
     sigma = evidence.value("reference", "sigma")
-    same = Match.FOLLOWS * sigma
+    same, fits = Match.FOLLOWS * sigma, evidence.rows("fitted")
     marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
-    fits = evidence.rows("fitted")
     conditional, population = (dict(zip(p["level"], p["reference"], strict=True)) for p in (fits, marginal))
 
     def gap(rows: pd.DataFrame, other: dict[str, float] | None = None) -> float:
@@ -515,9 +382,8 @@ def predictions(evidence: Evidence) -> Cause | None:
 
 def unshrunken(evidence: Evidence) -> Cause | None:
     """Row 11: BLUPs without shrinkage, or coefficients in their place."""
-    pieces, rows = given(evidence.reference_pieces), evidence.compared("ranef")
+    pieces, rows, sigma = given(evidence.reference_pieces), evidence.compared("ranef"), evidence.pair("sigma")[0]
     assume(evidence.reference_theta is not None)
-    sigma = evidence.value("reference", "sigma")
     same = Match.FOLLOWS * sigma
     assume(not (np.abs(rows["candidate"] - rows["reference"]) < same).all())
     labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))

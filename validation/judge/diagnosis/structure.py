@@ -22,7 +22,6 @@ from validation.judge.diagnosis.model import (
 )
 from validation.judge.evidence import Evidence
 from validation.judge.structure import structure_words
-from validation.quantities import quietly
 from validation.tolerances import Strength
 from validation.verdict import Cause, Finding
 
@@ -90,25 +89,20 @@ def model_structure(evidence: Evidence) -> Cause | None:
 
 
 def _terms_of(evidence: Evidence, side: str) -> list[_Term]:
-    """(grouping factor, levels, effects) of each term; from VarCorr where a fit has no pieces."""
-    pieces: Pieces | None = evidence.reference_pieces if side == "reference" else evidence.candidate_pieces
-    if pieces is not None:
-        return [(term.group, term.J, term.effects) for term in pieces.terms]
-    fit = evidence.fit(side)
-    components = quietly(fit.VarCorr, None) if hasattr(fit, "VarCorr") else None
-    if components is None:
-        return []
+    """(grouping factor, levels, effects) of each term; from its variances where a fit has no pieces."""
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    own, other, extraction = (left, right, evidence.left) if side == "reference" else (right, left, evidence.right)
+    if own is not None:
+        return [(term.group, term.J, term.effects) for term in own.terms]
+    groups, variances = (extraction.table[extraction.table["quantity"] == name] for name in ("ngrps", "variance"))
     # without ngrps, levels are taken to be the other side's: what is not said does not differ
-    other = evidence.reference_pieces if side == "candidate" else evidence.candidate_pieces
     known = {term.group: term.J for term in other.terms} if other is not None else {}
-    ngrps = quietly(lambda: dict(fit.ngrps()), known)
-    terms: dict[str, list[str]] = {}
-    for row in components.itertuples(index=False):
-        if str(row.grp) != "Residual" and (not isinstance(row.var2, str)):
-            terms.setdefault(str(row.grp), []).append(str(row.var1))
+    ngrps = dict(zip(groups["group"], groups["value"], strict=True)) or known
+    effects = variances[variances["group"] != "Residual"].groupby("group", sort=False)["term"]
+    terms = {str(name): tuple(part) for name, part in effects}
     # R calls a factor's second term g.1.
     factors = {name: name if name in ngrps else name.rpartition(".")[0] for name in terms}
-    return [(factors[name], int(ngrps.get(factors[name], 0)), tuple(effects)) for name, effects in terms.items()]
+    return [(factors[name], int(ngrps.get(factors[name], 0)), part) for name, part in terms.items()]
 
 
 def order_of_theta(evidence: Evidence) -> Cause | None:
