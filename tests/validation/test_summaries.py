@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from validation import Verdict, compare_fits
-from validation.judge.diagnosis.draws import reported_numbers
+from validation.judge.diagnosis.posterior import reported_numbers
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.summaries import RULES, Draws, by_rules, reported, summaries
 

@@ -26,7 +26,7 @@ NUMERICS = {
     "judge/noise.py": {1e-9, 1e-2},
     "judge/satterthwaite.py": {2e-3},
     "judge/ecdf.py": {1e-10, 1e-12},
-    "judge/diagnosis/density.py": {1e-13, 1e-15, 1e-3, 1e-4},
+    "judge/diagnosis/priors.py": {1e-13, 1e-15, 1e-3, 1e-4},
     "judge/diagnosis/model.py": {1e-14, 0.02},
 }
 
