@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from validation.contract import Draws
+from validation.quantities import QUANTILES
 
 
 class DrawsAlone:
@@ -32,17 +33,6 @@ class DrawsAlone:
         self.posterior = draws
 
 
-def quadrature_of(fit: object) -> pd.DataFrame | None:
-    """Posterior summaries by quadrature, where the candidate has them and the dimension allows."""
-    quadrature = getattr(fit, "quadrature", None)
-    if not callable(quadrature):
-        return None
-    try:
-        return truth_table(quadrature())
-    except Exception:  # more than a few dimensions, priors that cannot be integrated: there is no truth then
-        return None
-
-
 def truth_table(found: object) -> pd.DataFrame | None:
     """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
 
@@ -57,11 +47,8 @@ def truth_table(found: object) -> pd.DataFrame | None:
     ranef = getattr(found, "ranef", None)
     if isinstance(ranef, pd.DataFrame) and len(ranef):
         values, errors = pd.concat([values, ranef]), pd.concat([errors, ranef * 0.0])
-    names = {"2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
-    values, errors = values.rename(columns=names), errors.rename(columns=names)
-    table = pd.DataFrame(index=pd.Index([str(name) for name in values.index], name="parameter"))
-    for statistic in ("mean", "sd", "q2.5", "q50", "q97.5"):
-        if statistic in values.columns:
-            table[statistic] = values[statistic].to_numpy(dtype=float)
-            table[f"mcse_{statistic}"] = np.abs(errors[statistic].to_numpy(dtype=float))
-    return table if len(table.columns) else None
+    names = {f"{100 * probability:g}%": name for name, probability in QUANTILES.items()}
+    values, errors = values.rename(columns=names), errors.rename(columns=names).abs()
+    known = [name for name in ("mean", "sd", *QUANTILES) if name in values.columns]
+    table = pd.concat([values[known], errors[known].add_prefix("mcse_")], axis=1).astype(float)
+    return table.set_axis(pd.Index(map(str, values.index), name="parameter")) if known else None

@@ -61,7 +61,7 @@ class Shown:
 
 
 #: What a comparison needs in the end: imported while R starts.
-_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.files",
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.tiers", "validation.report.files",
                  "matplotlib.backends.backend_svg")  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from validation.cases import Case
 from validation.contract import LinearMixedFit
 from validation.files import write_atomically
-from validation.judge.digits import DOUBLE_DIGITS, digits
+from validation.judge.rows import DOUBLE_DIGITS, digits
 from validation.progress import Tracker
 from validation.quantities import likelihood_quantities
 from validation.references import certified

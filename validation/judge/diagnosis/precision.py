@@ -6,8 +6,8 @@ import numpy as np
 
 from validation.judge.diagnosis import all_close, assume, given, is_single
 from validation.judge.diagnosis.model import same_model
-from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
+from validation.judge.rows import digits
 from validation.tolerances import ROUNDINGS, Match, Multiple, Share, Strength
 from validation.verdict import Cause, Finding
 

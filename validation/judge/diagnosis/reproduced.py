@@ -8,9 +8,9 @@ import numpy as np
 
 from validation import tolerances
 from validation.algebra import Solution
-from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
+from validation.judge.rows import digits
 from validation.quantities import Key, key_of, records
 
 #: The estimates of a fit, and all that it reports of its parameters.
