@@ -17,7 +17,7 @@ from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.cases import BUILT_IN, Case, select
 from validation.checks import Check, Side
-from validation.compare import compare, spoken
+from validation.compare import compare
 from validation.comparison import Comparison
 from validation.conformance.cases import all_cases, available
 from validation.errors import NotSupportedError, SideError, UnknownCaseError
@@ -138,7 +138,7 @@ def own_works(
     is about the data or the formula.
     """
     bayes, reml = fit == "bayes", fit != "ML"
-    options: dict[str, Any] = {} if dialect is None else {"candidate_options": spoken(bayes, dialect)}
+    options: dict[str, Any] = {} if dialect is None else {"candidate_options": {"dialect": dialect}}
     kind = "bayes" if bayes else "likelihood"
     works = [
         Work(formula, formula, formula, kind, partial(compare, formula, data, REML=reml, bayes=bayes, **options))

@@ -29,15 +29,6 @@ class DrawsAlone:
         self.posterior = draws
 
 
-def quadrature_of(fit: object) -> pd.DataFrame | None:
-    """Posterior summaries by quadrature, where the candidate has them and the dimension allows."""
-    quadrature = getattr(fit, "quadrature", None)
-    try:
-        return truth_table(quadrature()) if callable(quadrature) else None
-    except Exception:  # more than a few dimensions, priors that cannot be integrated: there is no truth then
-        return None
-
-
 def truth_table(found: object) -> pd.DataFrame | None:
     """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
 

@@ -62,7 +62,7 @@ class Shown:
 
 
 #: What a comparison needs in the end: imported while R starts.
-_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.html",
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.tiers", "validation.report.html",
                  "matplotlib.backends.backend_svg")  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from validation import compare_fits
 from validation.faults.bases import likelihood_base
 from validation.faults.changed_numbers import at_theta
-from validation.judge.ahead import Objective
+from validation.judge.devfun import Objective
 
 
 class TakesRows:

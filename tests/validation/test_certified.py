@@ -14,8 +14,9 @@ from pyimpl import lmer
 from validation.certify import posteriors, scores
 from validation.certify.integrals import Settings
 from validation.certify.posteriors import KNOWN_TO, certify_posteriors
-from validation.compare import NoReferenceError, compare, compare_fits
+from validation.compare import compare, compare_fits
 from validation.conformance.answer import AnswerError, as_fit
+from validation.errors import NoReferenceError
 from validation.references import certified
 from validation.references.store import DIRECTORY, DamagedReferenceError
 from validation.suite import SUITE, certified_fit

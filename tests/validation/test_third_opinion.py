@@ -15,7 +15,7 @@ from validation.conformance.cases import choose
 from validation.faults.bases import likelihood_base
 from validation.faults.changed_numbers import at_theta, residual_tests
 from validation.faults.thin import answer_of, compare_answers
-from validation.judge.satterthwaite import degrees_of_freedom
+from validation.judge.implied import degrees_of_freedom
 from validation.references.recorded import RecordedLmerFit
 from validation.verdict import Verdict
 

@@ -19,7 +19,7 @@ from scipy.stats import norm
 from validation.cases import Case
 from validation.contract import LinearMixedFit
 from validation.files import write_atomically
-from validation.judge.digits import DOUBLE_DIGITS, digits
+from validation.judge.rows import DOUBLE_DIGITS, digits
 from validation.progress import Tracker
 from validation.quantities import draws_of, likelihood_quantities, posterior_summary
 from validation.references import certified

@@ -11,7 +11,7 @@ from validation.checks import Check, Side
 from validation.comparison import Comparison
 from validation.conformance.candidate import Candidate
 from validation.conformance.run import Result, Status, overall_status
-from validation.judge.digits import DOUBLE_DIGITS
+from validation.judge.rows import DOUBLE_DIGITS
 from validation.plain import plain
 from validation.quantities import records
 from validation.report.json import package_version

@@ -6,7 +6,7 @@ from typing import cast
 
 from validation.conformance.output import SCHEMA, SCHEMA_VERSION, ResultData, RunData
 from validation.files import FileError, read_json
-from validation.judge.digits import DOUBLE_DIGITS
+from validation.judge.rows import DOUBLE_DIGITS
 from validation.plain import misfit
 from validation.report.markdown import escaped, table
 

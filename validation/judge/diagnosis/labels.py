@@ -11,8 +11,8 @@ from validation.algebra import solve
 from validation.judge.diagnosis import all_close, assume, close, found_by, given, is_single
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of, optimum_of, proof_by, same_model, searchable
-from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
+from validation.judge.rows import digits
 from validation.owndata import some
 from validation.quantities import columns_of, records
 from validation.tolerances import ROUNDINGS, Match, Multiple, Share, Strength

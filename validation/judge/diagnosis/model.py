@@ -12,9 +12,9 @@ import scipy.optimize
 from validation import tolerances
 from validation.algebra import Pieces, Solution, solve
 from validation.judge.diagnosis import all_close, assume, close, given
-from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
+from validation.judge.rows import digits
 from validation.quantities import Key, key_of, quietly, records
 from validation.tolerances import REPRODUCED, SINGULAR, Match, Strength
 from validation.verdict import Cause, Finding
