@@ -19,8 +19,7 @@ from typing import Any
 from r_scripts.arguments import R_ARGUMENTS
 from validation import tolerances
 from validation.certify import scores
-from validation.conformance.output import ResultData, RunData
-from validation.conformance.table import by_case, markdown, read_runs, version_of
+from validation.conformance.output import ResultData, RunData, by_case, markdown, read_runs, version_of
 from validation.references import certified
 from validation.report.markdown import table
 

@@ -290,7 +290,7 @@ def conformance(
     if candidate:
         start_r(reference, bayes=False)
     from validation.conformance import command
-    from validation.conformance.table import markdown, read_runs
+    from validation.conformance.output import markdown, read_runs
 
     if features or table:
         output_console().print(
@@ -302,7 +302,9 @@ def conformance(
             command.candidate_named(candidate, can, missing, time_limit),
             reference,
             cases or [],
-            command.Files(deviations, json_file, output),
+            deviations=deviations,
+            data=json_file,
+            report=output,
             seed=seed,
             quiet=quiet,
             out=output_console(),

@@ -207,10 +207,10 @@ class _DeviationItem(_Item):
 
         judge = _judge(self.config)
         concerned = [case for case in judge.cases if self.deviation.covers_case(case.name)]
-        seen = [result.seen for result in map(judge.result, concerned) if result.seen is not None]
-        if not seen and any(map(self.deviation.covers_case, judge.could)):
+        results = [judge.result(case) for case in concerned]
+        if not any(result.judged for result in results) and any(map(self.deviation.covers_case, judge.could)):
             pytest.skip("none of its cases is judged in this run")
-        problems = problems_of(self.deviation, seen, judge.could)
+        problems = problems_of(self.deviation, results, judge.could)
         if problems:
             raise _DisagreementError("\n".join(problems))
 
