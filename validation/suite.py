@@ -97,10 +97,7 @@ def repeated() -> pd.DataFrame:
         before = own if w == 0 else effects[:, w - 1]
         effects[:, w] = (before * 600 + new[:, w] * (400 + 100 * w)) // 1000
     sizes = np.array([[2 + (5 * i + 3 * w) % 3 for w in range(waves)] for i in range(children)])
-    child, wave = (
-        np.repeat(np.arange(children), sizes.sum(axis=1)),
-        np.concatenate([np.repeat(np.arange(waves), row) for row in sizes]),
-    )
+    child, wave = np.repeat(np.divmod(np.arange(children * waves), waves), sizes.ravel(), axis=1)
     noise = park_miller(child.size, 47) - 500
     return pd.DataFrame(
         {
