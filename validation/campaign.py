@@ -19,13 +19,13 @@ from validation.cases import BUILT_IN, Case, select
 from validation.checks import Check, Side
 from validation.compare import compare, spoken
 from validation.comparison import Comparison
-from validation.conformance.cases import all_cases, available
 from validation.errors import NotSupportedError, SideError, UnknownCaseError
 from validation.files import make_folder
 from validation.options import Progress
 from validation.progress import Tracker
 from validation.references.choose import Source
 from validation.report.wording import NOT_REACHED
+from validation.suite import all_cases, available
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -224,10 +224,10 @@ def compare(
         )
         raise InputError(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
     from validation.campaign import own_works
-    from validation.conformance.cases import with_reference
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
     from validation.references.choose import choose_source
+    from validation.suite import with_reference
 
     if cases:
         import_ahead()

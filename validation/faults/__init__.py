@@ -5,14 +5,8 @@ reported after them) spoil them: each fault is registered where it is defined, w
 ``validation.selftest`` runs them all.
 """
 
-from validation.faults import anova, fault, likelihood, posterior, results  # noqa: F401 (they register)
-from validation.faults.bases import BASES
-from validation.faults.fault import Fault, FaultSize
+from validation.faults import anova, likelihood, posterior, results  # noqa: F401 (they register)
+from validation.faults.fault import FAULTS, Fault, FaultSize
 from validation.faults.likelihood import at_theta
 
 __all__ = ["FAULTS", "Fault", "FaultSize", "at_theta"]
-
-#: Every fault, by the kind of comparison that must catch it.
-FAULTS: dict[str, tuple[Fault, ...]] = {
-    kind: tuple(sorted((one for one in fault.FAULTS if one.kind == kind), key=lambda one: one.number)) for kind in BASES
-}

@@ -54,12 +54,12 @@ def _numbers(fit: object, base: BaseFit) -> object:
 def _same(left: Any, right: Any) -> bool:
     if left is right:
         return True
+    if isinstance(left, pd.DataFrame) and isinstance(right, pd.DataFrame):  # VarCorr's is a table of its own
+        return _same(dict(left.items()), dict(right.items()))
     if type(left) is not type(right):
         return False
     if isinstance(left, Mapping):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, pd.DataFrame):
-        return _same(dict(left.items()), dict(right.items()))
     if isinstance(left, pd.Series):
         return left.index.equals(right.index) and _same(left.to_numpy(), right.to_numpy())
     if sp.issparse(left):

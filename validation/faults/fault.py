@@ -1,11 +1,12 @@
 """What a planted fault is, and the registry of all of them."""
 
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from validation.faults.bases import tags_in
+from validation.faults.bases import BASES, tags_in
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
@@ -44,8 +45,8 @@ class Fault:
         return self.make(base, self.sized.planted if size is None else size)
 
 
-#: Every fault that was registered, in the order of the files.
-FAULTS: list[Fault] = []
+#: Every fault, by the kind of comparison that must catch it, in the order of AGREEMENT.md's table.
+FAULTS: dict[str, list[Fault]] = {kind: [] for kind in BASES}
 
 
 def fault(
@@ -73,7 +74,8 @@ def fault(
 
     def register(function: FunctionT) -> FunctionT:
         make = function if how is None else partial(how, function)
-        FAULTS.append(Fault(number, name, expected, make, kind, tags_in(needs), tags_in(without), sized))
+        new = Fault(number, name, expected, make, kind, tags_in(needs), tags_in(without), sized)
+        insort(FAULTS[kind], new, key=lambda known: known.number)
         return function
 
     return register
