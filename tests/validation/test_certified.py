@@ -91,9 +91,6 @@ def test_a_certificate_written_and_read_is_the_same(tmp_path):
     first = certified.load_certificate("Penicillin-reml")
     certified.save(first, tmp_path)
     assert certified.load_certificate("Penicillin-reml", tmp_path) == first
-    assert first.value("sigma") == first.table().set_index("quantity").loc["sigma", "value"]
-    with pytest.raises(LookupError, match="no certified"):
-        first.value("sigma", term="x")
 
 
 def test_terms_of_one_factor_have_no_covariance_between_them():

@@ -152,7 +152,7 @@ def _write(
     candidate: Candidate, source: Source, results: Sequence[Result], problems: Sequence[str], files: Files
 ) -> list[Path]:
     """Write what was asked for (``-``: print it); each file is whole or not there."""
-    from validation.report.files import write_report
+    from validation.report.html import write_report
 
     written = []
     if files.data is not None:
