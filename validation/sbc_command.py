@@ -31,10 +31,9 @@ def calibrate(
     from r_scripts.installing import install_command
     from validation.calibration import MODELS, sbc
     from validation.errors import InputError
-    from validation.exit_codes import exit_code
     from validation.files import write_or_print
     from validation.progress import tracker
-    from validation.verdict import Verdict
+    from validation.verdict import Verdict, exit_code
 
     known = {model.name: model for model in MODELS}
     unknown = [name for name in models or () if name not in known]

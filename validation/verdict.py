@@ -1,11 +1,12 @@
-"""The words of the judgement, shared by the judge, the comparison and the report."""
+"""The words of the judgement, shared by the judge, the comparison and the report; and what a shell learns of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["Cause", "Finding", "Verdict"]
+#: Exit codes of the command.
+OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 class Verdict(StrEnum):
@@ -34,6 +35,13 @@ class Verdict(StrEnum):
         if failures:
             return Verdict.MALFORMED if failures == {Verdict.MALFORMED} else Verdict.DISAGREES
         return Verdict.INCONCLUSIVE if not seen or Verdict.INCONCLUSIVE in seen else Verdict.AGREES
+
+
+def exit_code(verdict: Verdict) -> int:
+    """Return the exit code of a verdict on a whole run."""
+    if verdict.failed:
+        return DISAGREES
+    return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK
 
 
 @dataclass(frozen=True)
