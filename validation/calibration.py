@@ -23,6 +23,7 @@ import pandas as pd
 
 from pyimpl.extras import need
 from validation.errors import InputError
+from validation.files import write_atomically
 from validation.judge.ecdf import rank_band, rank_ecdf
 from validation.tolerances import CALIBRATION_ALPHA, CALIBRATION_WARNED
 from validation.verdict import Verdict
@@ -124,13 +125,8 @@ class Calibration:
             axes = figure.add_subplot(height, width, k + 1)
             ecdf = rank_ecdf(self.ranks[name].to_numpy(), self.draws)
             axes.fill_between(x, lower, upper, color="0.85", step="mid")
-            axes.step(
-                ecdf.position,
-                ecdf.difference,
-                where="mid",
-                lw=1.2,
-                color="C0" if ecdf.p_value > CALIBRATION_ALPHA else "C3",
-            )
+            color = "C0" if ecdf.p_value > CALIBRATION_ALPHA else "C3"
+            axes.step(ecdf.position, ecdf.difference, where="mid", lw=1.2, color=color)
             axes.set_title(name, fontsize=7)
             axes.tick_params(labelsize=6)
         return figure
@@ -143,7 +139,7 @@ def _fit(design: "Design", seed: int, *, chains: int, iter: int, **priors: Any) 
 
 
 def _log_likelihood(rss: np.ndarray, sigma: np.ndarray, n: int) -> np.ndarray:
-    return -n * np.log(sigma) - 0.5 * rss / sigma**2
+    return np.asarray(-n * np.log(sigma) - 0.5 * rss / sigma**2)
 
 
 def _one(
@@ -173,16 +169,13 @@ def _one(
     ranks = {name: int((of_draws[name].to_numpy()[kept][:draws] < of_truth[name].iloc[0]).sum()) for name in wanted}
     residual = got.design.y - got.posterior_linpred().to_numpy()[kept][:draws]
     likelihood = _log_likelihood((residual**2).sum(axis=1), got.draws.sigma[kept][:draws], eta.size)
-    true_likelihood = _log_likelihood(np.array([error @ error]), np.array([sigma]), eta.size)[0]
-    ranks["log likelihood"] = int((likelihood < true_likelihood).sum())
+    ranks["log likelihood"] = int((likelihood < _log_likelihood(error @ error, sigma, eta.size)).sum())
     return number, ranks, any(issubclass(w.category, ConvergenceWarning) for w in caught)
 
 
 def _fingerprint(formula: str, data: pd.DataFrame, priors: Mapping[str, Any], seed: int, draws: int) -> str:
-    content = hashlib.sha256()
-    content.update(repr((formula, sorted(priors.items()), seed, draws, list(data.columns))).encode())
-    content.update(pd.util.hash_pandas_object(data, index=False).to_numpy().tobytes())
-    return content.hexdigest()
+    said = repr((formula, sorted(priors.items()), seed, draws, list(data.columns))).encode()
+    return hashlib.sha256(said + pd.util.hash_pandas_object(data, index=False).to_numpy().tobytes()).hexdigest()
 
 
 def sbc(
@@ -250,7 +243,7 @@ def sbc(
     design = build_design(formula, data, checks=STAN_LMER_CHECKS)
     mark = _fingerprint(formula, data, chosen, seed, draws)
     path = None if folder is None else Path(folder) / f"sbc-{name}.json"
-    done = _load(path, mark)
+    done = _load(path, mark) if path is not None and path.exists() else {}
     todo = [k for k in range(simulations) if k not in done]
     for start in range(0, len(todo), _BATCH):
         if progress is not None:
@@ -260,15 +253,14 @@ def sbc(
             delayed(_one)(design, chosen, seed, number, draws, fit) for number in batch
         ):
             done[number] = (ranks, warned)
-        _save(path, mark, done)
+        if path is not None:
+            write_atomically(path, json.dumps({"campaign": mark, "simulations": dict(sorted(done.items()))}))
     kept = [done[k] for k in sorted(done) if k < simulations]
     ranks = pd.DataFrame([ranks for ranks, _ in kept], index=pd.RangeIndex(len(kept), name="simulation"))
     return Calibration(name, ranks, draws, sum(warned for _, warned in kept))
 
 
-def _load(path: Path | None, mark: str) -> dict[int, tuple[dict[str, int], bool]]:
-    if path is None or not path.exists():
-        return {}
+def _load(path: Path, mark: str) -> dict[int, tuple[dict[str, int], bool]]:
     record = json.loads(path.read_text(encoding="utf-8"))
     if record["campaign"] != mark:
         raise InputError(
@@ -276,11 +268,3 @@ def _load(path: Path | None, mark: str) -> dict[int, tuple[dict[str, int], bool]
             "folder, or remove it"
         )
     return {int(k): (ranks, bool(warned)) for k, (ranks, warned) in record["simulations"].items()}
-
-
-def _save(path: Path | None, mark: str, done: dict[int, tuple[dict[str, int], bool]]) -> None:
-    from validation.files import write_atomically
-
-    if path is None:
-        return
-    write_atomically(path, json.dumps({"campaign": mark, "simulations": {str(k): done[k] for k in sorted(done)}}))

@@ -19,13 +19,13 @@ from validation.cases import BUILT_IN, Case, select
 from validation.checks import Check, Side
 from validation.compare import compare, spoken
 from validation.comparison import Comparison
-from validation.conformance.cases import all_cases, available
 from validation.errors import NotSupportedError, SideError, UnknownCaseError
 from validation.files import make_folder
 from validation.options import Progress
 from validation.progress import Tracker
 from validation.references.choose import Source
 from validation.report.wording import NOT_REACHED
+from validation.suite import all_cases, available
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -46,29 +46,26 @@ class Work:
     pictures: "Callable[[str], list[Plot]] | None" = None  # ``pictures(against)`` draws further pictures for the report
 
 
-#: What others add to the built-in cases (:func:`add`), in their order.
-_added: list[Work] = []
+#: What others add to the built-in cases (:func:`add`), by name.
+_added: dict[str, Work] = {}
 
 
 def add(work: Work) -> None:
     """Let ``mlmparity validate`` and ``record`` know one more comparison, by its name."""
-    _added[:] = [*(other for other in _added if other.name != work.name), work]
+    _added[work.name.lower()] = work
 
 
-def described(names: Sequence[str] = ()) -> list[dict[str, str]]:
+def described(names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Name, title, formula, kind and references of cases; of all where none is named."""
     there = {kind: available(Source((kind,))) for kind in ("certified", "recorded")}
     cases = all_cases()
     chosen = choose(names, cases)
     return [
         {
-            "name": work.name,
-            "title": work.title,
-            "formula": work.formula,
-            "kind": work.kind,
-            "references": "recorded"
+            **{field: getattr(work, field) for field in ("name", "title", "formula", "kind")},
+            "references": ["recorded"]
             if isinstance(work, Work)
-            else " ".join(kind for kind, known in there.items() if work.name in known),
+            else [kind for kind, known in there.items() if work.name in known],
         }
         for work in choose((), cases)
         if work in chosen
@@ -83,16 +80,13 @@ def choose(names: Sequence[str], cases: Sequence[Case] = BUILT_IN) -> list[Case 
     ValueError
         A name that no case has.
     """
-    wanted = [name.lower() for name in names]
-    own = [work for work in _added if work.name in wanted]
-    others = [name for name in names if name.lower() not in {work.name for work in own}]
-    found: tuple[Case, ...] = ()
-    if others or not wanted:
-        try:
-            found = select(others or None, cases)
-        except UnknownCaseError as error:
-            raise UnknownCaseError(", ".join([str(error), *(work.name for work in _added)])) from None
-    return [*found, *(own if wanted else _added)]
+    wanted = {name.lower() for name in names}
+    others = [name for name in names if name.lower() not in _added]
+    try:
+        found = select(others, cases) if others or not names else ()
+    except UnknownCaseError as error:
+        raise UnknownCaseError(", ".join([str(error), *(work.name for work in _added.values())])) from None
+    return [*found, *(work for name, work in _added.items() if name in wanted or not names)]
 
 
 def run(
@@ -138,12 +132,11 @@ def own_works(
     is about the data or the formula.
     """
     bayes, reml = fit == "bayes", fit != "ML"
-    options: dict[str, Any] = {} if dialect is None else {"candidate_options": spoken(bayes, dialect)}
+    asked: dict[str, Any] = {"REML": reml, "bayes": bayes}
+    if dialect is not None:
+        asked["candidate_options"] = spoken(bayes, dialect)
     kind = "bayes" if bayes else "likelihood"
-    works = [
-        Work(formula, formula, formula, kind, partial(compare, formula, data, REML=reml, bayes=bayes, **options))
-        for formula in formulas
-    ]
+    works = [Work(formula, formula, formula, kind, partial(compare, formula, data, **asked)) for formula in formulas]
     if len(formulas) > 1 and not bayes:
 
         def tests(against: Source, progress: Progress, seed: int | None = None) -> Comparison:
@@ -165,10 +158,10 @@ def recordable(names: Sequence[str]) -> list[Case | Work]:
         A name that no case has.
     """
     # The cases of conformance are recorded where they are asked for by their full names.
-    suite = [case for case in all_cases() if case.name in names]
-    rest = [name for name in names if name not in {case.name for case in suite}]
+    suite = {case.name: case for case in all_cases() if case.name in names}
+    rest = [name for name in names if name not in suite]
     chosen = choose(rest) if rest or not suite else []
-    return [*suite, *(work for work in chosen if isinstance(work, Case) or work.record is not None)]
+    return [*suite.values(), *(work for work in chosen if isinstance(work, Case) or work.record is not None)]
 
 
 def record_works(
@@ -199,10 +192,11 @@ def record_works(
 def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[str, list[Plot]]":
     """Further pictures for the report, of comparisons that were added; none where what draws is not installed."""
     made = {comparison.title for comparison in comparisons if len(comparison.table)}
-    wanted = [work for work in _added if work.pictures is not None and work.title in made]
-    if not wanted or not has("plotnine", "matplotlib"):
+    wanted = {work.title: work.pictures for work in _added.values() if work.pictures is not None}
+    drawn = {title: draw for title, draw in wanted.items() if title in made}
+    if not drawn or not has("plotnine", "matplotlib"):
         return {}
-    return {work.title: work.pictures(against) for work in wanted if work.pictures is not None}
+    return {title: draw(against) for title, draw in drawn.items()}
 
 
 def could_not_compare(title: str, formula: str, kind: str, error: BaseException, against: str = "live") -> Comparison:

@@ -97,9 +97,8 @@ def loader(
 
 def prepare_gcsemv(data: pd.DataFrame) -> pd.DataFrame:
     """R's ``Gcsemv$female <- relevel(Gcsemv$gender, "M")``; ``subset(select = c(school, student, female, course))``."""
-    female = data["gender"].cat.set_categories(
-        ["M", *[level for level in data["gender"].cat.categories if level != "M"]]
-    )
+    gender = data["gender"].cat
+    female = gender.set_categories(["M", *gender.categories.drop("M")])
     prepared = data.assign(female=female)[["school", "student", "female", "course"]].copy()
     prepared.attrs["name"] = "GCSE"
     return prepared
@@ -109,14 +108,20 @@ def prepare_gcsemv(data: pd.DataFrame) -> pd.DataFrame:
 gcsemv = loader("Gcsemv", "mlmRev", prepare_gcsemv)
 
 
+#: How a model is fitted: what the case's name ends in, and what its title.
+_FITS = {"ml": "maximum likelihood", "reml": "REML", "bayes": "posterior"}
+
+
 def both_criteria(
     name: str,
     title: str,
     formula: str,
     data: Callable[[str], pd.DataFrame] | pd.DataFrame,
     needs: str = "",
+    *,
+    posterior: bool = False,
     **more: Unpack[_More],
-) -> tuple[Case, Case]:
+) -> tuple[Case, ...]:
     """A model by maximum likelihood (``name-ml``) and by REML (``name-reml``).
 
     Parameters
@@ -125,48 +130,33 @@ def both_criteria(
         As of :class:`Case`.
     needs : str
         As of :class:`Case` besides the criterion, separated by blanks.
+    posterior : bool
+        A third case is its posterior (``name-bayes``).
     more
         Further fields of :class:`Case`.
     """
-
-    def case(criterion: str, words: str) -> Case:
-        features = frozenset([criterion, *needs.split()])
-        reml = criterion == "reml"
-        return Case(
-            formula, data, REML=reml, name=f"{name}-{criterion}", title=f"{title}, {words}", needs=features, **more
+    return tuple(
+        Case(
+            formula, data, "bayes" if end == "bayes" else "likelihood", end != "ml", name=f"{name}-{end}",
+            title=f"{title}, {words}", needs=frozenset([end, *needs.split()]), **more,
         )
+        for end, words in _FITS.items()
+        if posterior or end != "bayes"
+    )  # fmt: skip
 
-    return case("ml", "maximum likelihood"), case("reml", "REML")
 
-
-def _tutorial() -> tuple[Case, ...]:
-    models = (
+#: The tutorial's models: M1, M2 and M3, each by ML, by REML, and as a posterior.
+BUILT_IN: tuple[Case, ...] = tuple(
+    case
+    for name, title, formula, needs in (
         ("M1", "Model 1, varying intercept", "course ~ 1 + (1 | school)", "missing"),
         ("M2", "Model 2, varying intercept with a predictor", "course ~ 1 + female + (1 | school)",
          "categorical missing"),
         ("M3", "Model 3, varying intercept and slope", "course ~ 1 + female + (1 + female | school)",
          "categorical slopes missing"),
-    )  # fmt: skip
-    cases: list[Case] = []
-    for name, title, formula, needs in models:
-        cases += both_criteria(name, title, formula, gcsemv, needs, dataset="Gcsemv")
-        features = frozenset(["bayes", *needs.split()])
-        cases.append(
-            Case(
-                formula,
-                gcsemv,
-                "bayes",
-                name=f"{name}-bayes",
-                title=f"{title}, posterior",
-                dataset="Gcsemv",
-                needs=features,
-            )
-        )
-    return tuple(cases)
-
-
-#: The tutorial's models: M1, M2 and M3, each by ML, by REML, and as a posterior.
-BUILT_IN: tuple[Case, ...] = _tutorial()
+    )
+    for case in both_criteria(name, title, formula, gcsemv, needs, posterior=True, dataset="Gcsemv")
+)  # fmt: skip
 
 
 def select(names: Iterable[str] | None = None, cases: Iterable[Case] = BUILT_IN) -> tuple[Case, ...]:
@@ -185,22 +175,22 @@ def select(names: Iterable[str] | None = None, cases: Iterable[Case] = BUILT_IN)
         A name that none has; close matches are named.
     """
     available = tuple(cases)
-    named = {case.name.casefold(): case for case in available}
     wanted = [names] if isinstance(names, str) else list(names or ())
     if not wanted:
         return available
-    chosen: list[Case] = []
+    parts = {case.name: case.name.casefold().split("-") for case in available}
+    chosen: dict[str, Case] = {}
     for name in wanted:
-        key = name.strip().casefold()
-        found = [case for name, case in named.items() if key in (name, name.rpartition("-")[0])] or [
-            case for name, case in named.items() if key in name.split("-")
-        ]
+        key = name.strip().casefold().split("-")
+        found = [case for case in available if key in (parts[case.name], parts[case.name][:-1])]
+        found = found or [case for case in available if len(key) == 1 and key[0] in parts[case.name]]
         if not found:
-            known = [case.name for case in available]
-            stems = list(dict.fromkeys(part for case in available for part in case.name.split("-")))
-            close = difflib.get_close_matches(name, [*known, *stems], n=3, cutoff=0.5)
+            known = list(parts)
+            close = difflib.get_close_matches(
+                name, [*known, *dict.fromkeys("-".join(known).split("-"))], n=3, cutoff=0.5
+            )
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
             rest = f"There are: {', '.join(known)}" if len(known) <= _MOST_NAMES else _LISTED.format(len(known))
             raise UnknownCaseError(f"there is no case {name!r}{hint or '.'} {rest}")
-        chosen += [case for case in found if case not in chosen]
-    return tuple(chosen)
+        chosen |= {case.name: case for case in found}
+    return tuple(chosen.values())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -28,8 +28,7 @@ def list_cases(
 
     found = described(names or ())
     if json_file is not None:
-        rows = [{**one, "references": one["references"].split()} for one in found]
-        write_or_print(json_file, json.dumps(rows, ensure_ascii=False, indent=1))
+        write_or_print(json_file, json.dumps(found, ensure_ascii=False, indent=1))
     if quiet:
         if str(json_file) != "-":
             print("\n".join(one["name"] for one in found))
@@ -38,9 +37,9 @@ def list_cases(
     return 0
 
 
-def _show(found: Sequence[dict[str, str]]) -> None:
+def _show(found: Sequence[dict[str, Any]]) -> None:
     """Print a row for each model, with the criteria by which it is fitted."""
-    stems: dict[str, dict[str, dict[str, str]]] = {}
+    stems: dict[str, dict[str, dict[str, Any]]] = {}
     for one in found:
         stem, _, ending = one["name"].rpartition("-")
         key, ending = (stem, ending) if ending in _ENDINGS else (one["name"], "")

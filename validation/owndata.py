@@ -14,40 +14,25 @@ def understood(data: pd.DataFrame) -> str:
 
     Ordered factors are told apart: their coefficients are those of polynomial contrasts, as in R.
     """
-    kinds: dict[str, list[str]] = {
-        "factor": [],
-        "ordered factor": [],
-        "text": [],
-        "logical": [],
-        "date": [],
-        _OTHER: [],
-    }
+    kinds: dict[str, list[str]] = {kind: [] for kind in _LISTED}
     for name in data.columns:
-        column = data[name]
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            kind = "ordered factor" if column.cat.ordered else "factor"
-            kinds[kind].append(f"{name} ({_levels(column.cat.categories, ' < ' if column.cat.ordered else ', ')})")
-        elif pd.api.types.is_bool_dtype(column.dtype):
-            kinds["logical"].append(str(name))
-        elif pd.api.types.is_datetime64_any_dtype(column.dtype):
-            kinds["date"].append(str(name))
-        elif not pd.api.types.is_numeric_dtype(column.dtype):
-            word = _WORDS.get(pd.api.types.infer_dtype(column, skipna=True), _OTHER)
-            kinds.get(word, []).append(str(name))  # numbers, whatever their type, are not listed
-    missing = {str(name): int(count) for name, count in data.isna().sum().items() if count}
+        kind, levels = _kind(data[name]), ""
+        if isinstance(data[name].dtype, pd.CategoricalDtype):
+            levels = f" ({_levels(data[name].cat.categories, ' < ' if data[name].cat.ordered else ', ')})"
+        kinds.get(kind, []).append(f"{name}{levels}")
+    missing = [f"{name} ({count})" for name, count in data.isna().sum().items() if count]
     parts = [f"{len(data):,} row{'s' * (len(data) != 1)}, {data.shape[1]} column{'s' * (data.shape[1] != 1)}"]
-    for kind, names in kinds.items():
-        if names:
-            note = ", which makes polynomial contrasts" if kind == "ordered factor" else ""
-            parts.append(f"{kind}{note}: {some(names, _MOST_COLUMNS)}")
-    parts.append(
-        "missing: " + (some([f"{name} ({count})" for name, count in missing.items()], _MOST_COLUMNS) or "none")
-    )
-    return "; ".join(parts)
+    parts += [f"{kind}{_LISTED[kind]}: {some(names, _MOST_COLUMNS)}" for kind, names in kinds.items() if names]
+    return "; ".join([*parts, f"missing: {some(missing, _MOST_COLUMNS) or 'none'}"])
 
 
 _MOST_LEVELS, _MOST_COLUMNS = 6, 12
 _OTHER = "of a kind that no model takes"
+#: The kinds of columns that are listed, and what is said of them. Numbers, whatever their type, are not.
+_LISTED = {
+    "factor": "", "ordered factor": ", which makes polynomial contrasts", "text": "", "logical": "", "date": "",
+    _OTHER: "",
+}  # fmt: skip
 #: By pandas' name for what a column of objects holds.
 _WORDS = {
     **dict.fromkeys(("string", "empty"), "text"),
@@ -55,6 +40,18 @@ _WORDS = {
     "boolean": "logical",
     **dict.fromkeys(("integer", "floating", "mixed-integer-float", "decimal"), "number"),
 }
+
+
+def _kind(column: pd.Series) -> str:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return "ordered factor" if column.cat.ordered else "factor"
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return "logical"
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return "date"
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return "number"
+    return _WORDS.get(pd.api.types.infer_dtype(column, skipna=True), _OTHER)
 
 
 def _levels(levels: pd.Index, between: str) -> str:
@@ -82,8 +79,7 @@ def parse_factor(text: str) -> tuple[str, list[str] | None]:
     levels = [level.strip() for level in rest.split(",")]
     if "" in levels:
         raise InputError(f"--factor {text!r} has an empty level; write --factor COLUMN=level1,level2")
-    repeated = sorted({level for level in levels if levels.count(level) > 1})
-    if repeated:
+    if repeated := sorted({level for level in levels if levels.count(level) > 1}):
         raise InputError(f"--factor {name} names level {', '.join(map(repr, repeated))} more than once")
     return name, levels
 
@@ -103,11 +99,11 @@ def as_factors(data: pd.DataFrame, factors: str | Sequence[str] = (), strings: b
     for text in (factors,) if isinstance(factors, str) else factors:
         name, levels = parse_factor(text)
         if name not in data.columns:
-            near = difflib.get_close_matches(name, [str(column) for column in data.columns], n=3)
+            there = list(map(str, data.columns))
+            near = difflib.get_close_matches(name, there, n=3)
             hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
             raise InputError(
-                f"a factor is to be the column {name!r}, which the data do not have{hint} "
-                f"They have: {', '.join(map(str, data.columns))}"
+                f"a factor is to be the column {name!r}, which the data do not have{hint} They have: {', '.join(there)}"
             )
         data[name] = _factor(data[name], name, levels)
     if strings:
@@ -118,19 +114,14 @@ def as_factors(data: pd.DataFrame, factors: str | Sequence[str] = (), strings: b
 
 
 def _factor(column: pd.Series, name: str, levels: list[str] | None) -> pd.Series:
-    values = column.dropna().unique()
-    labels = {value: _label(value) for value in values}
+    labels = {value: _label(value) for value in column.dropna().unique()}
     if levels is None:
-        ordered = sorted(values)
-        levels = [labels[value] for value in ordered]
-    else:
-        unknown = [label for label in labels.values() if label not in levels]
-        if unknown:
-            shown = some([repr(label) for label in unknown])
-            raise InputError(
-                f"column {name!r} has values that --factor does not list as levels: {shown}. "
-                "List every level, or leave out the levels to have them sorted"
-            )
+        levels = [labels[value] for value in sorted(labels)]
+    if unknown := [label for label in labels.values() if label not in levels]:
+        raise InputError(
+            f"column {name!r} has values that --factor does not list as levels: {some(list(map(repr, unknown)))}. "
+            "List every level, or leave out the levels to have them sorted"
+        )
     text = column.map(labels.__getitem__, na_action="ignore").astype(object)
     return pd.Series(pd.Categorical(text, categories=levels), index=column.index, name=column.name)
 

@@ -1,13 +1,24 @@
 """One prior for both sides: pyimpl's specification objects as the bridge's."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import bridge.priors
 
-#: pyimpl's internal names (rstanarm's own) that are not those of the functions.
-_FUNCTIONS = {"t": "student_t"}
+_SLAB = ("global_df", "global_scale", "slab_df", "slab_scale")
+_OF_T = ("df", "location", "scale", "autoscale")
+
+#: By pyimpl's internal name (rstanarm's own): the bridge's function, and the fields that it takes, in this order.
+_FUNCTIONS = {
+    "normal": ("normal", _OF_T[1:]),
+    "laplace": ("laplace", _OF_T[1:]),
+    "t": ("student_t", _OF_T),
+    "lasso": ("lasso", _OF_T),
+    "hs": ("hs", ("df", *_SLAB)),
+    "hs_plus": ("hs_plus", ("df", "scale", *_SLAB)),
+    "product_normal": ("product_normal", ("df", "location", "scale")),
+}
 
 
 def bridge_prior(prior: Any) -> "bridge.priors.Prior":
@@ -30,18 +41,9 @@ def bridge_prior(prior: Any) -> "bridge.priors.Prior":
     if prior.default:
         return priors.default_prior_intercept() if prior.location is None else priors.default_prior_coef()
     if prior.dist == "exponential":
-        return priors.exponential(1.0 / _number(prior.scale), prior.autoscale)
-    horseshoe = (prior.global_df, prior.global_scale, prior.slab_df, prior.slab_scale)
-    if prior.dist == "hs":
-        return priors.hs(_given(prior.df), *horseshoe)
-    if prior.dist == "hs_plus":
-        return priors.hs_plus(_given(prior.df), _given(prior.scale), *horseshoe)
-    if prior.dist == "product_normal":
-        return priors.product_normal(_given(prior.df), _given(prior.location), _given(prior.scale))
-    arguments = {"location": prior.location, "scale": prior.scale, "autoscale": prior.autoscale}
-    if prior.df is not None:
-        arguments["df"] = prior.df
-    made: bridge.priors.Prior = getattr(priors, _FUNCTIONS.get(prior.dist, prior.dist))(**arguments)
+        return priors.exponential(1.0 / float(cast("float", prior.scale)), prior.autoscale)
+    function, fields = _FUNCTIONS[prior.dist]
+    made: bridge.priors.Prior = getattr(priors, function)(*(getattr(prior, field) for field in fields))
     return made
 
 
@@ -54,13 +56,3 @@ def for_r(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: bridge_prior(value) if name in places and value is not None else value for name, value in options.items()
     }
-
-
-def _given(value: Any) -> Any:
-    if value is None:
-        raise TypeError("the prior lacks a value that its function always gives")
-    return value
-
-
-def _number(value: Any) -> float:
-    return float(_given(value))

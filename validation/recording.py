@@ -5,7 +5,8 @@ import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pandas as pd
 from validation.algebra import pieces_of
 from validation.cases import Case
 from validation.covariances import parameters_of
-from validation.files import explained, make_folder, write_atomically
+from validation.files import explained, write_atomically
 from validation.judge.density import density_points
 from validation.judge.objective import theta_points
 from validation.judge.posterior_evidence import main_parameters, thinned
@@ -60,17 +61,16 @@ def record(
         if case.dataset and case.dataset not in recorded_data:
             written.append(_record_data(case.dataset, case.package, folder))
             recorded_data.add(case.dataset)
-        if case.name in state.finished:
+        if state.finished(case.name):
             written.append(folder / "cases" / f"{case.name}.json")
             continue
         data = case.load("live")
         hashed = model_hash(case.formula, data)
-        made = {**base, "data": hashed, "dataset": case.dataset}
-        if case.kind == "likelihood":
-            found = _record_lmer(case, data, hashed, made, progress)
-        else:
-            found = _record_stan(case, data, hashed, made, progress, quick, state)
-        written.append(save(found, folder))
+        bayes = case.kind == "bayes"
+        found = _posterior(case, data, progress, quick, state) if bayes else _likelihood_fit(case, data, progress)
+        made = {**base, "data": hashed, "dataset": case.dataset, **found.details}
+        stored = Record(case.name, case.formula, case.kind, case.REML, hashed, found.fit, found.default, made)
+        written.append(save(stored, folder))
         state.finish(case.name)
     state.clear()
     progress("recorded", 1.0)
@@ -83,7 +83,15 @@ def _record_data(name: str, package: str, folder: Path) -> Path:
     return save_data(name, datasets.load(name, package=package), folder)
 
 
-def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], progress: Progress) -> Record:
+class _Found(NamedTuple):
+    """What is recorded of a model."""
+
+    fit: RecordedLmerFit | RecordedStanFit
+    default: ReportedFit | None  # lme4 with its default optimizer
+    details: dict[str, Any]  # how it was made
+
+
+def _likelihood_fit(case: Case, data: pd.DataFrame, progress: Progress) -> _Found:
     from bridge import lme4
 
     progress(f"{case.name}: lme4")
@@ -94,16 +102,7 @@ def _record_lmer(case: Case, data: pd.DataFrame, hashed: str, made: dict[str, An
     points = theta_points(theta, other, pieces_of(tight).bounds, SEED, n_random=12)
     names = {"reference optimum": TIGHT_OPTIMUM, "candidate optimum": DEFAULT_OPTIMUM}
     fit = RecordedLmerFit.of(tight, [(names.get(name, name), point) for name, point in points])
-    return Record(
-        case.name,
-        case.formula,
-        "likelihood",
-        case.REML,
-        hashed,
-        fit,
-        ReportedFit.of(default),
-        {**made, "arguments": {"REML": case.REML, **_described(case.options)}},
-    )
+    return _Found(fit, ReportedFit.of(default), {"arguments": {"REML": case.REML, **_described(case.options)}})
 
 
 def _described(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,9 +115,7 @@ def _described(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _record_stan(
-    case: Case, data: pd.DataFrame, hashed: str, made: dict[str, Any], progress: Progress, quick: bool, state: "_State"
-) -> Record:
+def _posterior(case: Case, data: pd.DataFrame, progress: Progress, quick: bool, state: "_State") -> _Found:
     from bridge import rstanarm
 
     arguments: dict[str, Any] = {"chains": 4, "iter": 1000} if quick else {"chains": 2, "iter": 5000, "warmup": 1000}
@@ -138,7 +135,7 @@ def _record_stan(
             fit = fit if fit is not None else fit_now
             names, draws = draws_of(fit_now)
             diverging = int(np.asarray(fit_now.posterior["sample_stats"]["diverging"]).sum())
-            state.keep(case.name, number, names, draws, diverging)
+            state.keep(case.name, number, names=names, draws=draws, divergences=diverging)
         chunks.append(draws)
         divergences += diverging
         together = np.concatenate(chunks, axis=1)
@@ -161,11 +158,14 @@ def _record_stan(
     density = np.array([float(fit.log_prob(point)) for point in points])
     independent = {names[i]: thinned(together[i], summary.iloc[i]) for i in main}
     length = min(len(values) for values in independent.values())
-    draws_frame = pd.DataFrame({name: _first(values, length) for name, values in independent.items()})
+    spread = {  # so many of each, evenly over all chains
+        name: values[np.linspace(0, len(values) - 1, length).round().astype(int)]
+        for name, values in independent.items()
+    }
     stored = RecordedStanFit(
         formula=str(fit.formula),
         table=summary,
-        draws=draws_frame,
+        draws=pd.DataFrame(spread),
         points=np.ascontiguousarray(points),
         log_density=density,
         divergences=divergences,
@@ -176,7 +176,6 @@ def _record_stan(
         priors=str(fit.prior_summary()),
     )
     details = {
-        **made,
         "seed": SEED,
         "chunks": len(chunks),
         "chains": int(together.shape[1]),
@@ -184,12 +183,7 @@ def _record_stan(
         "smallest_bulk_ess": round(ess),
         "arguments": arguments,
     }
-    return Record(case.name, case.formula, "bayes", True, hashed, stored, None, details)
-
-
-def _first(values: np.ndarray, length: int) -> np.ndarray:
-    """``length`` of the values, spread evenly over all chains."""
-    return values[np.linspace(0, len(values) - 1, length).round().astype(int)]
+    return _Found(stored, None, details)
 
 
 class _State:
@@ -197,46 +191,36 @@ class _State:
 
     def __init__(self, folder: Path, key: dict[str, Any]) -> None:
         self.folder = folder
-        self.path = folder / "state.json"
-        self.key = json.loads(json.dumps(key, default=str))
-        self.finished: list[str] = []
+        made_under, versions = folder / "versions.json", json.dumps(key, default=str)
         try:
-            state = json.loads(self.path.read_text(encoding="utf-8"))
-            if state["key"] == self.key:
-                self.finished = list(state["finished"])
-            else:
-                self.clear()
-        except (OSError, ValueError, KeyError):
+            known = made_under.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            known = None
+        if known != versions:
             self.clear()
-        self._write()
-
-    def _write(self) -> None:
-        write_atomically(self.path, json.dumps({"key": self.key, "finished": self.finished}))
-
-    def finish(self, name: str) -> None:
-        self.finished.append(name)
-        self._write()
-        for path in self.folder.glob(f"{name}.*"):
-            path.unlink(missing_ok=True)
+            write_atomically(made_under, versions)
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.finished = []
 
-    def keep(self, case: str, number: int, names: Sequence[str], draws: np.ndarray, divergences: int) -> None:
-        make_folder(self.folder)
-        temporary = self.folder / f"{case}.{number}.part"
+    def finished(self, case: str) -> bool:
+        return (self.folder / f"{case}.finished").exists()
+
+    def finish(self, case: str) -> None:
+        write_atomically(self.folder / f"{case}.finished", "")
+        for path in self.folder.glob(f"{case}.*.npz"):
+            path.unlink(missing_ok=True)
+
+    def keep(self, case: str, number: int, **chunk: Any) -> None:
+        path = self.folder / f"{case}.{number}.npz"
+        temporary = path.with_suffix(".part")
         with explained(temporary), open(temporary, "wb") as file:
-            np.save(file, draws, allow_pickle=False)
-        temporary.replace(self.folder / f"{case}.{number}.npy")
-        write_atomically(
-            self.folder / f"{case}.{number}.json", json.dumps({"names": list(names), "divergences": divergences})
-        )
+            np.savez(file, **chunk)
+        temporary.replace(path)
 
     def chunk(self, case: str, number: int) -> tuple[list[str], np.ndarray, int] | None:
         try:
-            described = json.loads((self.folder / f"{case}.{number}.json").read_text(encoding="utf-8"))
-            draws = np.load(self.folder / f"{case}.{number}.npy", allow_pickle=False)
-        except (OSError, ValueError):
+            with np.load(self.folder / f"{case}.{number}.npz", allow_pickle=False) as kept:
+                return kept["names"].tolist(), kept["draws"], int(kept["divergences"])
+        except (OSError, ValueError, KeyError, BadZipFile):
             return None
-        return list(described["names"]), draws, int(described["divergences"])

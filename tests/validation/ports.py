@@ -89,7 +89,7 @@ def at_theta(theta: Callable[[np.ndarray, BaseFit], np.ndarray]):
     """All numbers of another θ, as an optimizer leaves them that ends there."""
 
     def make(base: BaseFit, keys: tuple[str, ...]) -> Answers:
-        from validation.faults.changed_numbers import at_theta as moved
+        from validation.faults import at_theta as moved
 
         return answer_of(moved(base.fit, theta(base.fit.theta.to_numpy(), base)), keys)
 

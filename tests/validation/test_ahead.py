@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from validation import compare_fits
+from validation.faults import at_theta
 from validation.faults.bases import likelihood_base
-from validation.faults.changed_numbers import at_theta
 from validation.judge.ahead import Objective
 
 

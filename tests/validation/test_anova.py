@@ -8,17 +8,17 @@ import pyimpl
 from r_scripts.dialect import STACKS
 from validation import compare_anova, compare_anova_fits
 from validation.faults import FAULTS
-from validation.faults.bases import ANOVA_BASES, anova_base, tags_of
+from validation.faults.bases import ANOVA_BASES, anova_base
 from validation.judge.likelihood_ratio import COLUMNS, AnovaEvidence, table_of_fits, tidy_table
 from validation.verdict import Verdict
 
-CASES = [(fault, name) for fault in FAULTS["anova"] for name, tags in tags_of("anova").items() if fault.applies(tags)]
+CASES = [(fault, name) for fault in FAULTS["anova"] for name, base in ANOVA_BASES.items() if fault.applies(base.tags)]
 
 
 @pytest.mark.parametrize(("fault", "name"), CASES, ids=lambda part: getattr(part, "name", part))
 def test_caught_and_named(fault, name):
     base = anova_base(name)
-    comparison = compare_anova_fits(base.fit, fault.plant(base, 0.0), data=base.data)
+    comparison = compare_anova_fits(base.fit, fault.plant(base), data=base.data)
     assert comparison.verdict is Verdict.DISAGREES
     assert (comparison.causes[0].fault, comparison.causes[0].name) == (fault.number, fault.expected)
     assert any(character.isdigit() for character in comparison.causes[0].evidence)
@@ -196,7 +196,7 @@ def test_bad_tables():
 def test_the_report_shows_it():
     base = anova_base("random slope")
     fault = next(fault for fault in FAULTS["anova"] if fault.expected == "lrt-df")
-    comparison = compare_anova_fits(base.fit, fault.plant(base, 0.0), data=base.data)
+    comparison = compare_anova_fits(base.fit, fault.plant(base), data=base.data)
     assert "Likelihood-ratio tests" in comparison.to_html()
     assert "degrees of freedom" in str(comparison)
     assert '"anova"' in comparison.to_json()

@@ -403,7 +403,7 @@ def test_choose_by_name():
 
 
 def test_what_is_added_is_known_by_its_name(monkeypatch, tmp_path):
-    monkeypatch.setattr(campaign, "_added", [])
+    monkeypatch.setattr(campaign, "_added", {})
     added = campaign.Work(
         "mine", "Mine", "y ~ x", "likelihood", lambda **options: made.likelihood(), lambda folder: folder
     )

@@ -15,14 +15,13 @@ from validation.algebra import pieces_of, solve
 from validation.cli import main
 from validation.conformance.answer import Answer, AnswerError, NotOfferedError, as_fit
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
-from validation.conformance.cases import all_cases, available, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
 from validation.conformance.output import as_data, as_json, line
 from validation.conformance.run import Result, Status, judge_case, overall_status
 from validation.conformance.table import markdown, read_runs
 from validation.quantities import columns_of
 from validation.references.choose import choose_source, reference_of
-from validation.suite import FEATURES
+from validation.suite import FEATURES, all_cases, available, choose
 from validation.verdict import Verdict
 
 GAPS = frozenset({"design", "objective"})

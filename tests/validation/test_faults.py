@@ -7,27 +7,25 @@ import pandas as pd
 import pytest
 
 from validation import compare_draws, compare_fits
-from validation.faults import FAULTS, at_theta, loose_standard_errors
-from validation.faults.bases import LIKELIHOOD_BASES, POSTERIOR_BASES, likelihood_base, posterior_base
-from validation.faults.changed_numbers import (
-    bic_with_groups,
-    other_criterion,
-    reversed_modes,
-    unshrunken,
-    variances_as_sds,
-)
-from validation.faults.planted import sample
+from validation.faults import FAULTS, at_theta
+from validation.faults.bases import BASES, HARD_BASES, LIKELIHOOD_BASES, likelihood_base, posterior_base, sample
 
 
 def first_base(fault):
-    bases = LIKELIHOOD_BASES if fault.kind == "likelihood" else POSTERIOR_BASES
-    return next(name for name, entry in bases.items() if fault.applies(entry[-1]))
+    bases = BASES[fault.kind].items()
+    return next(name for name, base in bases if name not in HARD_BASES and fault.applies(base.tags))
+
+
+def planted(name, fit):
+    """A fit with a fault of this name."""
+    fault = next(fault for fault in FAULTS["likelihood"] if fault.name == name)
+    return fault.plant(replace(likelihood_base("slopes"), fit=fit))
 
 
 @pytest.mark.parametrize("fault", FAULTS["likelihood"], ids=lambda fault: fault.name)
 def test_caught_and_named(fault):
     base = likelihood_base(first_base(fault))
-    comparison = compare_fits(base.fit, fault.plant(base, fault.sized.planted if fault.sized else 0.0), data=base.data)
+    comparison = compare_fits(base.fit, fault.plant(base), data=base.data)
     assert not comparison.agrees
     cause = comparison.causes[0]
     assert (cause.fault, cause.name) == (fault.number, fault.expected)
@@ -39,7 +37,7 @@ def test_caught_and_named(fault):
 @pytest.mark.parametrize("fault", FAULTS["posterior"], ids=lambda fault: fault.name)
 def test_caught_and_named_in_a_posterior(fault):
     base = posterior_base(first_base(fault))
-    comparison = compare_fits(base.fit, fault.plant(base, fault.sized.planted if fault.sized else 0.0))
+    comparison = compare_fits(base.fit, fault.plant(base))
     assert not comparison.agrees
     assert (comparison.causes[0].fault, comparison.causes[0].name) == (fault.number, fault.expected)
 
@@ -51,7 +49,7 @@ def test_predictors_that_are_not_centred_are_named_however_far_their_mean_is(awa
     base = posterior_base("intercept", 8, 300)
     data = base.data.assign(ses=base.data["ses"] + away)
     base = replace(base, data=data, fit=sample(base.formula, data, 8, 300), draws=300)
-    (cause,) = compare_fits(base.fit, fault.plant(base, 0.0)).causes
+    (cause,) = compare_fits(base.fit, fault.plant(base)).causes
     assert cause.name == "prior-not-centred"
 
 
@@ -80,7 +78,7 @@ def test_every_row_of_the_table_and_forty_variants():
 
 def test_loose_standard_errors_fail_and_nothing_else_does():
     fit = likelihood_base("slopes").fit
-    comparison = compare_fits(fit, loose_standard_errors(fit))
+    comparison = compare_fits(fit, planted("loose standard errors", fit))
     failed = comparison.table[[verdict.failed for verdict in comparison.table["verdict"]]]
     assert set(failed["quantity"]) == {"se", "t"}
 
@@ -88,11 +86,12 @@ def test_loose_standard_errors_fail_and_nothing_else_does():
 def test_several_faults_are_all_named():
     fit = likelihood_base("slopes").fit
     for wrong, names in (
-        (reversed_modes(variances_as_sds(fit)), {"permuted-levels", "scale-squared"}),
-        (unshrunken(bic_with_groups(fit)), {"unshrunken", "bic-sample-size"}),
-        (variances_as_sds(other_criterion(fit)), {"reml-vs-ml", "scale-squared"}),
+        (("variances as SDs", "BLUPs reversed"), {"permuted-levels", "scale-squared"}),
+        (("BIC with groups", "unshrunken BLUPs"), {"unshrunken", "bic-sample-size"}),
+        (("other criterion", "variances as SDs"), {"reml-vs-ml", "scale-squared"}),
     ):
-        assert names <= {cause.name for cause in compare_fits(fit, wrong).causes}
+        spoiled = planted(wrong[1], planted(wrong[0], fit))
+        assert names <= {cause.name for cause in compare_fits(fit, spoiled).causes}
 
 
 def noisy_modes(fit):
@@ -147,9 +146,7 @@ def test_on_live_fits_with_several_terms():
     wrong = {}
     for fault in FAULTS["likelihood"]:
         if fault.name in names:
-            comparison = compare_fits(
-                base.fit, fault.plant(base, fault.sized.planted if fault.sized else 0.0), data=data
-            )
+            comparison = compare_fits(base.fit, fault.plant(base), data=data)
             if not comparison.causes or comparison.causes[0].name != fault.expected:
                 wrong[fault.name] = [cause.name for cause in comparison.causes]
     assert wrong == {}
@@ -188,7 +185,7 @@ def test_a_candidate_that_gives_nothing_or_raises_is_missing_everything():
 
 def test_what_a_model_does_not_have_warns_nobody(recwarn):
     fit = likelihood_base("intercept").fit  # it has no correlations
-    assert not compare_fits(fit, reversed_modes(fit)).agrees
+    assert not compare_fits(fit, planted("BLUPs reversed", fit)).agrees
     assert [str(warning.message) for warning in recwarn] == []
 
 
@@ -230,8 +227,6 @@ def test_nan_on_both_sides_is_not_agreement_of_numbers():
 
 
 def test_a_theta_of_nearly_zero_is_zero():
-    from validation.faults import at_theta
-
     fit = likelihood_base("singular").fit
     assert compare_fits(at_theta(fit, np.array([0.0])), at_theta(fit, np.array([1e-9]))).agrees
     assert not compare_fits(at_theta(fit, np.array([0.0])), at_theta(fit, np.array([1e-2]))).agrees

@@ -5,8 +5,8 @@ import pytest
 
 from pyimpl import lmer
 from validation.conformance.candidate import candidate_of
-from validation.conformance.cases import all_cases
 from validation.conformance.run import Result, judge_case
+from validation.suite import all_cases
 
 GAPS = frozenset({"design", "objective", "condsd", "fitted", "vcov"})
 

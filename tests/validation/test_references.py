@@ -13,13 +13,13 @@ import pytest
 from validation import Case, Verdict, compare, compare_fits, recording
 from validation.cases import select
 from validation.compare import NoReferenceError
-from validation.conformance.cases import all_cases
 from validation.files import FileError, write_atomically
 from validation.judge.objective import theta_points
 from validation.quantities import posterior_summary
 from validation.references import store
 from validation.references.choose import choose_source, reference_of
 from validation.references.recorded import NotRecordedError, RecordedLmerFit, RecordedStanFit, ReportedFit
+from validation.suite import all_cases
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def test_predictions_are_judged_too():
 
 @pytest.mark.parametrize("base", RESULTS_BASES)
 def test_what_selftest_plants_is_caught_and_named_and_right_tables_raise_no_alarm(base):
-    faults = [fault for fault in FAULTS["results"] if fault.applies(RESULTS_BASES[base][1])]
+    faults = [fault for fault in FAULTS["results"] if fault.applies(RESULTS_BASES[base].tags)]
     assert len(faults) >= 4
     assert [plant(fault, results_base(base)).trouble for fault in faults] == [""] * len(faults)
     assert not clean_run("results", base, "rows in another order", 7).alarm

@@ -6,7 +6,7 @@ import pytest
 
 from validation import selftest
 from validation.faults import FAULTS
-from validation.faults.bases import likelihood_base, tags_of
+from validation.faults.bases import base_fit, likelihood_base
 from validation.faults.difference import _right, changes
 from validation.selftest import CleanRun, Outcome, SelfTest, _smallest, clean_run, plant
 
@@ -65,8 +65,8 @@ def test_false_alarms_beyond_the_stated_rate_fail():
     assert not SelfTest((outcome(),), clean(7, 60), 1).ok
     assert not SelfTest((outcome(),), clean(1, 100, "likelihood"), 1).ok
     found = SelfTest((outcome(),), clean(3, 60), 1).false_alarms("posterior")
-    low, high = found["interval"]
-    assert low < found["rate"] == 0.05 < high
+    low, high = found.interval
+    assert low < found.rate == 0.05 < high
 
 
 def test_json_and_table_have_everything():
@@ -130,12 +130,11 @@ def test_a_fault_that_changes_nothing_in_a_base_is_not_planted_there():
     ],
 )
 def test_a_right_fit_is_told_from_every_fault_by_its_own_numbers(kind, name):
-    base = selftest._base(kind, name, 2, 100)
+    base = base_fit(kind, name, 2, 100)
     assert not changes(base, _right(base))
-    tags = tags_of(kind).get(name, base.tags)
     for fault in FAULTS[kind][:: 5 if kind == "posterior" else 1]:
-        if fault.applies(tags):
-            assert changes(base, fault.plant(base, fault.sized.planted if fault.sized else 0.0)), fault.name
+        if fault.applies(base.tags):
+            assert changes(base, fault.plant(base)), fault.name
 
 
 @pytest.mark.parametrize("change", selftest._LIKELIHOOD_CHANGES)

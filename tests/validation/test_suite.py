@@ -45,9 +45,9 @@ def test_data_come_live_from_r(name):
 
 def test_what_only_certified_values_can_judge_and_what_is_too_large_is_said_by_the_case():
     from validation.certify.command import chosen
-    from validation.conformance.cases import available
     from validation.references import certified
     from validation.references.choose import choose_source
+    from validation.suite import available
 
     only = {case.name for case in SUITE if case.certified_only}
     assert only

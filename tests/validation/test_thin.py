@@ -13,9 +13,8 @@ from validation.algebra import pieces_of, solve
 from validation.compare import compare_fits
 from validation.covariances import Structure
 from validation.errors import DetectorWarning
-from validation.faults import FAULTS
+from validation.faults import FAULTS, at_theta
 from validation.faults.bases import HARD_BASES, BaseFit, fit_lmer, likelihood_base, simulate
-from validation.faults.changed_numbers import at_theta
 from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, compare_thinly, right_cause
 from validation.judge.diagnosis import diagnose
 from validation.judge.diagnosis.coding import basis, kinds_of
@@ -26,7 +25,7 @@ LIKELIHOOD = {fault.name: fault for fault in FAULTS["likelihood"]}
 
 def causes_of(fault: str, base_name: str, thin: str = "", seed: int = 1) -> tuple[str, list[Any]]:
     base, planted = likelihood_base(base_name, seed), LIKELIHOOD[fault]
-    wrong = planted.plant(base, planted.sized.planted if planted.sized else 0.0)
+    wrong = planted.plant(base)
     made = compare_thinly(base, wrong, thin) if thin else compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
     return right_cause(planted.expected, THIN.get(thin, ())), list(made.causes) if made.verdict.failed else []
 

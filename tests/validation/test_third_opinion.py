@@ -11,12 +11,12 @@ import pytest
 from pyimpl import lmer
 from validation import compare_fits
 from validation.algebra import pieces_of, solve
-from validation.conformance.cases import choose
+from validation.faults import FAULTS, at_theta
 from validation.faults.bases import likelihood_base
-from validation.faults.changed_numbers import at_theta, residual_tests
 from validation.faults.thin import answer_of, compare_answers
 from validation.judge.satterthwaite import degrees_of_freedom
 from validation.references.recorded import RecordedLmerFit
+from validation.suite import choose
 from validation.verdict import Verdict
 
 
@@ -57,6 +57,12 @@ def test_tests_that_follow_from_a_better_optimum_are_better(stopped):
     comparison = compare_fits(reference, right)
     assert comparison.agrees, comparison
     assert Verdict.BETTER in verdicts(comparison, "df")
+
+
+def residual_tests(fit):
+    """p values of t with N - p degrees of freedom."""
+    fault = next(fault for fault in FAULTS["likelihood"] if fault.expected == "p-values-residual-df")
+    return fault.plant(replace(likelihood_base("slopes"), fit=fit))
 
 
 def test_tests_that_do_not_follow_still_disagree(stopped):

@@ -9,7 +9,7 @@ import pytest
 
 from pyimpl import lmer
 from validation import compare_fits
-from validation.faults.changed_numbers import at_theta
+from validation.faults import at_theta
 from validation.references.recorded import RecordedLmerFit
 from validation.verdict import Verdict
 

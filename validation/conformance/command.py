@@ -10,7 +10,6 @@ from rich.text import Text
 
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
-from validation.conformance.cases import all_cases, available, with_reference
 from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
 from validation.conformance.output import as_comparison, as_json, line
@@ -20,7 +19,7 @@ from validation.options import DEFAULT_SEED
 from validation.progress import tracker
 from validation.references.choose import Source, choose_source
 from validation.report.wording import cell
-from validation.suite import FEATURES
+from validation.suite import FEATURES, all_cases, available, with_reference
 from validation.verdict import Verdict
 
 _MOST_NAMES = 6

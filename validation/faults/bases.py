@@ -4,42 +4,61 @@ Each base is another kind of model, so that a fault is not caught in one model o
 values, unequal groups and level labels whose order is not the alphabet's.
 """
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
-from validation.faults.planted import PlantedPosterior, sample
+from validation.quantities import draws_of
 from validation.references.recorded import RecordedLmerFit
 
 if TYPE_CHECKING:
-    from pyimpl.inference.emm_grid import EmmGrid
+    import xarray as xr
+
     from pyimpl.models.lmer import LmerFit
+    from pyimpl.models.stan_lmer import StanLmerFit
 
 FitT = TypeVar("FitT")
 
 
-def _tags(names: str) -> frozenset[str]:
-    return frozenset(names.split(", "))
+def tags_in(text: str) -> frozenset[str]:
+    """Tags that are separated by commas."""
+    return frozenset(filter(None, text.split(", ")))
 
 
-#: Name of a base -> its formula, the criterion, and what kind of model it is.
-LIKELIHOOD_BASES: dict[str, tuple[str, bool, frozenset[str]]] = {
-    "slopes": ("score ~ ses + (ses | school)", False,
-               _tags("slopes, two effects, one term, predictor, slope of predictor")),
-    "intercept": ("score ~ ses + (1 | school)", True, _tags("one term, one effect, predictor")),
-    "categorical": ("score ~ arm + ses + (1 | school)", False, _tags("one term, one effect, categorical, predictor")),
-    "crossed": ("score ~ ses + (1 | school) + (1 | rater)", True,
-                _tags("crossed, several terms, one effect, predictor")),
-    "nested": ("score ~ arm + (1 | school/room)", True, _tags("nested, several terms, one effect, categorical")),
-    "singular": ("score ~ ses + (1 | school)", True, _tags("singular, one term, one effect, predictor")),
-    "far from 0": ("score ~ ses + (1 | school)", False, _tags("far, one term, one effect, predictor")),
-    "weighted": ("score ~ ses + offset(handicap) + (1 | school)", False,
-                 _tags("weighted, one term, one effect, predictor")),
+class Base(NamedTuple):
+    """A model of simulated data: what kind it is, and what its right fit is made of."""
+
+    formula: str  # of likelihood-ratio tests several, fewest parameters first, separated by semicolons
+    reml: bool
+    tags: frozenset[str]
+    of: str = ""  # the base whose data it has; its own where empty
+    change: Callable[[pd.DataFrame], pd.DataFrame] = lambda data: data  # what is done to these
+    #: what is reported after the fit, where that is compared
+    report: "Callable[[LmerFit], pd.DataFrame] | None" = None
+
+
+def _base(formula: str, reml: bool, tags: str, of: str = "", **more: Any) -> Base:
+    return Base(formula, reml, tags_in(tags), of, **more)
+
+
+_ONE = "one term, one effect"
+
+LIKELIHOOD_BASES = {
+    "slopes": _base("score ~ ses + (ses | school)", False,
+                    "slopes, two effects, one term, predictor, slope of predictor"),
+    "intercept": _base("score ~ ses + (1 | school)", True, f"{_ONE}, predictor"),
+    "categorical": _base("score ~ arm + ses + (1 | school)", False, f"{_ONE}, categorical, predictor"),
+    "crossed": _base("score ~ ses + (1 | school) + (1 | rater)", True, "crossed, several terms, one effect, predictor"),
+    "nested": _base("score ~ arm + (1 | school/room)", True, "nested, several terms, one effect, categorical"),
+    "singular": _base("score ~ ses + (1 | school)", True, f"singular, {_ONE}, predictor"),
+    "far from 0": _base("score ~ ses + (1 | school)", False, f"far, {_ONE}, predictor"),
+    "weighted": _base("score ~ ses + offset(handicap) + (1 | school)", False, f"weighted, {_ONE}, predictor"),
 }  # fmt: skip
 
 _SPACED = {"score": "test score", "ses": "home status", "school": "the school"}
@@ -51,106 +70,71 @@ def _spaced(data: pd.DataFrame) -> pd.DataFrame:
     return named.assign(**{"the school": levels})
 
 
-_ONE = _tags("one term, one effect")
+def _from_0(data: pd.DataFrame) -> pd.DataFrame:
+    return data.assign(score=data["score"] - 50.0)
 
-#: Models in which much is degenerate, redundant or oddly scaled: name -> formula, criterion, tags, the base whose
-#: data they have, and what is done to these. Of a fault in them the judge names the right cause or none.
-HARD_BASES: dict[str, tuple[str, bool, frozenset[str], str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
-    "no fixed effects": (
-        "score ~ 0 + (1 | school)", True, _ONE | {"no fixed effects"}, "intercept",
-        lambda data: data.assign(score=data["score"] - 50.0)
-    ),
-    "no fixed effects, slopes": (
-        "score ~ 0 + (ses | school)", False, _tags("one term, two effects, no fixed effects"), "slopes",
-        lambda data: data.assign(score=data["score"] - 50.0)
-    ),
-    "an effect in two terms": (
-        "score ~ ses + (1 | school) + (ses | school)", True,
-        _tags("several terms, two effects, shared effect"), "slopes", lambda data: data
-    ),
-    "independent terms": (
-        "score ~ ses + (1 | school) + (0 + ses | school)", False, _tags("several terms, predictor"), "slopes",
-        lambda data: data
-    ),
-    "aliased": (
-        "score ~ late + ses + twice + (1 | school)", True, _ONE | {"aliased"}, "intercept",
-        lambda data: data.assign(twice=2.0 * data["ses"])
-    ),
-    "wild scales": (
-        "score ~ people + micro + (1 | school)", False, _ONE, "intercept",
-        lambda data: data.assign(people=1e7 * data["ses"], micro=1e-6 * data["late"])
-    ),
-    "wild scales, slopes": (
-        "score ~ people + (people | school)", True, _tags("one term, two effects"), "slopes",
-        lambda data: data.assign(people=1e4 * data["ses"])
-    ),
-    "names with spaces": (
-        "`test score` ~ `home status` + (1 | `the school`)", True, _ONE, "intercept", _spaced
-    ),
-    "hertz": (
-        "score ~ ses + (1 | school)", True, _ONE | {"predictor"}, "intercept",
-        lambda data: data.assign(score=2.4e9 + 1e7 * data["score"])
-    ),
-    "nanoseconds": (
-        "score ~ ses + (1 | school)", False, _ONE | {"predictor"}, "intercept",
-        lambda data: data.assign(score=1e-9 * data["score"])
-    ),
+
+#: Models in which much is degenerate, redundant or oddly scaled. Of a fault in them the judge names the right cause or
+#: none.
+HARD_BASES = {
+    "no fixed effects": _base("score ~ 0 + (1 | school)", True, f"{_ONE}, no fixed effects", "intercept",
+                              change=_from_0),
+    "no fixed effects, slopes": _base("score ~ 0 + (ses | school)", False, "one term, two effects, no fixed effects",
+                                      "slopes", change=_from_0),
+    "an effect in two terms": _base("score ~ ses + (1 | school) + (ses | school)", True,
+                                    "several terms, two effects, shared effect", "slopes"),
+    "independent terms": _base("score ~ ses + (1 | school) + (0 + ses | school)", False, "several terms, predictor",
+                               "slopes"),
+    "aliased": _base("score ~ late + ses + twice + (1 | school)", True, f"{_ONE}, aliased", "intercept",
+                     change=lambda data: data.assign(twice=2.0 * data["ses"])),
+    "wild scales": _base("score ~ people + micro + (1 | school)", False, _ONE, "intercept",
+                         change=lambda data: data.assign(people=1e7 * data["ses"], micro=1e-6 * data["late"])),
+    "wild scales, slopes": _base("score ~ people + (people | school)", True, "one term, two effects", "slopes",
+                                 change=lambda data: data.assign(people=1e4 * data["ses"])),
+    "names with spaces": _base("`test score` ~ `home status` + (1 | `the school`)", True, _ONE, "intercept",
+                               change=_spaced),
+    "hertz": _base("score ~ ses + (1 | school)", True, f"{_ONE}, predictor", "intercept",
+                   change=lambda data: data.assign(score=2.4e9 + 1e7 * data["score"])),
+    "nanoseconds": _base("score ~ ses + (1 | school)", False, f"{_ONE}, predictor", "intercept",
+                         change=lambda data: data.assign(score=1e-9 * data["score"])),
 }  # fmt: skip
 
-POSTERIOR_BASES: dict[str, tuple[str, frozenset[str]]] = {
-    "intercept": ("score ~ ses + (1 | school)", _tags("one effect, predictor")),
-    "slopes": ("score ~ ses + stage + (ses | school)", _tags("two effects, predictor, slopes, categorical")),
+POSTERIOR_BASES = {
+    "intercept": _base("score ~ ses + (1 | school)", False, "one effect, predictor"),
+    "slopes": _base("score ~ ses + stage + (ses | school)", False, "two effects, predictor, slopes, categorical"),
 }
 
-#: Name of a base of likelihood-ratio tests -> its models, the criterion, the data's base, and its tags.
-ANOVA_BASES: dict[str, tuple[tuple[str, ...], bool, str, frozenset[str]]] = {
-    "random slope": (
-        ("score ~ ses + (1 | school)", "score ~ ses + (ses | school)"),
-        True, "slopes", _tags("reml, variances, slopes"),
-    ),
-    "fixed effects": (
-        ("score ~ ses + (1 | school)", "score ~ ses + late + arm + (1 | school)"),
-        False, "categorical", _tags("ml"),
-    ),
-    "three models": (
-        ("score ~ ses + (1 | school)", "score ~ ses + (1 | school) + (1 | rater)",
-         "score ~ ses + late + (1 | school) + (1 | rater)"),
-        True, "crossed", _tags("reml, variances"),
-    ),
-    "missing values": (
-        ("score ~ 1 + (1 | school)", "score ~ ses + (1 | school)"),
-        False, "intercept", _tags("other rows"),
-    ),
+ANOVA_BASES = {
+    "random slope": _base("score ~ ses + (1 | school); score ~ ses + (ses | school)", True,
+                          "reml, variances, slopes", "slopes"),
+    "fixed effects": _base("score ~ ses + (1 | school); score ~ ses + late + arm + (1 | school)", False, "ml",
+                           "categorical"),
+    "three models": _base("score ~ ses + (1 | school); score ~ ses + (1 | school) + (1 | rater); "
+                          "score ~ ses + late + (1 | school) + (1 | rater)", True, "reml, variances", "crossed"),
+    "missing values": _base("score ~ 1 + (1 | school); score ~ ses + (1 | school)", False, "other rows", "intercept"),
 }  # fmt: skip
 
 
-def _grid(found: object) -> "EmmGrid":
-    return cast("EmmGrid", found)  # of one formula without contrasts
+def _table(tags: str, report: "Callable[[LmerFit], Any]") -> Base:
+    return _base("score ~ arm + ses * stage + (1 | school)", True, tags, "categorical", report=report)
 
 
-#: Name of a table of what is reported after a fit -> how it is made of the fit, and its tags.
-RESULTS_BASES: "dict[str, tuple[Callable[[LmerFit], pd.DataFrame], frozenset[str]]]" = {
-    "means": (lambda fit: _grid(fit.emmeans("arm")).frame, _tags("means, intervals, df, three rows")),
-    "contrasts": (lambda fit: _grid(fit.emmeans("arm")).pairs().frame, _tags("tests, three rows")),
-    "trends": (lambda fit: _grid(fit.emtrends("~ stage", "ses")).frame, _tags("means, intervals, df")),
-    "predictions": (
-        lambda fit: fit.predictions({"ses": [0.0, 1.5], "arm": None}),
-        _tags("means, intervals, three rows"),
-    ),
-}
+#: What is reported after a fit of data so small that t's quantiles are not the normal's.
+RESULTS_BASES = {
+    "means": _table("means, intervals, df, three rows", lambda fit: cast("Any", fit.emmeans("arm")).frame),
+    "contrasts": _table("tests, three rows", lambda fit: cast("Any", fit.emmeans("arm")).pairs().frame),
+    "trends": _table("means, intervals, df", lambda fit: cast("Any", fit.emtrends("~ stage", "ses")).frame),
+    "predictions": _table("means, intervals, three rows",
+                          lambda fit: fit.predictions({"ses": [0.0, 1.5], "arm": None})),
+}  # fmt: skip
 
-
-_BASES: Mapping[str, Mapping[str, tuple[object, ...]]] = {
-    "likelihood": LIKELIHOOD_BASES,
+#: Every base, by the kind of comparison in which its faults must be caught (as ``FAULTS`` has them) and by its name.
+BASES: Mapping[str, Mapping[str, Base]] = {
+    "likelihood": {**LIKELIHOOD_BASES, **HARD_BASES},
     "posterior": POSTERIOR_BASES,
     "anova": ANOVA_BASES,
     "results": RESULTS_BASES,
 }
-
-
-def tags_of(kind: str) -> dict[str, frozenset[str]]:
-    """The bases of a kind of comparison (a key of ``FAULTS``) and their tags."""
-    return {name: cast("frozenset[str]", base[-1]) for name, base in _BASES[kind].items()}
 
 
 @dataclass(frozen=True)
@@ -173,6 +157,11 @@ class BaseFit(Generic[FitT]):
         """The name that a variable of :func:`simulate` has in these data."""
         return name if name in self.data else _SPACED[name]
 
+    @property
+    def used(self) -> pd.DataFrame:
+        """The rows that the right fit uses (likelihood fits)."""
+        return self.data.loc[cast("RecordedLmerFit", self.fit).y.index]
+
     def refit(
         self, formula: str | None = None, data: pd.DataFrame | None = None, reml: bool | None = None, **options: object
     ) -> RecordedLmerFit:
@@ -182,15 +171,22 @@ class BaseFit(Generic[FitT]):
         given = {name: value for name, value in {**own, **options}.items() if value is not None}
         return fit_lmer(formula or self.formula, data, self.reml if reml is None else reml, **given)
 
+    def again(self, data: pd.DataFrame | None = None, **options: object) -> "PlantedPosterior":
+        """Sample again by another seed, with something changed (posteriors)."""
+        return sample(self.formula, self.data if data is None else data, self.seed + 1000, self.draws, **options)
 
-def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> RecordedLmerFit:
-    """Fit by ``pyimpl.lmer``, frozen, its objective and predictions live."""
+
+def _lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> "LmerFit":
     import pyimpl
 
     with warnings.catch_warnings(action="ignore"):  # a singular base says so
-        return RecordedLmerFit.of(
-            cast("Callable[..., LmerFit]", pyimpl.lmer)(formula, data, REML=reml, **options), live=True
-        )
+        return cast("Callable[..., LmerFit]", pyimpl.lmer)(formula, data, REML=reml, **options)
+
+
+def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> RecordedLmerFit:
+    """Fit by ``pyimpl.lmer``, frozen, its objective and predictions live."""
+    with warnings.catch_warnings(action="ignore"):
+        return RecordedLmerFit.of(_lmer(formula, data, reml, **options), live=True)
 
 
 def _factor(codes: np.ndarray, *levels: str) -> pd.Categorical:
@@ -248,46 +244,109 @@ def simulate(seed: int, name: str = "slopes", schools: int = 18, size: int = 11)
     return data
 
 
+def _reported(verb: str) -> Callable[["PlantedPosterior"], Any]:
+    """The contract's method that gives what is reported."""
+    return lambda fit: copy.copy(fit.reports[verb])
+
+
+@dataclass(frozen=True)
+class PlantedPosterior:
+    """A posterior as plain data, meeting as much of ``validation.contract.BayesianFit`` as the judge asks for."""
+
+    formula: str
+    names: tuple[str, ...]  # R's columns
+    draws: np.ndarray  # shape (parameters, chains, draws)
+    #: rows used; length of the unconstrained vector
+    rows: int
+    num_upars: int
+    log_prob: Callable[[np.ndarray], float | np.ndarray]  # log density at unconstrained points
+    at: Callable[[int, int], np.ndarray]  # ``at(n, seed)``: draws on the unconstrained scale
+    response: np.ndarray
+    origin: "StanLmerFit"  # what was sampled
+    #: what ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give
+    reports: Mapping[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+
+    def of(self, name: str) -> np.ndarray:
+        """The draws of a parameter, chains x draws."""
+        return self.draws[self.names.index(name)]
+
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.rows
+
+    VarCorr = _reported("VarCorr")
+    fixef = _reported("fixef")
+    se = _reported("se")
+    sigma = _reported("sigma")
+    ranef = _reported("ranef")
+
+    def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
+        """Draws on the unconstrained scale."""
+        return self.at(n, seed)
+
+    @property
+    def posterior(self) -> "xr.DataTree":
+        """The draws as a DataTree."""
+        import xarray as xr
+
+        random = [i for i, name in enumerate(self.names) if name.startswith("b[")]
+        variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+            name: (("chain", "draw"), self.draws[i]) for i, name in enumerate(self.names) if i not in random
+        }
+        variables["b"] = (("chain", "draw", "b_label"), np.moveaxis(self.draws[random], 0, -1))
+        return xr.DataTree.from_dict(
+            {
+                "posterior": xr.Dataset(variables, coords={"b_label": [self.names[i] for i in random]}),
+                "sample_stats": xr.Dataset(
+                    {"diverging": (("chain", "draw"), np.zeros(self.draws.shape[1:], dtype=bool))}
+                ),
+                "observed_data": xr.Dataset({"y": ("row", self.response)}),
+            }
+        )
+
+
+def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: object) -> PlantedPosterior:
+    """Sample by ``pyimpl.stan_lmer`` and freeze."""
+    import pyimpl
+
+    with warnings.catch_warnings(action="ignore"):  # validity is gate 2's to judge
+        fit = cast("Callable[..., StanLmerFit]", pyimpl.stan_lmer)(formula, data, seed=seed, iter=2 * draws, **options)
+    names, values = draws_of(fit)
+    response = np.asarray(fit.design.y, dtype=float)
+    return PlantedPosterior(
+        formula=str(fit.formula),
+        names=tuple(names),
+        draws=values,
+        rows=int(fit.nobs()),
+        num_upars=int(fit.num_upars),
+        log_prob=fit.log_prob,
+        at=fit.unconstrained_draws,
+        response=response,
+        origin=fit,
+        reports={verb: getattr(fit, verb)() for verb in ("VarCorr", "fixef", "se", "sigma", "ranef")},
+    )
+
+
 @lru_cache(maxsize=16)
-def likelihood_base(name: str, seed: int = 1) -> BaseFit[RecordedLmerFit]:
-    """A right likelihood fit."""
-    if name in HARD_BASES:
-        formula, reml, tags, of, change = HARD_BASES[name]
-        data = change(simulate(seed, of))
+def base_fit(kind: str, name: str, seed: int = 1, draws: int = 1000) -> BaseFit[Any]:
+    """The right fit (or fits, or table) of a base, and the data behind it; ``draws`` are those of a posterior."""
+    base = BASES[kind][name]
+    sizes = {"posterior": (9, 9), "results": (7, 6)}.get(kind, (18, 11))
+    data = base.change(simulate(seed, base.of or name, *sizes))
+    options = {"weights": data["w"]} if "weighted" in base.tags else {}
+    fit: Any
+    sigma = float("nan")
+    if kind == "likelihood":
+        fit = fit_lmer(base.formula, data, base.reml, **options)
+    elif kind == "posterior":
+        fit = sample(base.formula, data, seed, draws)
     else:
-        formula, reml, tags = LIKELIHOOD_BASES[name]
-        data = simulate(seed, name)
-    options = {"weights": data["w"]} if "weighted" in tags else {}
-    return BaseFit(name, formula, data, reml, tags, fit_lmer(formula, data, reml, **options), options, seed)
+        fit = tuple(_lmer(formula, data, base.reml) for formula in base.formula.split("; "))
+    if base.report is not None:
+        fit, sigma = base.report(fit[0]), fit[0].sigma()
+    return BaseFit(name, base.formula, data, base.reml, base.tags, fit, options, seed, draws, sigma)
 
 
-@lru_cache(maxsize=8)
-def posterior_base(name: str, seed: int = 1, draws: int = 1000) -> BaseFit[PlantedPosterior]:
-    """A right posterior, and the data behind it."""
-    formula, tags = POSTERIOR_BASES[name]
-    data = simulate(seed, "slopes" if "slopes" in tags else "intercept", schools=9, size=9)
-    return BaseFit(name, formula, data, False, tags, sample(formula, data, seed, draws), {}, seed, draws)
-
-
-@lru_cache(maxsize=8)
-def anova_base(name: str, seed: int = 1) -> "BaseFit[tuple[LmerFit, ...]]":
-    """Right fits of models to be compared by likelihood-ratio tests."""
-    import pyimpl
-
-    formulas, reml, of, tags = ANOVA_BASES[name]
-    data = simulate(seed, of)
-    with warnings.catch_warnings(action="ignore"):  # a model with a random slope of no variance says so
-        fits = tuple(pyimpl.lmer(formula, data, REML=reml) for formula in formulas)
-    return BaseFit(name, "; ".join(formulas), data, reml, tags, fits, {}, seed)
-
-
-@lru_cache(maxsize=8)
-def results_base(name: str, seed: int = 1) -> BaseFit[pd.DataFrame]:
-    """A right table of what is reported after a fit, of data so small that t's quantiles are not the normal's."""
-    import pyimpl
-
-    make, tags = RESULTS_BASES[name]
-    data = simulate(seed, "categorical", schools=7, size=6)
-    formula = "score ~ arm + ses * stage + (1 | school)"
-    fit = pyimpl.lmer(formula, data)
-    return BaseFit(name, formula, data, True, tags, make(fit), {}, seed, sigma=fit.sigma())
+likelihood_base, posterior_base, anova_base, results_base = (partial(base_fit, kind) for kind in BASES)

@@ -6,13 +6,13 @@ the judge, who must not excuse what escapes him.
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.faults.bases import BaseFit
-from validation.faults.planted import PlantedPosterior, sample
+from validation.faults.bases import BaseFit, PlantedPosterior
 from validation.judge.likelihood_ratio import table_of_fits
 from validation.quantities import prediction_quantities, quietly
 from validation.references.recorded import RecordedLmerFit
@@ -30,7 +30,7 @@ def changes(base: BaseFit, planted: object) -> bool:
 def _right(base: BaseFit) -> object:
     """What is planted, without the fault: a table of the same tests, draws of the same seed."""
     if isinstance(base.fit, PlantedPosterior):
-        return sample(base.formula, base.data, base.seed + 1000, base.draws)
+        return base.again()
     if isinstance(base.fit, tuple):  # there is no table of models of different rows
         return quietly(lambda: table_of_fits([fit.refitML() for fit in base.fit]), None)
     return base.fit
@@ -51,19 +51,19 @@ def _numbers(fit: object, base: BaseFit) -> object:
     return parts
 
 
-def _same(left: object, right: object) -> bool:
+def _same(left: Any, right: Any) -> bool:
     if left is right:
         return True
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, pd.DataFrame) and isinstance(right, pd.DataFrame):
+    if isinstance(left, pd.DataFrame) and isinstance(right, pd.DataFrame):  # VarCorr's is a table of its own
         return _same(dict(left.items()), dict(right.items()))
-    if isinstance(left, pd.Series) and isinstance(right, pd.Series):
-        return left.index.equals(right.index) and _same(left.to_numpy(), right.to_numpy())
-    if sp.issparse(left) and sp.issparse(right):
-        return _same(sp.csc_array(left).toarray(), sp.csc_array(right).toarray())
     if type(left) is not type(right):
         return False
+    if isinstance(left, Mapping):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, pd.Series):
+        return left.index.equals(right.index) and _same(left.to_numpy(), right.to_numpy())
+    if sp.issparse(left):
+        return _same(left.toarray(), right.toarray())
     first, second = np.asarray(left), np.asarray(right)
     if first.shape != second.shape:
         return False

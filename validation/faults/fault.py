@@ -1,13 +1,12 @@
 """What a planted fault is, and the registry of all of them."""
 
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from functools import partial
+from typing import TypeVar
 
-from validation.faults.bases import BaseFit
-
-#: The kinds of comparison that must catch a fault.
-Kind: TypeAlias = Literal["likelihood", "posterior", "anova", "results"]
+from validation.faults.bases import BASES, tags_in
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
@@ -28,9 +27,8 @@ class Fault:
     number: int  # row of AGREEMENT.md's table
     name: str  # for a reader
     expected: str  # ``Cause.name`` that must come first
-    #: ``plant(base, size)`` -> wrong fit; ``size`` means nothing where ``sized`` is None
-    plant: Callable[[BaseFit, float], object]
-    kind: Kind = "likelihood"
+    make: Callable[..., object]  # ``make(base)``, or ``make(base, size)`` where it is ``sized``
+    kind: str = "likelihood"  # of comparison that must catch it: likelihood, posterior, anova or results
     #: tags that a base model must, and must not, have for the fault to be one
     needs: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
@@ -40,9 +38,15 @@ class Fault:
         """Whether a base model with these tags can have the fault."""
         return self.needs <= tags and not (self.without & tags)
 
+    def plant(self, base: object, size: float | None = None) -> object:
+        """The wrong fit of a base; of its usual size where none is given, and none matters where it is not sized."""
+        if self.sized is None:
+            return self.make(base)
+        return self.make(base, self.sized.planted if size is None else size)
 
-#: Every fault that was registered, in the order of the files.
-FAULTS: list[Fault] = []
+
+#: Every fault, by the kind of comparison that must catch it, in the order of AGREEMENT.md's table.
+FAULTS: dict[str, list[Fault]] = {kind: [] for kind in BASES}
 
 
 def fault(
@@ -50,11 +54,11 @@ def fault(
     name: str,
     expected: str,
     *,
-    kind: Kind = "likelihood",
+    kind: str = "likelihood",
     needs: str = "",
     without: str = "",
     sized: FaultSize | None = None,
-    of: Callable[[BaseFit], object] = lambda base: base,
+    how: Callable[..., object] | None = None,
 ) -> Callable[[FunctionT], FunctionT]:
     """Register a function as a fault: of a base, and of a size where it has one, it makes the wrong fit.
 
@@ -63,17 +67,15 @@ def fault(
     number, name, expected, kind, sized
         As of :class:`Fault`.
     needs, without : str
-        Traits, separated by commas.
-    of : callable
-        What the function takes of the base.
+        Tags, separated by commas.
+    how : callable
+        Where the function only says what changes: ``how(function, base)``, or with a size, makes the wrong fit.
     """
 
     def register(function: FunctionT) -> FunctionT:
-        def plant(base: BaseFit, size: float) -> object:
-            return function(of(base), size) if sized is not None else function(of(base))
-
-        wanted, unwanted = (frozenset(filter(None, text.split(", "))) for text in (needs, without))
-        FAULTS.append(Fault(number, name, expected, plant, kind, wanted, unwanted, sized))
+        make = function if how is None else partial(how, function)
+        new = Fault(number, name, expected, make, kind, tags_in(needs), tags_in(without), sized)
+        insort(FAULTS[kind], new, key=lambda known: known.number)
         return function
 
     return register

@@ -1,151 +1,114 @@
 """Posteriors made wrong: in their draws, their density, what is reported of them, or the model that was sampled."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-import pyimpl
-from validation.faults.bases import BaseFit
+from pyimpl import decov, exponential, normal, student_t
+from validation.faults.bases import BaseFit, PlantedPosterior
 from validation.faults.fault import FaultSize, fault
-from validation.faults.planted import PlantedPosterior, sample
 from validation.quantities import records
 
 planted = partial(fault, kind="posterior")
 
-#: Of a posterior and an array of its own (points, or draws) another array.
-_Change: TypeAlias = Callable[[PlantedPosterior, np.ndarray], np.ndarray]
-
-
-def _again(base: BaseFit, data: pd.DataFrame | None = None, **options: object) -> PlantedPosterior:
-    return sample(base.formula, base.data if data is None else data, base.seed + 1000, base.draws, **options)
-
-
-def _sds(base: BaseFit, ddof: int = 1) -> tuple[float, float, np.ndarray]:
-    """Mean and sd of the response, and sds of the predictors."""
-    spec = base.fit.origin.spec
-    y = base.fit.response
-    return float(y.mean()), float(y.std(ddof=ddof)), np.asarray(spec.x.std(axis=0, ddof=ddof), dtype=float)
-
 
 # ---------------------------------------------------------------------------------------------------- the model
+
+
+class _Scales(NamedTuple):
+    """Mean and sd of the response, and sds of the predictors."""
+
+    mean: float
+    sd: float
+    x: np.ndarray
+
+
+def _scales(base: BaseFit, ddof: int = 1) -> _Scales:
+    y, x = base.fit.response, base.fit.origin.spec.x
+    return _Scales(float(y.mean()), float(y.std(ddof=ddof)), np.asarray(x.std(axis=0, ddof=ddof), dtype=float))
+
+
+#: What makes a prior of the data's scales, and of 1 and the fault's size.
+_Prior: TypeAlias = Callable[[_Scales, float], object]
+
+
+def _priors(argument: str, cause: str) -> Callable[..., Callable[[_Prior], _Prior]]:
+    """Register other priors of an argument of ``stan_lmer`` as faults."""
+
+    def sampled(prior: _Prior, base: BaseFit, size: float = 0.0) -> PlantedPosterior:
+        return base.again(None, **{argument: prior(_scales(base), 1 + size)})
+
+    return partial(planted, 9, expected=cause, how=sampled)
 
 
 def _share(planted_at: float) -> FaultSize:
     return FaultSize(planted_at, 1e-9, "share of the prior's scale")
 
 
-def _prior(
-    name: str, expected: str, make: Callable[..., dict[str, object]], needs: str = "", sized: FaultSize | None = None
-) -> None:
-    """Register another prior as a fault: ``make(base)``, or ``make(base, size)``, gives ``stan_lmer``'s arguments."""
-    planted(9, name, expected, needs=needs, sized=sized)(lambda base, *size: _again(base, None, **make(base, *size)))
+_OVER_1 = FaultSize(1.0, 1e-9, "over 1")
+
+of_intercept = _priors("prior_intercept", "prior-intercept")
+of_intercept("intercept prior scale", sized=_share(3.0))(lambda y, k: normal(y.mean, 2.5 * y.sd * k))
+of_intercept("intercept prior of rstanarm before 2020")(lambda y, k: normal(0, 10 * y.sd))
+of_intercept("student_t for normal, intercept")(lambda y, k: student_t(3, y.mean, 2.5 * y.sd))
+of_coefficients = _priors("prior", "prior-coefficients")
+of_coefficients("autoscale off")(lambda y, k: normal(0, 2.5))
+of_coefficients("coefficients' prior scale", sized=_share(1.0))(lambda y, k: normal(0, 2.5 * k, autoscale=True))
 
 
-def _intercept(base: BaseFit, family: Callable[[float, float], object], factor: float = 1.0) -> dict[str, object]:
-    mean, sd, _ = _sds(base)
-    return {"prior_intercept": family(mean, 2.5 * sd * factor)}
+@planted(9, "sd with ddof 0", "prior-ddof")
+def _ddof(base: BaseFit) -> PlantedPosterior:
+    y = _scales(base, ddof=0)
+    return base.again(
+        prior=normal(0, 2.5 * y.sd / _scales(base).x),
+        prior_intercept=normal(y.mean, 2.5 * y.sd),
+        prior_aux=exponential(1 / y.sd),
+    )
 
 
-def _ddof(base: BaseFit) -> dict[str, object]:
-    mean, sd, _ = _sds(base, ddof=0)
-    return {
-        "prior": pyimpl.normal(0, 2.5 * sd / _sds(base)[2]),
-        "prior_intercept": pyimpl.normal(mean, 2.5 * sd),
-        "prior_aux": pyimpl.exponential(1 / sd),
-    }
-
-
-_prior(
-    "intercept prior scale", "prior-intercept",
-    lambda base, size: _intercept(base, pyimpl.normal, 1 + size), sized=_share(3.0),
-)  # fmt: skip
-_prior(
-    "intercept prior of rstanarm before 2020", "prior-intercept",
-    lambda base: {"prior_intercept": pyimpl.normal(0, 10 * _sds(base)[1])},
-)  # fmt: skip
-_prior(
-    "student_t for normal, intercept", "prior-intercept",
-    lambda base: _intercept(base, lambda mean, scale: pyimpl.student_t(3, mean, scale)),
-)  # fmt: skip
-_prior("autoscale off", "prior-coefficients", lambda base: {"prior": pyimpl.normal(0, 2.5)})
-_prior(
-    "coefficients' prior scale", "prior-coefficients",
-    lambda base, size: {"prior": pyimpl.normal(0, 2.5 * (1 + size), autoscale=True)}, sized=_share(1.0),
-)  # fmt: skip
-_prior("sd with ddof 0", "prior-ddof", _ddof)
-_prior("rate taken for a scale (sigma)", "prior-sigma", lambda base: {"prior_aux": pyimpl.exponential(_sds(base)[1])})
-_prior(
-    "sigma's prior scale", "prior-sigma",
-    lambda base, size: {"prior_aux": pyimpl.exponential((1 + size) / _sds(base)[1])}, sized=_share(0.5),
-)  # fmt: skip
-_prior(
-    "half-normal for exponential (sigma)", "prior-sigma", lambda base: {"prior_aux": pyimpl.normal(0, _sds(base)[1])}
-)
-for _name, _argument, _needs in (
-    ("decov scale", "scale", ""),
-    ("decov shape", "shape", ""),
-    ("LKJ shape (decov regularization)", "regularization", "slopes"),
-):
-    _prior(
-        _name, "prior-covariance",
-        lambda base, size, of=_argument: {"prior_covariance": pyimpl.decov(**{of: 1.0 + size})},
-        _needs, FaultSize(1.0, 1e-9, "over 1"),
-    )  # fmt: skip
-_prior(
-    "decov concentration", "prior-covariance", lambda base: {"prior_covariance": pyimpl.decov(concentration=2.0)},
-    "slopes",
-)  # fmt: skip
+of_sigma = _priors("prior_aux", "prior-sigma")
+of_sigma("rate taken for a scale (sigma)")(lambda y, k: exponential(y.sd))
+of_sigma("sigma's prior scale", sized=_share(0.5))(lambda y, k: exponential(k / y.sd))
+of_sigma("half-normal for exponential (sigma)")(lambda y, k: normal(0, y.sd))
+of_covariance = _priors("prior_covariance", "prior-covariance")
+of_covariance("decov scale", sized=_OVER_1)(lambda y, k: decov(scale=k))
+of_covariance("decov shape", sized=_OVER_1)(lambda y, k: decov(shape=k))
+of_covariance("LKJ shape (decov regularization)", needs="slopes", sized=_OVER_1)(lambda y, k: decov(regularization=k))
+of_covariance("decov concentration", needs="slopes")(lambda y, k: decov(concentration=2.0))
 
 
 @planted(4, "rows dropped before sampling", "rows", sized=FaultSize(8.0, 1.0, "rows"))
 def _dropped_rows(base: BaseFit, size: float) -> PlantedPosterior:
     used = base.data.dropna(subset=["score", "ses", "school"]).index
-    return _again(base, base.data.drop(used[:: max(2, round(len(used) / size))][: max(1, round(size))]))
+    return base.again(base.data.drop(used[:: max(2, round(len(used) / size))][: max(1, round(size))]))
 
 
 @planted(4, "missing value as a level, sampled", "missing-as-level")
 def _missing_as_level(base: BaseFit) -> PlantedPosterior:
     school = base.data["school"].astype(object).fillna("nan").astype("category")
-    return _again(base, base.data.assign(school=school))
+    return base.again(base.data.assign(school=school))
 
 
 planted(3, "another reference level, sampled", "coding-reference-level", needs="categorical")(
-    lambda base: _again(base, base.data.assign(stage=base.data["stage"].cat.reorder_categories(["late", "early"])))
+    lambda base: base.again(base.data.assign(stage=base.data["stage"].cat.reorder_categories(["late", "early"])))
 )
-
-
-@planted(7, "correlation lost, sampled", "correlation-lost", needs="slopes")
-def _correlation_lost(base: BaseFit) -> PlantedPosterior:
-    formula = base.formula.replace("(ses |", "(ses ||")
-    return sample(formula, base.data, base.seed + 1000, base.draws)
+planted(7, "correlation lost, sampled", "correlation-lost", needs="slopes")(
+    lambda base: replace(base, formula=base.formula.replace("(ses |", "(ses ||")).again()
+)
 
 
 # ---------------------------------------------------------------------------------------------------- the density
 
 
-def _slices(fit: PlantedPosterior) -> dict[str, slice]:
-    """Positions in the unconstrained vector (STAN_LMER_MODEL.md, section 1)."""
-    slices: dict[str, slice] = fit.origin._full.slices
-    return slices
-
-
-def _of_density(name: str, expected: str) -> Callable[[_Change], _Change]:
-    """Register a term that is added to the log density; the draws stay right, as no number of them would show it."""
-
-    def register(extra: _Change) -> _Change:
-        @planted(9, name, expected)
-        def plant(base: BaseFit) -> PlantedPosterior:
-            right = _again(base)
-            return replace(right, log_prob=_at_points(lambda u: np.asarray(right.log_prob(u)) + extra(right, u)))
-
-        return extra
-
-    return register
+def _parts(fit: PlantedPosterior, u: np.ndarray) -> dict[str, np.ndarray]:
+    """The parts of unconstrained vectors by name, a row each (STAN_LMER_MODEL.md, section 1)."""
+    return {name: u[:, at] for name, at in fit.origin._full.slices.items()}
 
 
 def _at_points(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], float | np.ndarray]:
@@ -158,99 +121,93 @@ def _at_points(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarr
     return log_prob
 
 
-def _log_a(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
-    values: np.ndarray = u[:, _slices(fit)["aux"]][:, 0]
-    return values
+def _with_term(extra: Callable[[Any, dict[str, np.ndarray]], np.ndarray], base: BaseFit) -> PlantedPosterior:
+    """A term is added to the log density; the draws stay right, as no number of them would show it."""
+    right = base.again()
+    spec = right.origin.spec
+    return replace(right, log_prob=_at_points(lambda u: right.log_prob(u) + extra(spec, _parts(right, u))))
 
 
-@_of_density("intercept prior not centred", "prior-not-centred")
-def _not_centred(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
-    spec, at = fit.origin.spec, _slices(fit)
-    gamma = u[:, at["gamma"]][:, 0]
-    shift = (u[:, at["z_beta"]] * spec.coef.scale) @ spec.xbar
+of_density = partial(planted, 9, how=_with_term)
+
+
+@of_density("intercept prior not centred", "prior-not-centred")
+def _not_centred(spec: Any, u: dict[str, np.ndarray]) -> np.ndarray:
+    gamma, shift = u["gamma"][:, 0], (u["z_beta"] * spec.coef.scale) @ spec.xbar
     mean, scale = float(spec.intercept.mean[0]), float(spec.intercept.scale[0])
-    moved: np.ndarray = -0.5 * (((gamma - shift - mean) / scale) ** 2 - ((gamma - mean) / scale) ** 2)
-    return moved
+    return np.asarray(-0.5 * (((gamma - shift - mean) / scale) ** 2 - ((gamma - mean) / scale) ** 2))
 
 
-@_of_density("prior on the variance for the sd", "prior-sigma")
-def _variance_prior(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
-    # Exponential(1) on a² in place of a: −a² + log(2a) for −a.
-    a = np.exp(_log_a(fit, u))
+# Exponential(1) on a² in place of a: −a² + log(2a) for −a
+@of_density("prior on the variance for the sd", "prior-sigma")
+def _variance_prior(spec: Any, u: dict[str, np.ndarray]) -> np.ndarray:
+    a = np.exp(u["aux"][:, 0])
     return np.asarray(a - a**2 + np.log(2 * a))
 
 
-@_of_density("Jacobian of log sigma lost", "prior-sigma")
-def _no_jacobian(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
-    return -_log_a(fit, u)
+of_density("Jacobian of log sigma lost", "prior-sigma")(lambda spec, u: -u["aux"][:, 0])
 
 
-@_of_density("coefficients' prior times sigma", "prior-coefficients")
-def _scaled_by_sigma(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
-    # β ~ N(0, s a) in place of N(0, s).
-    z, log_a = u[:, _slices(fit)["z_beta"]], _log_a(fit, u)
+# β ~ N(0, s a) in place of N(0, s)
+@of_density("coefficients' prior times sigma", "prior-coefficients")
+def _scaled_by_sigma(spec: Any, u: dict[str, np.ndarray]) -> np.ndarray:
+    z, log_a = u["z_beta"], u["aux"][:, 0]
     return np.asarray(-0.5 * np.sum(z**2, axis=1) * (np.exp(-2 * log_a) - 1) - z.shape[1] * log_a)
 
 
-@_of_density("student_t for normal, coefficients", "prior-coefficients")
-def _t_coefficients(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
-    from scipy.stats import norm
-    from scipy.stats import t as student_t
-
-    z = u[:, _slices(fit)["z_beta"]]
-    return np.asarray(np.sum(student_t.logpdf(z, 3) - norm.logpdf(z), axis=1))
+of_density("student_t for normal, coefficients", "prior-coefficients")(
+    lambda spec, u: np.sum(stats.t.logpdf(u["z_beta"], 3) - stats.norm.logpdf(u["z_beta"]), axis=1)
+)
 
 
 def _moved(
-    base: BaseFit, at: str, move: _Change, own: Callable[[PlantedPosterior, np.ndarray, np.ndarray], np.ndarray]
+    base: BaseFit,
+    at: str,
+    move: Callable[[Any, dict[str, np.ndarray]], np.ndarray],
+    own: Callable[[Any, np.ndarray, np.ndarray], np.ndarray],
 ) -> PlantedPosterior:
-    """The right density at points of which some coordinates are moved, and a term of the old and the new points."""
-    right = _again(base)
-    place = _slices(right)[at]
+    """The right density at points of which a part is moved, and a term of the old and the new part."""
+    right = base.again()
+    spec, place = right.origin.spec, right.origin._full.slices[at]
 
     def log_prob(u: np.ndarray) -> np.ndarray:
         moved = u.copy()
-        moved[:, place] += move(right, u)
-        return np.asarray(right.log_prob(moved)) + own(right, u[:, place], moved[:, place])
+        moved[:, place] += move(spec, _parts(right, u))[:, None]
+        return np.asarray(right.log_prob(moved)) + own(spec, u[:, place], moved[:, place])
 
     def points(n: int, seed: int) -> np.ndarray:
         u = right.at(n, seed).copy()
-        u[:, place] -= move(right, u)
+        u[:, place] -= move(spec, _parts(right, u))[:, None]
         return u
 
     return replace(right, log_prob=_at_points(log_prob), at=points)
 
 
-@planted(9, "tau without sigma", "prior-random-effects")
-def tau_without_sigma(base: BaseFit) -> PlantedPosterior:
-    """The random effects' sd is τ in place of τσ."""
-    return _moved(
+# the random effects' sd is τ in place of τσ
+planted(9, "tau without sigma", "prior-random-effects")(
+    lambda base: _moved(
         base,
         "tau",
-        lambda fit, u: -(_log_a(fit, u) + math.log(float(fit.origin.spec.aux.scale[0])))[:, None],
-        lambda fit, old, new: np.sum(-np.exp(old) + old + np.exp(new) - new, axis=1),
+        lambda spec, u: -(u["aux"][:, 0] + math.log(float(spec.aux.scale[0]))),
+        lambda spec, old, new: np.sum(-np.exp(old) + old + np.exp(new) - new, axis=1),
     )
+)
 
 
+# the intercept that is sampled is the one at 0
 @planted(9, "predictors not centred", "prior-not-centred")
-def uncentred(base: BaseFit) -> PlantedPosterior:
-    """The predictors are not centred: the intercept that is sampled is the one at 0."""
+def _uncentred(base: BaseFit) -> PlantedPosterior:
 
-    def shift(fit: PlantedPosterior, u: np.ndarray) -> np.ndarray:
-        spec = fit.origin.spec
-        return np.asarray((u[:, _slices(fit)["z_beta"]] * spec.coef.scale) @ spec.xbar)[:, None]
+    def own(spec: Any, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        mean, scale = float(spec.intercept.mean[0]), float(spec.intercept.scale[0])
+        return np.asarray(-0.5 * (((old - mean) / scale) ** 2 - ((new - mean) / scale) ** 2).sum(axis=1))
 
-    def own(fit: PlantedPosterior, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-        prior = fit.origin.spec.intercept
-        z = [(gamma - float(prior.mean[0])) / float(prior.scale[0]) for gamma in (old, new)]
-        return np.asarray(-0.5 * (z[0] ** 2 - z[1] ** 2).sum(axis=1))
-
-    return _moved(base, "gamma", shift, own)
+    return _moved(base, "gamma", lambda spec, u: (u["z_beta"] * spec.coef.scale) @ spec.xbar, own)
 
 
 @planted(12, "density in single precision", "single-precision")
 def _single_density(base: BaseFit) -> PlantedPosterior:
-    right = _again(base)
+    right = base.again()
     single = _at_points(lambda u: np.asarray(right.log_prob(u), dtype=np.float32).astype(float))
     return replace(right, log_prob=single)
 
@@ -258,170 +215,125 @@ def _single_density(base: BaseFit) -> PlantedPosterior:
 # ---------------------------------------------------------------------------------------------------- the draws
 
 
-def _of_draws(number: int, name: str, expected: str) -> Callable[[_Change], _Change]:
-    """Register a change of the draws, parameters x chains x draws."""
-
-    def register(change: _Change) -> _Change:
-        @planted(number, name, expected)
-        def plant(base: BaseFit) -> PlantedPosterior:
-            right = _again(base)
-            return replace(right, draws=change(right, right.draws.copy()))
-
-        return change
-
-    return register
+def _with_draws(change: Callable[[PlantedPosterior], Mapping[str, np.ndarray]], base: BaseFit) -> PlantedPosterior:
+    """Other draws of some parameters, chains x draws."""
+    right = base.again()
+    changed = change(right)
+    return replace(right, draws=np.array([changed.get(name, right.of(name)) for name in right.names]))
 
 
-def _sigma_rows(fit: PlantedPosterior) -> list[int]:
-    """Rows of the variances."""
-    found = []
-    for i, name in enumerate(fit.names):
-        if name.startswith("Sigma["):
-            first, _, second = name[6:-1].partition(":")[2].partition(",")
-            if first == second:
-                found.append(i)
-    return found
+of_draws = partial(planted, how=_with_draws)
 
 
-@_of_draws(2, "SDs among the draws of Sigma", "scale-square-root")
-def _variances_as_sds(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    rows = _sigma_rows(fit)
-    draws[rows] = np.sqrt(draws[rows])
-    return draws
+def _variances(fit: PlantedPosterior) -> list[str]:
+    pairs = {name: name[:-1].partition(":")[2].split(",") for name in fit.names if name.startswith("Sigma[")}
+    return [name for name, (first, second) in pairs.items() if first == second]
 
 
-@_of_draws(2, "Sigma relative to sigma squared", "scale-relative-variance")
-def _relative_variances(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    rows = [i for i, name in enumerate(fit.names) if name.startswith("Sigma[")]
-    draws[rows] /= draws[fit.names.index("sigma")] ** 2
-    return draws
+def _reordered(order: Callable[[list[str]], list[str]]) -> Callable[[PlantedPosterior], Mapping[str, np.ndarray]]:
+    """The levels' draws of each effect in another order, under the names that the levels had."""
 
-
-@_of_draws(12, "a chain copied", "copied-draws")
-def _chain_copied(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    draws[:, 1] = draws[:, 0]
-    return draws
-
-
-@_of_draws(12, "halves of chains copied", "copied-draws")
-def _half_copied(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    half = draws.shape[2] // 2
-    draws[:, :, half : 2 * half] = draws[:, :, :half]
-    return draws
-
-
-@_of_draws(8, "intercept and sigma in an order of their own", "torn-apart")
-def _coefficients_shuffled(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    order = np.random.default_rng(1).permutation(draws[0].size)
-    for name in ("(Intercept)", "sigma"):
-        row = fit.names.index(name)
-        draws[row] = draws[row].ravel()[order].reshape(draws[row].shape)
-    return draws
-
-
-@_of_draws(2, "sigma squared among the draws", "scale-squared")
-def _sigma_squared(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    draws[fit.names.index("sigma")] **= 2
-    return draws
-
-
-def _levels(fit: PlantedPosterior) -> list[list[int]]:
-    """Rows of the random effects of each effect, level by level."""
-    rows: dict[str, list[int]] = {}
-    for i, name in enumerate(fit.names):
-        if name.startswith("b[") and "_NEW_" not in name:
-            rows.setdefault(name.partition(" ")[0], []).append(i)
-    return list(rows.values())
-
-
-@_of_draws(8, "draws of levels reversed", "permuted-levels")
-def _reversed_levels(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    for rows in _levels(fit):
-        draws[rows] = draws[rows[::-1]]
-    return draws
-
-
-@_of_draws(8, "draws of levels in alphabetical order", "permuted-levels")
-def _alphabetical_levels(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    for rows in _levels(fit):
-        draws[rows] = draws[sorted(rows, key=lambda i: fit.names[i])]
-    return draws
-
-
-@_of_draws(9, "intercept reported at centred predictors", "intercept-shifted")
-def _centred_intercept(fit: PlantedPosterior, draws: np.ndarray) -> np.ndarray:
-    spec = fit.origin.spec
-    names = list(spec.design.coef_names)[1:]
-    slopes = draws[[fit.names.index(str(name)) for name in names]]
-    draws[fit.names.index("(Intercept)")] += np.einsum("k,kcd->cd", spec.xbar, slopes)
-    return draws
-
-
-def _reported(
-    name: str, expected: str, change: Callable[[PlantedPosterior], dict[str, object]], needs: str = ""
-) -> None:
-    """Register what is reported otherwise of right draws."""
-
-    @planted(2, name, expected, needs=needs)
-    def plant(base: BaseFit) -> PlantedPosterior:
-        right = _again(base)
-        return replace(right, reports={**right.reports, **change(right)})
-
-
-def _component_sds(statistic: Callable[[np.ndarray], float]) -> Callable[[PlantedPosterior], dict[str, object]]:
-    """SDs of VarCorr as a statistic of the draws of the SDs, in place of the root of the mean variance."""
-
-    def change(fit: PlantedPosterior) -> dict[str, object]:
-        table = fit.VarCorr()
-        sds, variances = table["sdcor"].to_numpy(copy=True), table["vcov"].to_numpy(copy=True)
-        for i, row in enumerate(records(table)):
-            name = f"Sigma[{row['grp']}:{row['var1']},{row['var1']}]"
-            if not isinstance(row["var2"], str) and name in fit.names:
-                sds[i] = statistic(np.sqrt(fit.draws[fit.names.index(name)]))
-                variances[i] = sds[i] ** 2
-        return {"VarCorr": table.assign(sdcor=sds, vcov=variances)}
+    def change(fit: PlantedPosterior) -> Mapping[str, np.ndarray]:
+        effects: dict[str, list[str]] = {}
+        for name in fit.names:
+            if name.startswith("b[") and "_NEW_" not in name:
+                effects.setdefault(name.partition(" ")[0], []).append(name)
+        levels = [pair for names in effects.values() for pair in zip(names, order(names), strict=True)]
+        return {name: fit.of(other) for name, other in levels}
 
     return change
 
 
-def _sds_for_variances(fit: PlantedPosterior) -> dict[str, object]:
+of_draws(2, "SDs among the draws of Sigma", "scale-square-root")(
+    lambda fit: {name: np.sqrt(fit.of(name)) for name in _variances(fit)}
+)
+of_draws(2, "Sigma relative to sigma squared", "scale-relative-variance")(
+    lambda fit: {name: fit.of(name) / fit.of("sigma") ** 2 for name in fit.names if name.startswith("Sigma[")}
+)
+of_draws(12, "a chain copied", "copied-draws")(
+    lambda fit: {name: fit.of(name)[[0, 0, *range(2, fit.draws.shape[1])]] for name in fit.names}
+)
+
+
+@of_draws(12, "halves of chains copied", "copied-draws")
+def _half_copied(fit: PlantedPosterior) -> Mapping[str, np.ndarray]:
+    number = fit.draws.shape[2]
+    return {name: fit.of(name)[:, np.arange(number) % (number // 2)] for name in fit.names}
+
+
+@of_draws(8, "intercept and sigma in an order of their own", "torn-apart")
+def _coefficients_shuffled(fit: PlantedPosterior) -> Mapping[str, np.ndarray]:
+    order = np.random.default_rng(1).permutation(fit.draws[0].size)
+    return {name: fit.of(name).ravel()[order].reshape(fit.draws[0].shape) for name in ("(Intercept)", "sigma")}
+
+
+of_draws(2, "sigma squared among the draws", "scale-squared")(lambda fit: {"sigma": fit.of("sigma") ** 2})
+of_draws(8, "draws of levels reversed", "permuted-levels")(_reordered(lambda names: names[::-1]))
+of_draws(8, "draws of levels in alphabetical order", "permuted-levels")(_reordered(sorted))
+
+
+@of_draws(9, "intercept reported at centred predictors", "intercept-shifted")
+def _centred_intercept(fit: PlantedPosterior) -> Mapping[str, np.ndarray]:
+    spec = fit.origin.spec
+    slopes = np.array([fit.of(str(name)) for name in spec.design.coef_names[1:]])
+    return {"(Intercept)": fit.of("(Intercept)") + np.einsum("k,kcd->cd", spec.xbar, slopes)}
+
+
+def _with_reports(change: Callable[[PlantedPosterior], dict[str, object]], base: BaseFit) -> PlantedPosterior:
+    """Right draws are reported otherwise."""
+    right = base.again()
+    return replace(right, reports={**right.reports, **change(right)})
+
+
+reported = partial(planted, 2, how=_with_reports)
+_Statistic: TypeAlias = Callable[[np.ndarray], float]
+
+
+def _varcorr(
+    fit: PlantedPosterior, sd: _Statistic | None = None, correlation: _Statistic | None = None
+) -> dict[str, object]:
+    """VarCorr's sds, or correlations, as a statistic of their draws, in place of those of the mean covariances."""
     table = fit.VarCorr()
-    single = [not isinstance(second, str) for second in table["var2"]]
-    table.loc[single, "vcov"] = table.loc[single, "sdcor"]
+    for i, row in enumerate(records(table)):
+
+        def of(first: str, second: str, group: str = row["grp"]) -> np.ndarray:
+            return fit.of(f"Sigma[{group}:{first},{second}]")
+
+        first, second = row["var1"], row["var2"]
+        if isinstance(second, str):
+            if correlation is not None:
+                draws = of(second, first) / np.sqrt(of(first, first) * of(second, second))
+                table.loc[i, "sdcor"] = correlation(draws)
+        elif sd is not None and row["grp"] != "Residual":
+            table.loc[i, "sdcor"] = sd(np.sqrt(of(first, first)))
+            table.loc[i, "vcov"] = table.loc[i, "sdcor"] ** 2
     return {"VarCorr": table}
 
 
-def _mean_correlations(fit: PlantedPosterior) -> dict[str, object]:
+def _sds_for_variances(fit: PlantedPosterior) -> dict[str, object]:
     table = fit.VarCorr()
-    values = table["sdcor"].to_numpy(copy=True)
-    for i, row in enumerate(records(table)):
-        group, first, second = row["grp"], row["var1"], row["var2"]
-        if isinstance(second, str):
-            cross, one, other = (
-                fit.draws[fit.names.index(f"Sigma[{group}:{a},{b}]")]
-                for a, b in ((second, first), (first, first), (second, second))
-            )
-            values[i] = float(np.mean(cross / np.sqrt(one * other)))
-    return {"VarCorr": table.assign(sdcor=values)}
+    return {"VarCorr": table.assign(vcov=table["vcov"].where(table["var2"].notna(), table["sdcor"]))}
 
 
-def _of_coefficients(fit: PlantedPosterior, statistic: Callable[[np.ndarray], float]) -> pd.Series:
-    return pd.Series({name: statistic(fit.draws[fit.names.index(str(name))].ravel()) for name in fit.fixef().index})
+def _of_coefficients(fit: PlantedPosterior, statistic: _Statistic) -> pd.Series:
+    return pd.Series({name: statistic(fit.of(str(name)).ravel()) for name in fit.fixef().index})
 
 
-_reported("VarCorr: medians of the sds", "summary-sd-median-sd", _component_sds(np.median))
-_reported("VarCorr: means of the sds", "summary-sd-mean-sd", _component_sds(np.mean))
-_reported("VarCorr: sds in place of variances", "summary-variance-square-root", _sds_for_variances)
-_reported("VarCorr: means of the correlations", "summary-correlation-mean", _mean_correlations, "slopes")
-_reported("means for medians", "summary-fixef-mean", lambda fit: {"fixef": _of_coefficients(fit, np.mean)})
-_reported("sds for MAD_SD", "summary-se-sd-ddof0", lambda fit: {"se": _of_coefficients(fit, np.std)})
+reported("VarCorr: medians of the sds", "summary-sd-median-sd")(lambda fit: _varcorr(fit, sd=np.median))
+reported("VarCorr: means of the sds", "summary-sd-mean-sd")(lambda fit: _varcorr(fit, sd=np.mean))
+reported("VarCorr: sds in place of variances", "summary-variance-square-root")(_sds_for_variances)
+reported("VarCorr: means of the correlations", "summary-correlation-mean", needs="slopes")(
+    lambda fit: _varcorr(fit, correlation=np.mean)
+)
+reported("means for medians", "summary-fixef-mean")(lambda fit: {"fixef": _of_coefficients(fit, np.mean)})
+reported("sds for MAD_SD", "summary-se-sd-ddof0")(lambda fit: {"se": _of_coefficients(fit, np.std)})
 
 
-def _without(base: BaseFit, lost: Callable[[str], bool]) -> PlantedPosterior:
-    right = _again(base)
+def _without(lost: Callable[[str], bool], base: BaseFit) -> PlantedPosterior:
+    right = base.again()
     rows = [i for i, name in enumerate(right.names) if not lost(name)]
     return replace(right, names=tuple(right.names[i] for i in rows), draws=right.draws[rows])
 
 
-planted(12, "unseen level's effects lost", "missing-parameters")(lambda base: _without(base, lambda n: "_NEW_" in n))
-planted(12, "a coefficient lost", "missing-parameters")(lambda base: _without(base, lambda name: name == "ses"))
+planted(12, "unseen level's effects lost", "missing-parameters", how=_without)(lambda name: "_NEW_" in name)
+planted(12, "a coefficient lost", "missing-parameters", how=_without)(lambda name: name == "ses")

@@ -10,8 +10,6 @@ from scipy import stats
 from validation.faults.bases import BaseFit
 from validation.faults.fault import FaultSize, fault
 
-planted = partial(fault, kind="results")
-
 _ESTIMATES = ("emmean", "estimate", "predicted")
 _ERRORS = ("SE", "std.error")
 _ENDS = (("lower.CL", "upper.CL"), ("conf.low", "conf.high"))
@@ -24,39 +22,32 @@ def _names(table: pd.DataFrame) -> tuple[str, str, tuple[str, str]]:
     return estimate, error, next((pair for pair in _ENDS if pair[0] in table), _ENDS[0])
 
 
-def _with_errors(change: Callable[[np.ndarray, BaseFit], np.ndarray]) -> Callable[[BaseFit], pd.DataFrame]:
+def _with_errors(change: Callable[[pd.Series, BaseFit], pd.Series], base: BaseFit) -> pd.DataFrame:
     """Other standard errors, and the intervals that they make."""
-
-    def plant(base: BaseFit) -> pd.DataFrame:
-        estimate, error, ends = _names(base.fit)
-        se = base.fit[error].to_numpy(float)
-        wrong = change(se, base)
-        out = base.fit.assign(**{error: wrong})
-        for end in ends if ends[0] in base.fit else ():
-            out[end] = base.fit[estimate] + (base.fit[end] - base.fit[estimate]) * wrong / se
-        return out
-
-    return plant
+    estimate, error, ends = _names(base.fit)
+    se = base.fit[error].astype(float)
+    wrong = change(se, base)
+    out = base.fit.assign(**{error: wrong})
+    for end in ends if ends[0] in base.fit else ():
+        out[end] = base.fit[estimate] + (base.fit[end] - base.fit[estimate]) * wrong / se
+    return out
 
 
-def _with_quantiles(level: float, normal: bool) -> Callable[[BaseFit], pd.DataFrame]:
-    def plant(base: BaseFit) -> pd.DataFrame:
-        estimate, error, (low, high) = _names(base.fit)
-        df = np.full(len(base.fit), np.inf) if normal or "df" not in base.fit else base.fit["df"].to_numpy(float)
-        half = stats.t.ppf(0.5 + level / 2, df) * base.fit[error]
-        return base.fit.assign(**{low: base.fit[estimate] - half, high: base.fit[estimate] + half})
-
-    return plant
-
-
-def _with_p(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[BaseFit], pd.DataFrame]:
+def _with_p(change: Callable[[np.ndarray], np.ndarray], base: BaseFit) -> pd.DataFrame:
     """Other p values, of the unadjusted ones."""
+    return base.fit.assign(**{"p.value": change(2 * stats.t.sf(base.fit["t.ratio"].abs(), base.fit["df"]))})
 
-    def plant(base: BaseFit) -> pd.DataFrame:
-        plain = 2 * stats.t.sf(base.fit["t.ratio"].abs(), base.fit["df"])
-        return base.fit.assign(**{"p.value": change(plain)})
 
-    return plant
+planted = partial(fault, kind="results")
+errors, p_values = partial(planted, 10, how=_with_errors), partial(planted, 10, how=_with_p, needs="tests")
+
+
+def _with_quantiles(base: BaseFit, level: float, df: float | None = None) -> pd.DataFrame:
+    """Intervals of another level, or by other degrees of freedom than the table's own."""
+    estimate, error, (low, high) = _names(base.fit)
+    own = base.fit["df"].to_numpy(float) if "df" in base.fit else np.inf
+    half = stats.t.ppf(0.5 + level / 2, own if df is None else df) * base.fit[error]
+    return base.fit.assign(**{low: base.fit[estimate] - half, high: base.fit[estimate] + half})
 
 
 planted(10, "differences the other way round", "reversed", needs="tests")(
@@ -82,14 +73,14 @@ def _one_row_off(base: BaseFit, size: float) -> pd.DataFrame:
     return out
 
 
-planted(10, "variances given as standard errors", "variance-for-se")(_with_errors(lambda se, base: se**2))
-planted(10, "residual variance in the errors of means", "residual-variance-added", needs="means")(
-    _with_errors(lambda se, base: np.sqrt(se**2 + base.sigma**2))
+errors("variances given as standard errors", "variance-for-se")(lambda se, base: se**2)
+errors("residual variance in the errors of means", "residual-variance-added", needs="means")(
+    lambda se, base: np.sqrt(se**2 + base.sigma**2)
 )
-planted(10, "normal quantiles for t's", "normal-quantiles", needs="df, intervals")(_with_quantiles(0.95, True))
-planted(10, "intervals of another level", "other-level", needs="intervals")(_with_quantiles(0.9, False))
-planted(10, "p values not adjusted", "not-adjusted", needs="tests")(_with_p(lambda p: p))
-planted(10, "p values of one tail", "one-sided", needs="tests")(_with_p(lambda p: p / 2))
-planted(10, "Bonferroni's for Tukey's adjustment", "bonferroni", needs="tests")(
-    _with_p(lambda p: np.minimum(1, len(p) * p))
+planted(10, "normal quantiles for t's", "normal-quantiles", needs="df, intervals")(
+    lambda base: _with_quantiles(base, 0.95, df=np.inf)
 )
+planted(10, "intervals of another level", "other-level", needs="intervals")(lambda base: _with_quantiles(base, 0.9))
+p_values("p values not adjusted", "not-adjusted")(lambda p: p)
+p_values("p values of one tail", "one-sided")(lambda p: p / 2)
+p_values("Bonferroni's for Tukey's adjustment", "bonferroni")(lambda p: np.minimum(1, len(p) * p))

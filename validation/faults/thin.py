@@ -71,21 +71,12 @@ def compare_answers(base: BaseFit, given: Mapping[str, object]) -> Comparison:
 
 def answer_of(fit: LinearMixedFit, keys: tuple[str, ...]) -> dict[str, object]:
     """Some quantities of a fit as the plain mapping of ``docs/conformance.md``."""
-    read: Mapping[str, Callable[[], object]] = {
-        "fixef": fit.fixef,
+    named_otherwise: Mapping[str, Callable[[], object]] = {
         "se": lambda: fit.coef_table()["Std. Error"],
-        "vcov": fit.vcov,
-        "sigma": fit.sigma,
-        "VarCorr": fit.VarCorr,
         "theta": lambda: fit.getME("theta"),
-        "ranef": fit.ranef,
         "condsd": lambda: _sds(fit),
-        "logLik": fit.logLik,
-        "nobs": fit.nobs,
-        "fitted": fit.fitted,
-        "residuals": fit.residuals,
     }
-    return {key: read[key]() for key in keys}
+    return {key: named_otherwise[key]() if key in named_otherwise else getattr(fit, key)() for key in keys}
 
 
 def _sds(fit: LinearMixedFit) -> dict[str, pd.DataFrame]:
