@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-#: Exit codes of the command.
-OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
-
 
 class Verdict(StrEnum):
     """The verdict on one row, one check, or a whole comparison."""
@@ -35,6 +32,10 @@ class Verdict(StrEnum):
         if failures:
             return Verdict.MALFORMED if failures == {Verdict.MALFORMED} else Verdict.DISAGREES
         return Verdict.INCONCLUSIVE if not seen or Verdict.INCONCLUSIVE in seen else Verdict.AGREES
+
+
+#: Exit codes of the command.
+OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def exit_code(verdict: Verdict) -> int:
