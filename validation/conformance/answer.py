@@ -258,7 +258,7 @@ class Answer:
 
     def isREML(self) -> bool:
         """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
-        if "criterion" in self.missing:
+        if "criterion" in self.missing and "isREML" not in self.given:
             raise NotOfferedError("criterion is declared missing")
         return cast("bool", self.given.get("isREML", self._reml))
 

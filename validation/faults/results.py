@@ -74,7 +74,7 @@ def _one_row_off(base: BaseFit, size: float) -> pd.DataFrame:
 
 
 errors("variances given as standard errors", "variance-for-se")(lambda se, base: se**2)
-errors("residual variance in the errors of means", "residual-variance-added", needs="means")(
+errors("residual variance in the errors of means", "variance-added", needs="means")(
     lambda se, base: np.sqrt(se**2 + base.sigma**2)
 )
 planted(10, "normal quantiles for t's", "normal-quantiles", needs="df, intervals")(

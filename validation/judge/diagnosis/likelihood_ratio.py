@@ -1,5 +1,6 @@
 """Detectors for two tables of likelihood-ratio tests: what of row 10 of AGREEMENT.md's table only a test shows."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from validation.contract import LinearMixedFit
 from validation.judge.diagnosis import assume, diagnose, first_of, same_p
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.diagnosis.model import other_optimum
-from validation.judge.diagnosis.reported import bic_sample_size
+from validation.judge.diagnosis.reported import Counts, penalty
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
 from validation.tolerances import Match, Strength
@@ -148,10 +149,15 @@ _DF: tuple[tuple[str, Callable[[_Counts, _Counts], float]], ...] = (
 
 def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: another number of degrees of freedom."""
-    wrong = [test for test in _tests(evidence) if _off(*test.df)]
+    wrong, (_, told) = [test for test in _tests(evidence) if _off(*test.df)], evidence.both("npar")
+    # not where the df follow from numbers of parameters, or the models, that are others
+    assume(not _other_pairs(evidence) and any(test.df[1] != told[test.i] - told[test.i - 1] for test in wrong))
     first, counts = first_of(wrong), [_Counts.of(fit) for fit in evidence.compared_fits]
     pairs = [(test.df[1], counts[test.i - 1], counts[test.i]) for test in wrong]
-    words = next((f": {text}" for text, rule in _DF if all(_same(df, rule(a, b)) for df, a, b in pairs)), "")
+    # one small whole number meets a rule by chance: where there is one test alone, its p-value is to follow, too
+    follows = all(same_p(test.p[1], _upper(test.chisq[0], test.df[1])) for test in wrong)
+    rules = _DF if follows or len({df for df, _, _ in pairs}) > 1 else ()
+    words = next((f": {text}" for text, rule in rules if all(_same(df, rule(a, b)) for df, a, b in pairs)), "")
     (ours, theirs), (_, a, b) = first.df, pairs[0]
     covariances = [int(c.npar) - c.fixed - c.diagonal - 1 for c in (a, b)]
     return Finding(10, "lrt-df", Strength.ANOTHER_MODEL if words else Strength.CERTAIN).told(
@@ -162,6 +168,38 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
         + (f"; so in {len(wrong)} of {len(evidence.names) - 1} tests" if len(wrong) > 1 else ""),
         "The degrees of freedom are the difference of the numbers of parameters, where every fixed effect, every "
         "variance and every covariance of random effects is one: adding a random slope with its correlation adds 2.",
+    )
+
+
+def _other_pairs(evidence: AnovaEvidence) -> list[tuple[_Test, tuple[int, int]]]:
+    """Tests that are of two other models than R's, and which; none unless every test is of two of the models."""
+    fits = evidence.compared_fits
+    npar, deviance = [float(fit.npar) for fit in fits], [-2.0 * float(fit.logLik()) for fit in fits]
+    found = []
+    for test in _tests(evidence):
+        of = [
+            (a, b)
+            for a, b in itertools.combinations(range(len(fits)), 2)
+            if _same(test.df[1], npar[b] - npar[a]) and _same(test.chisq[1], deviance[a] - deviance[b], Match.ESTIMATED)
+        ]
+        if not of:
+            return []
+        found += [] if (test.i - 1, test.i) in of else [(test, of[0])]
+    return found
+
+
+def other_pairs(evidence: AnovaEvidence) -> Cause | None:
+    """Row 10: tests between other models than those that follow each other."""
+    moved = _other_pairs(evidence)
+    assume(moved)
+    return Finding(10, "lrt-pairs", Strength.ANOTHER_INPUT).told(
+        "The tests compare other pairs of models than R's",
+        "; ".join(
+            f"in place of {test.models} stands the test of {evidence.names[a]} against {evidence.names[b]}: chi-square "
+            f"{test.chisq[1]:.6g} with {test.df[1]:g} degrees of freedom"
+            for test, (a, b) in moved
+        ),
+        "R's anova sorts the models by their number of parameters and compares each with the one before it.",
     )
 
 
@@ -179,17 +217,22 @@ def statistic(evidence: AnovaEvidence) -> Cause | None:
         and math.isfinite(test.chisq[1])
         and abs(test.chisq[0]) > Match.FOLLOWS
     ]
+    assume(not _other_pairs(evidence))
     first = first_of(wrong)
-    name, words, _ = first_of(
-        rule
-        for rule in (
+    k = np.array([test.df[0] for test in wrong])
+    ours, theirs = np.transpose([test.chisq for test in wrong])
+    fitting = [
+        (name, words)
+        for name, words, factor in (
             ("half", "the difference of the log-likelihoods without its factor 2", 0.5),
+            ("f", "that of an F test, chi-square over its degrees of freedom", 1.0 / k),
             ("sign", "negative: the models were subtracted in the wrong order", -1.0),
             ("sign", "negative, and without its factor 2", -0.5),
             ("twice", "twice R's: the deviance is −2 log-likelihood already", 2.0),
         )
-        if all(_same(theirs, rule[2] * ours, Match.ESTIMATED) for _, _, (ours, theirs), *_ in wrong)
-    )
+        if all(map(_same, theirs, factor * ours, itertools.repeat(Match.ESTIMATED)))
+    ]
+    name, words = first_of(fitting)[0], " or ".join(words for _, words in fitting)
     return Finding(10, f"lrt-statistic-{name}", Strength.LISTED).told(
         f"The likelihood-ratio statistic is {words}",
         f"{first.models}: chi-square {first.chisq[0]:.6g} in R, {first.chisq[1]:.6g} in the candidate",
@@ -249,30 +292,16 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
 
 
 def information_criteria(evidence: AnovaEvidence) -> Cause | None:
-    """Row 10: parameters counted otherwise in AIC, or another N in BIC."""
+    """Row 10: parameters counted otherwise in AIC, or another penalty in BIC."""
     (own, loglik), (npar, told) = evidence.both("logLik"), evidence.both("npar")
     # Without the log-likelihoods the reference's serve: where they differ, nothing below fits.
     loglik = np.where(np.isfinite(loglik), loglik, own)
-    counted = (evidence.column("candidate", "AIC") + 2.0 * loglik) / 2.0
-    counted = np.where(np.isfinite(counted), counted, told)
-    whole = np.isfinite(counted).all() and bool((np.abs(counted - np.round(counted)) < Match.ESTIMATED).all())
-    if whole and (np.abs(counted - npar) > 0.5).any():
-        words = " (σ is not counted)" if (npar - np.round(counted) == 1).all() else ""
-        return Finding(10, "parameter-count", Strength.COUNTS).told(
-            f"The candidate counts {', '.join(f'{value:.0f}' for value in counted)} parameters, R "
-            f"{', '.join(f'{value:.0f}' for value in npar)}{words}",
-            "AIC is -2 log-likelihood plus twice the number of parameters: "
-            + "; ".join(
-                f"{name}: {2 * value:.6g} is added, R adds 2 × {ours:.0f}"
-                for name, value, ours in zip(evidence.names, counted, npar, strict=True)
-            ),
-            "Count fixed effects, every variance and covariance of random effects, and σ: AIC, BIC and the degrees of "
-            "freedom of a likelihood-ratio test depend on it.",
-        )
-    weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
-    N = float(evidence.compared_fits[0].nobs())
-    assume(np.ptp(weight) < Match.ESTIMATED and not _same(float(weight[0]), math.log(N), Match.ESTIMATED))
-    return bic_sample_size(float(weight[0]), N)
+    added = {name: evidence.column("candidate", name) + 2.0 * loglik for name in ("AIC", "BIC")}
+    fit = evidence.compared_fits[0]
+    sizes = {f"{count:.0f}, the levels of {group}": float(count) for group, count in fit.ngrps().items()}
+    fixed = np.array([len(fit.fixef()) for fit in evidence.compared_fits], dtype=float)
+    slack = 2.0 * Match.SUMMED * float(np.abs(loglik).max())
+    return penalty(Counts(npar, told, fixed, float(fit.nobs()), sizes), added, slack)
 
 
 def constant(evidence: AnovaEvidence) -> Cause | None:
@@ -327,6 +356,7 @@ def missing_columns(evidence: AnovaEvidence) -> Cause | None:
 DETECTORS: tuple[Callable[[AnovaEvidence], Cause | None], ...] = (
     rows_of_models,
     not_refitted,
+    other_pairs,
     degrees_of_freedom,
     statistic,
     tail,

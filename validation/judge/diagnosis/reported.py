@@ -1,7 +1,7 @@
 """Rows 10 and 11: what is computed from a right fit in another way: constants, counts, tests, predictions."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -156,45 +156,98 @@ def _constants(evidence: Evidence) -> dict[str, float]:
 
 
 def degrees_of_freedom(evidence: Evidence) -> Cause | None:
-    """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
+    """Row 10: parameters counted otherwise (σ not among them, ...), or another penalty in AIC or BIC."""
     npar, logLik, aic, bic, nobs = map(evidence.pair, ("npar", "logLik", "AIC", "BIC", "nobs"))
-    N = nobs[0]
+    N, fixed = nobs[0], float(len(evidence.rows("fixef")))
     assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[1] == N)
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
-    implied = math.nan if close(aic[1], aic[0], Match.COMPUTED) else (aic[1] + 2 * logLik[1]) / 2
-    counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
-    if math.isfinite(counted) and abs(counted - npar[0]) > Match.RULE and abs(counted - round(counted)) < Match.RULE:
-        words = " (σ is not counted)" if npar[0] - counted == 1 else ""
+    added = {
+        name: np.array([math.nan if close(theirs, ours, Match.COMPUTED) else theirs + 2 * logLik[1]])
+        for name, (ours, theirs) in (("AIC", aic), ("BIC", bic))
+    }
+    levels = zip(evidence.rows("ngrps")["group"], evidence.rows("ngrps")["reference"], strict=True)
+    sizes = {f"{count:.0f}, the levels of {group}": float(count) for group, count in levels}
+    counts = Counts(np.array([npar[0]]), np.array([npar[1]]), np.array([fixed]), N, sizes)
+    if (found := penalty(counts, added, _last_digits(logLik[1]))) is not None:
+        return found
+    residual = evidence.pair("df_residual")
+    assume(all(map(math.isfinite, residual)) and residual[0] != residual[1])
+    known = {N - fixed: ": N − p, less the fixed effects alone", N - npar[0] + 1: ": without σ"}
+    return Finding(10, "residual-df", Strength.SAID_OF_COUNTS).told(
+        "The residual degrees of freedom are counted otherwise" + known.get(residual[1], ""),
+        f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
+        f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
+        "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
+        "on it.",
+    )
+
+
+class Counts(NamedTuple):
+    """What penalties are made of; arrays have an element for each model."""
+
+    npar: np.ndarray  # as R counts them
+    told: np.ndarray  # as the candidate says; NaN where it does not
+    fixed: np.ndarray
+    N: float
+    sizes: Mapping[str, float]  # what else may be taken for the number of observations, by its words
+
+
+def penalty(counts: Counts, added: Mapping[str, np.ndarray], slack: float) -> Cause | None:
+    """Row 10: what AIC and BIC add to -2 log-likelihood; NaN where they are the reference's, or not given.
+
+    A number of parameters is one that the candidate says, or that all criteria imply that are not R's; a sample size is
+    one that exists. Where two readings fit, none is named.
+    """
+    k, N = counts.npar, counts.N
+
+    def meets(name: str, value: np.ndarray) -> bool:
+        limit = np.maximum(Match.RULE * np.maximum(np.abs(value), 1.0), slack)
+        return bool((np.abs(added[name] - value) <= limit).all())
+
+    wrong = [
+        name
+        for name, right in (("AIC", 2 * k), ("BIC", k * math.log(N)))
+        if np.isfinite(added[name]).all() and not meets(name, right)
+    ]
+    said = bool(np.isfinite(counts.told).all())
+    implied = [np.round(added[name] / (2.0 if name == "AIC" else math.log(N))) for name in wrong]
+    other = said and bool((counts.told != k).any())
+    counted = counts.told if other else implied[0] if implied else k
+    follows = all(meets(name, counted * (2.0 if name == "AIC" else math.log(N))) for name in wrong)
+    recounted = other or (follows and bool((counted != k).any()))
+    formulas = {
+        "AIC": {"the number of parameters once": k, "AICc's penalty": 2 * k + 2 * k * (k + 1) / (N - k - 1)},
+        "BIC": {
+            "AIC's penalty": 2 * k,
+            "log((N + 2)/24) for each parameter (the adjusted BIC)": k * math.log((N + 2) / 24),
+        },
+    }
+    fitting = [(name, words) for name in wrong for words, value in formulas[name].items() if meets(name, value)]
+    if recounted and (other or not fitting):
+        words = f" in {' and '.join(wrong)}" * (said and not other)
+        words += " (σ is not counted)" * bool((k - counted == 1).all())
+        more = [f"{name} adds {', '.join(map('{:.6g}'.format, added[name]))} to -2 log-likelihood" for name in wrong]
         return Finding(10, "parameter-count", Strength.COUNTS).told(
-            f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
-            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × {npar[0]:.0f}: fixed "
-            "effects, elements of θ, and σ",
+            f"The candidate counts {', '.join(f'{value:.0f}' for value in counted)} parameters, the reference "
+            f"{', '.join(f'{value:.0f}' for value in k)}{words}",
+            "; ".join(more or ["it says so"]) + ": R counts fixed effects, elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
         )
-    residual, fixed = evidence.pair("df_residual"), float(len(evidence.rows("fixef")))
-    if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
-        known = {N - fixed: ": N − p, less the fixed effects alone", N - npar[0] + 1: ": without σ"}
-        return Finding(10, "residual-df", Strength.SAID_OF_COUNTS).told(
-            "The residual degrees of freedom are counted otherwise" + known.get(residual[1], ""),
-            f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
-            f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
-            "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
-            "on it.",
-        )
-    weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
-    right = close(bic[1], bic[0], Match.COMPUTED) or close(weight, math.log(N), Match.ESTIMATED)
-    right = right or abs(weight - math.log(N)) * npar[0] <= _last_digits(logLik[1])
-    assume(math.isfinite(weight) and math.isfinite(N) and not right)
-    return bic_sample_size(weight, N)
-
-
-def bic_sample_size(weight: float, N: float) -> Cause:
-    """Row 10: BIC's penalty for a parameter is not the logarithm of the number of rows."""
-    return Finding(10, "bic-sample-size", Strength.CERTAIN).told(
-        "BIC uses another number of observations",
-        f"BIC's penalty per parameter is {weight:.6f} = log({math.exp(min(weight, 50.0)):.6g}); R uses log({N:.0f}), "
-        "the rows used",
-        "Use log(N) with N the number of rows used, as R's BIC does.",
+    sizes = {**counts.sizes, f"{N - counts.fixed[-1]:.0f}, N less the fixed effects": N - counts.fixed[-1]}
+    for words, size in sizes.items():
+        if wrong == ["BIC"] and size > 0 and meets("BIC", k * math.log(size)) and not fitting:
+            return Finding(10, "bic-sample-size", Strength.CERTAIN).told(
+                "BIC uses another number of observations",
+                f"BIC's penalty per parameter is {added['BIC'][0] / k[0]:.6f} = log({words}); R uses log({N:.0f}), the "
+                "rows used",
+                "Use log(N) with N the number of rows used, as R's BIC does.",
+            )
+    if (recounted and not said) or len(fitting) != len(wrong) or not wrong:
+        return None
+    return Finding(10, "other-penalty", Strength.CERTAIN).told(
+        f"{' and '.join(wrong)} {'has' if len(wrong) == 1 else 'have'} another penalty than R's",
+        "; ".join(f"{name} adds {words} to -2 log-likelihood: {added[name][0]:.6g}" for name, words in fitting),
+        "R's AIC adds 2 and its BIC log(N) for each parameter: fixed effects, elements of θ, and σ.",
     )
 
 
@@ -203,7 +256,7 @@ def residual_variance(evidence: Evidence) -> Cause | None:
     left, right = evidence.pair("sigma")
     N, p = evidence.value("reference", "nobs"), float(len(evidence.compared("fixef")))
     assume(left > 0 and right > 0 and N > p > 0)
-    factor, smaller = right / left, right < left
+    factor, smaller = right / left, evidence.reml  # by REML the divisor is N − p, by ML N: only the other one is left
     words = "N in place of N − p" if smaller else "N − p in place of N"
     root = "√((N − p)/N)" if smaller else "√(N/(N − p))"
     target = math.sqrt((N - p) / N if smaller else N / (N - p))
@@ -241,8 +294,8 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
         }
         name = next((f", {name}" for name, value in known.items() if close(factor, value, Match.ESTIMATED)), "")
         # one factor of several coefficients, to many more digits than it is off by, is a rule whatever its name
-        plain = len(ratio) > 1 and spread < Match.VISIBLE * abs(factor - 1)
-        if name or plain or abs(factor - 1) >= Match.VISIBLE:
+        plain = abs(factor - 1) >= Match.VISIBLE or spread < Match.VISIBLE * abs(factor - 1)
+        if name or (plain and len(ratio) > 1):
             return Finding(10, "standard-error-scale", Strength.OWN_RULE).told(
                 f"All standard errors are off by one factor{name}",
                 f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
@@ -267,10 +320,10 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
             f"error: {value:.6g}, where {estimate:.6g} / {error:.6g} is {estimate / error:.6g}",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
         )
-    return _loose(evidence, ratio)
+    return _loose(evidence, own, ratio)
 
 
-def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
+def _loose(evidence: Evidence, own: np.ndarray, ratio: np.ndarray) -> Cause:
     """Standard errors alone are a little off: another computation of them."""
     each = np.abs(ratio - 1)
     off = float(np.max(each))  # not a number where one of them is none
@@ -279,14 +332,16 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     # another computation leaves none of them to the digit, and no factor that all have
     assume(min(float(np.min(each)), spread) >= Match.FOLLOWS * off)
     assume(evidence.known_theta is not None)  # a θ that is a little off would show alike
+    other = other_optimum(evidence)  # whose standard errors need no other computation
+    assume(other is None or not all_close(own * ratio, other.se, Match.FOLLOWS))
     (ours, theirs), (se, _) = evidence.arrays("fixef"), evidence.arrays("se")
     away = np.abs(theirs - ours)
     # where the estimates moved too, or θ is a little off, the standard errors follow
     assume(away.size == se.size and (away <= min(Match.ROUGH, Match.VISIBLE * off) * se).all())
     if evidence.at_candidate is not None:
-        own = with_implied(evidence, evidence.at_candidate, "se")
+        rows = with_implied(evidence, evidence.at_candidate, "se")
         hundredth = max(Match.CHAINED, off / 100)  # of what they are off
-        assume(own.empty or not all_close(own["candidate"], own["implied"], hundredth))
+        assume(rows.empty or not all_close(rows["candidate"], rows["implied"], hundredth))
     return Finding(10, "standard-errors-loose", Strength.CERTAIN).told(
         "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
         "once, a small-sample adjustment as Kenward and Roger's: which of them is not known)",
