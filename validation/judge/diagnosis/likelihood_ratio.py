@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from scipy.stats import f as f_distribution
 
 from validation import tolerances
 from validation.contract import LinearMixedFit
-from validation.judge.diagnosis import assume, diagnose, first_of, same_p
+from validation.judge.diagnosis import Detector, assume, diagnose, first_of, same_p
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.diagnosis.model import other_optimum
 from validation.judge.diagnosis.reported import Counts, penalty
@@ -75,23 +75,15 @@ def rows_of_models(evidence: AnovaEvidence) -> Cause | None:
 
 def not_refitted(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: REML log-likelihoods are compared where ML ones should be, or the other way round."""
-    wanted = {bool(fit.isREML()) for fit in evidence.compared_fits}
-    assume(len(wanted) == 1 and _differs(evidence))
-    (reml,) = wanted
+    wanted, reported = {bool(fit.isREML()) for fit in evidence.compared_fits}, evidence.column("candidate", "logLik")
     right = [float(fit.logLik()) for fit in evidence.compared_fits]
-    other = [_other_criterion(evidence, i) for i in range(len(right))]
+    assume(len(wanted) == 1 and not all(_same(*pair) for pair in zip(reported, right, strict=True)))
+    (reml,), other = wanted, [_other_criterion(evidence, i) for i in range(len(right))]
     assume(all(map(math.isfinite, other)))
-    reported = evidence.column("candidate", "logLik")
-    by_loglik = all(
-        _same(value, target, Match.ESTIMATED) and not _same(value, wrong, Match.RULE)
-        for value, target, wrong in zip(reported, other, right, strict=True)
-    )
-    statistics, steps = [test.chisq[1] for test in _tests(evidence)], 2.0 * np.abs(np.diff([other, right]))
-    by_statistic = bool(statistics) and all(
-        _same(abs(value), step, Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
-        for value, step, own in zip(statistics, *steps, strict=True)
-    )
-    assume(by_loglik or by_statistic)
+    statistics = [test.chisq[1] for test in _tests(evidence)]
+    expected, own = 2.0 * np.abs(np.diff([other, right]))
+    by_loglik = _are(reported, other, right, Match.ESTIMATED, Match.RULE)
+    assume(by_loglik or (statistics and _are(np.abs(statistics), expected, own, Match.FOLLOWS, Match.ROUGH)))
     there, here = ("ML", "REML") if reml else ("REML", "ML")
     return Finding(10, "lrt-refitted" if reml else "lrt-reml", Strength.RECOMPUTED).told(
         f"The candidate compares {there} fits, where R compares fits by {here}"
@@ -111,11 +103,9 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
     )
 
 
-def _differs(evidence: AnovaEvidence) -> bool:
-    left, right = evidence.both("logLik")
-    if np.isfinite(right).all():
-        return bool((np.abs(left - right) > Match.RULE * np.maximum(1.0, np.abs(left))).any())
-    return any(not _same(test.chisq[1], test.chisq[0], Match.ESTIMATED) for test in _tests(evidence))
+def _are(values: Iterable[float], expected: Iterable[float], own: Iterable[float], near: float, away: float) -> bool:
+    """Whether all numbers are those expected, and none is the reference's own."""
+    return all(_same(x, e, near) and not _same(x, o, away) for x, e, o in zip(values, expected, own, strict=True))
 
 
 def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
@@ -210,13 +200,8 @@ def _off(ours: float, theirs: float) -> bool:
 
 def statistic(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: the statistic is not twice the difference of the log-likelihoods."""
-    wrong = [
-        test
-        for test in _tests(evidence)
-        if not _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)
-        and math.isfinite(test.chisq[1])
-        and abs(test.chisq[0]) > Match.FOLLOWS
-    ]
+    off = [test for test in _tests(evidence) if not _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)]
+    wrong = [test for test in off if math.isfinite(test.chisq[1]) and abs(test.chisq[0]) > Match.FOLLOWS]
     assume(not _other_pairs(evidence))
     first = first_of(wrong)
     k = np.array([test.df[0] for test in wrong])
@@ -263,14 +248,9 @@ _TAILS: tuple[tuple[str, str, Callable[[float, float, float, float], float]], ..
 
 def tail(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: statistic and degrees of freedom agree, the p-value is of another distribution."""
-    wrong = [
-        test
-        for test in _tests(evidence)
-        if _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)
-        and not _off(*test.df)
-        and math.isfinite(test.p[1])
-        and not same_p(test.p[1], test.p[0])
-    ]
+    agree = [test for test in _tests(evidence) if _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)]
+    known = [test for test in agree if not _off(*test.df) and math.isfinite(test.p[1])]
+    wrong = [test for test in known if not same_p(test.p[1], test.p[0])]
     first, fits = first_of(wrong), evidence.compared_fits
     N, npar = float(fits[-1].nobs()), [float(fit.npar) for fit in fits]
     name, words, _ = first_of(
@@ -353,7 +333,7 @@ def missing_columns(evidence: AnovaEvidence) -> Cause | None:
 
 
 #: In the order in which findings of one strength are named.
-DETECTORS: tuple[Callable[[AnovaEvidence], Cause | None], ...] = (
+DETECTORS: tuple[Detector[AnovaEvidence], ...] = (
     rows_of_models,
     not_refitted,
     other_pairs,

@@ -11,50 +11,29 @@ from scipy.stats import t as student_t
 
 from validation.algebra import Pieces
 from validation.judge.diagnosis import all_close, assume, close, first_of, given, same_p
-from validation.judge.diagnosis.model import (
-    another_model,
-    columns_differ,
-    implied_by,
-    other_optimum,
-    same_model,
-    with_implied,
-)
+from validation.judge.diagnosis.model import another_model, columns_differ, implied_by, other_optimum, with_implied
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
 
-class _Offset(NamedTuple):
-    """By how much the candidate's −2 log-likelihood is off, and what that is known from.
-
-    ``expected`` is the log-likelihood that it should report; not a number where all of its objective is off. ``proof``
-    is ``"function"`` (the objective is off at every θ), ``"own"`` (what is reported is not the objective's at the
-    candidate's own θ̂) or ``"number"`` (one number alone is off, and only a known constant or scale explains it).
-    """
-
-    size: float
-    expected: float
-    where: str
-    proof: str
-
-
 def constants(evidence: Evidence) -> Cause | None:
     """Row 10: the objective or the log-likelihood differs by a constant, or is reported on another scale."""
-    found, reported = _offset(evidence), evidence.value("candidate", "logLik")
+    (size, expected, where, proof), reported = _offset(evidence), evidence.value("candidate", "logLik")
     scales = {
-        "its negative": -found.expected,
-        "−2 times it, the deviance": -2.0 * found.expected,
-        "twice it": 2.0 * found.expected,
-        "half of it": found.expected / 2.0,
-        "its mean over the rows": found.expected / evidence.value("reference", "nobs"),
-        "its logarithm to the base 10": found.expected / math.log(10.0),
+        "its negative": -expected,
+        "−2 times it, the deviance": -2.0 * expected,
+        "twice it": 2.0 * expected,
+        "half of it": expected / 2.0,
+        "its mean over the rows": expected / evidence.value("reference", "nobs"),
+        "its logarithm to the base 10": expected / math.log(10.0),
     }
-    scale = [pair for pair in scales.items() if found.expected != 0.0 and close(reported, pair[1], Match.RULE)]
-    known = [pair for pair in _constants(evidence).items() if close(abs(found.size), abs(pair[1]), Match.RULE)]
+    scale = [pair for pair in scales.items() if expected != 0.0 and close(reported, pair[1], Match.RULE)]
+    known = [pair for pair in _constants(evidence).items() if close(abs(size), abs(pair[1]), Match.RULE)]
     other = [] if scale or known else _of_other_criterion(evidence)
     cause, title = "constant-offset", "The log-likelihood lacks (or has besides) a constant"
-    text = found.where + "".join(f"; {w} would be {v:.6f}, which is what it reports" for w, v in (scale or other)[:1])
+    text = where + "".join(f"; {w} would be {v:.6f}, which is what it reports" for w, v in (scale or other)[:1])
     remedy = (
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs; estimates are not affected."
@@ -64,30 +43,35 @@ def constants(evidence: Evidence) -> Cause | None:
         remedy = "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it."
     elif known:
         title += f": {known[0][0]}"
-        text += f", which is {'−' if found.size < 0 else ''}{known[0][0]} = {known[0][1]:.6f}"
+        text += f", which is {'−' if size < 0 else ''}{known[0][0]} = {known[0][1]:.6f}"
     elif other:
         cause, title = "another-log-likelihood", f"The log-likelihood is {other[0][0]}, and nothing else is"
         remedy = "Report the criterion that was maximised: logLik() of a REML fit is the restricted log-likelihood."
-    elif found.proof == "own":
+    elif proof == "own":
         cause = "another-log-likelihood"
         title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
         text += "; no constant and no scale that is known explains it"
         remedy = "Report −½ of the objective at θ̂; a log-likelihood given the random effects is another quantity."
     else:
-        assume(found.proof != "number")
+        assume(proof != "number")
     strength = Strength.LISTED if scale or known or other else Strength.CERTAIN
     return Finding(10, cause, strength).told(title, text, remedy)
 
 
-def _offset(evidence: Evidence) -> _Offset:
-    """What is off: the objective at every θ; or the reported log-likelihood against the objective, or against θ."""
+def _offset(evidence: Evidence) -> tuple[float, float, str, str]:
+    """By how much −2 log-likelihood is off, what log-likelihood is expected, the words for it, and the proof.
+
+    What is expected is not a number where all of the objective is off. The proof is ``"function"`` (the objective is
+    off at every θ), ``"own"`` (what is reported is not the objective's at the candidate's own θ̂) or ``"number"`` (one
+    number alone is off, and only a known constant or scale explains it).
+    """
     logLik, points = evidence.pair("logLik"), evidence.same_theta
     if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
         off = float(shift.mean())
         if np.ptp(shift) <= Match.COMPUTED * size and abs(off) > Match.RULE * size:
-            return _Offset(off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function")
+            return off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function"
     assume(all(map(math.isfinite, logLik)))
     expected, least, proof = logLik[0], Match.ROUGH, "own"
     if evidence.objective_agrees:
@@ -104,7 +88,7 @@ def _offset(evidence: Evidence) -> _Offset:
     assume(evidence.objective_agrees or not (len(points) or another_model(evidence)))
     off = -2.0 * (logLik[1] - expected)
     assume(abs(off) > max(least, _last_digits(expected)))
-    return _Offset(off, expected, words.format(f"{off:.6f}"), proof)
+    return off, expected, words.format(f"{off:.6f}"), proof
 
 
 def _last_digits(logLik: float) -> float:
@@ -146,10 +130,8 @@ def _constants(evidence: Evidence) -> dict[str, float]:
     }
     if pieces is not None and pieces.weights is not None:
         known["Σ log w, the logs of the prior weights"] = float(np.log(pieces.weights).sum())
-    if pieces is not None and pieces.X.shape[1]:
-        sign, logdet = np.linalg.slogdet(pieces.X.T @ pieces.X)
-        if sign > 0:
-            known["log|X'X|"] = float(logdet)
+    if pieces is not None:
+        known["log|X'X|"] = float(np.linalg.slogdet(pieces.X.T @ pieces.X)[1])
     if sigma > 0:
         known["2N log σ"] = 2 * N * math.log(sigma)
     return known
@@ -302,16 +284,10 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
                 "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
             )
     (beta, b), (se, s), (_, t) = map(evidence.by_term, ("fixef", "se", "t"))
-    off = [
-        term
-        for term in t
-        if math.isfinite(t[term])
-        and s.get(term, math.nan) > 0
-        and term in b
-        # otherwise t may be right and the estimate wrong
-        and all_close((b[term], s[term]), (beta[term], se[term]), Match.FOLLOWS)
-        and not close(t[term], b[term] / s[term], Match.RULE)
-    ]
+    given_all = [term for term in t if term in b and s.get(term, math.nan) > 0 and math.isfinite(t[term])]
+    # where the estimate is another one t may be right
+    right = [term for term in given_all if all_close((b[term], s[term]), (beta[term], se[term]), Match.FOLLOWS)]
+    off = [term for term in right if not close(t[term], b[term] / s[term], Match.RULE)]
     if off:
         value, estimate, error = t[off[0]], b[off[0]], s[off[0]]
         return Finding(10, "test-statistic", Strength.CERTAIN).told(
@@ -379,11 +355,8 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     ]
     if all(same_p(p[term], tails(term, own_df.get(term, math.nan)) / 2, Match.FOLLOWS) for term in off):
         found.append(("one-sided", "one tail of the distribution only"))
-    found += [
-        ("other-df", f"{df[term]:.6g} degrees of freedom (the reference has {own_df[term]:.6g})")
-        for term in off
-        if term in df and not close(df[term], own_df[term], Match.FOLLOWS)
-    ]
+    other = [term for term in off if term in df and not close(df[term], own_df[term], Match.FOLLOWS)]
+    found += [("other-df", f"{df[x]:.6g} degrees of freedom (the reference has {own_df[x]:.6g})") for x in other]
     (name, words), term = first_of(found), off[0]
     return Finding(10, f"p-values-{name}", Strength.RULE).told(
         f"The candidate's p-values are by {words}",
@@ -398,7 +371,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
 
 def predictions(evidence: Evidence) -> Cause | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
-    assume(same_model(evidence))  # another model predicts otherwise
+    assume(evidence.known_theta is not None and not another_model(evidence))  # which predicts otherwise
     sigma = evidence.value("reference", "sigma")
     same, fits = Match.FOLLOWS * sigma, evidence.rows("fitted")
     marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
