@@ -11,7 +11,7 @@ from validation.judge.diagnosis import assume, given
 from validation.judge.diagnosis.model import another_model, implied_by, optimum_of, searchable
 from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
 from validation.judge.evidence import Evidence
-from validation.judge.structure import structure_words
+from validation.judge.objective import structure_words
 from validation.tolerances import Strength
 from validation.verdict import Cause, Finding
 
