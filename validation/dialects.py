@@ -7,19 +7,11 @@ from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least
 
 
 def dialect_of(provenance: Mapping[str, object] | None) -> Dialect | None:
-    """The dialect of what was made with these versions.
+    """The dialect of what was made with these versions; None where no R is named (certified values, another library).
 
-    Parameters
-    ----------
-    provenance : mapping
-        What a :class:`~validation.comparison.Side` or a stored reference says of its making: ``R``, and packages under
-        their names or under ``packages``.
-
-    Returns
-    -------
-    Dialect or None
-        None where no R is named (certified values, another library). A package that is not named has the version of
-        the newest tested stack that the named ones reach.
+    Of what a :class:`~validation.comparison.Side` or a stored reference says of its making ``R`` is read, and packages
+    under their names or under ``packages``. One that is not named has the version of the newest tested stack that the
+    named ones reach.
     """
     stated = dict(provenance or {})
     packages = stated.get("packages")

@@ -15,7 +15,6 @@ import pandas as pd
 from scipy import stats
 
 from validation import tolerances
-from validation.checks import Check
 from validation.compare import describe_side
 from validation.comparison import Comparison
 from validation.contract import Table
@@ -104,14 +103,8 @@ def compare_emmeans(
     left, right = _read(reference, keys, "reference"), _read(candidate, keys, "candidate")
     ours, theirs = ({str(label): dict(row) for label, row in table.iterrows()} for table in (left, right))
     judged = [r for label in dict.fromkeys([*ours, *theirs]) for r in _rows(label, ours.get(label), theirs.get(label))]
-    checks: list[Check] = []
-    rows: list[Row] = []
-    for name, rule in _RULES.items():
-        part = [row for row in judged if _NUMBERS[row.quantity][0].check == name]
-        if part:
-            check, part = conclude(name, (part, counts(part)), rule)
-            checks.append(check)
-            rows += part
+    parts = {name: [row for row in judged if _NUMBERS[row.quantity][0].check == name] for name in _RULES}
+    checks, rows = conclude((name, (part, counts(part)), _RULES[name]) for name, part in parts.items() if part)
     causes = tuple(_causes(left, right)) if any(check.verdict.failed for check in checks) else ()
     if not causes and any(check.verdict.failed for check in checks):
         causes = (unknown_cause(checks, rows),)

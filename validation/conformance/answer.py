@@ -20,8 +20,7 @@ from r_scripts.variances import Block, ConditionalVariances
 from validation.checked_fit import CheckedFit
 from validation.contract import BayesianFit, Draws, LinearMixedFit
 from validation.covariances import FREE, semidefinite_factor, structures_of
-from validation.draws import DrawsAlone
-from validation.quantities import columns_of, records
+from validation.quantities import DrawsAlone, columns_of, records
 from validation.references.recorded import by_level
 from validation.tolerances import SINGULAR, Match
 from validation.wellformed import (

@@ -10,7 +10,7 @@ import pandas as pd
 from validation.algebra import solve
 from validation.judge.diagnosis import all_close, assume, close, found_by, given, is_single
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.model import levels_of, optimum_of, proof_by, same_model, searchable
+from validation.judge.diagnosis.model import optimum_of, proof_by, same_model, searchable
 from validation.judge.evidence import Evidence
 from validation.judge.rows import digits
 from validation.owndata import some

@@ -13,7 +13,7 @@ from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.labels import levels_of, other_names, rows_used
 from validation.judge.diagnosis.model import NUMBERS, another_model, implied_by, optimum_of, proof_by, searchable
 from validation.judge.evidence import Evidence
-from validation.judge.structure import structure_words
+from validation.judge.objective import structure_words
 from validation.tolerances import Strength
 from validation.verdict import Cause, Finding
 
