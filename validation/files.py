@@ -45,13 +45,10 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         if found.st_size > most:
             raise FileError(f"{str(path)!r} has more than {most} bytes, which no such file has")
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, FileError):
         raise
     except (OSError, ValueError) as error:
-        if isinstance(error, FileError):
-            raise
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise FileError(f"{str(path)!r} cannot be read: {why}") from error
+        raise FileError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def read_json(path: Path) -> object:

@@ -17,7 +17,7 @@ from validation.conformance.answer import Answer, AnswerError, NotOfferedError, 
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
 from validation.conformance.cases import all_cases, available, choose
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
-from validation.conformance.output import as_data, as_json, line, markdown, read_runs
+from validation.conformance.output import as_data, line, markdown, read_runs
 from validation.conformance.run import Result, Status, judge_case, overall_status
 from validation.quantities import columns_of
 from validation.references.choose import choose_source, reference_of
@@ -492,7 +492,7 @@ def docs():
 
 def test_json_and_the_table_name_what_fails(three, docs, tmp_path):
     candidate, results = three
-    data = json.loads(as_json(candidate, results, "recorded"))
+    data = json.loads(json.dumps(as_data(candidate, results, "recorded"), allow_nan=False))
     assert data == as_data(candidate, results, "recorded")
     assert data["verdict"] == "disagrees"
     assert [r["status"] for r in data["results"]] == ["disagrees", "agrees", "raised", "not claimed"]

@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from pandas.api.types import is_numeric_dtype
 from r_scripts.variances import Block, ConditionalVariances
 from validation.checked_fit import CheckedFit
 from validation.contract import BayesianFit, Draws, LinearMixedFit
-from validation.covariances import FREE, semidefinite_factor, structures_of
+from validation.covariances import FREE, semidefinite_factor, structures_of, triangle
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
 from validation.references.recorded import by_level
@@ -172,9 +173,9 @@ def _theta(fit: "Answer") -> pd.Series:
         numbered = re.fullmatch(r"(.*)\.\d+", name)  # R calls a factor's second term g.1, but its θ g.x
         group = numbered[1] if numbered and numbered[1] in names else name
         factor = semidefinite_factor(matrix / scale)
-        for j, column in enumerate(effects):
-            for i in range(j, len(effects)):
-                values[f"{group}.{column}" if i == j else f"{group}.{effects[i]}.{column}"] = float(factor[i, j])
+        for i, j in triangle(len(effects)):
+            name = effects[j] if i == j else f"{effects[i]}.{effects[j]}"
+            values[f"{group}.{name}"] = float(factor[i, j])
     return pd.Series(values, dtype=float)
 
 
@@ -274,17 +275,14 @@ class Answer:
 
     def vcov(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects."""
-        matrix = self.take("vcov")
-        if not isinstance(matrix, pd.DataFrame):
-            names = list(self.read.fixef().index)
-            values = numbers(matrix, "vcov", ndim=2)
+        given = self.take("vcov")
+        if not isinstance(given, pd.DataFrame):
+            names, values = self.read.fixef().index, numbers(given, "vcov", ndim=2)
             if values.shape != (len(names), len(names)):
                 raise AnswerError(f"vcov has shape {values.shape}; expected {(len(names), len(names))}, as fixef")
-            matrix = pd.DataFrame(values, index=names, columns=names)
-        matrix = labelled_columns(matrix, "vcov")
-        if sorted(matrix.index) == sorted(self._order):
-            matrix = matrix.loc[self._order, self._order]
-        return matrix
+            given = pd.DataFrame(values, index=names, columns=names)
+        matrix = labelled_columns(given, "vcov")
+        return matrix.loc[self._order, self._order] if sorted(matrix.index) == sorted(self._order) else matrix
 
     def coef_table(self) -> pd.DataFrame:
         """Estimates, standard errors and t values."""
@@ -335,7 +333,8 @@ class Answer:
     def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances; between effects missing."""
         result = {}
-        for group, given in by_group(_by_level(self.take("condsd"), "condsd"), "condsd", _table).items():
+        read = partial(labelled_columns, unique_columns=False)
+        for group, given in by_group(_by_level(self.take("condsd"), "condsd"), "condsd", read).items():
             sds = given.to_numpy()
             values = np.full((*sds.shape, sds.shape[1]), np.nan)
             values[:, np.arange(sds.shape[1]), np.arange(sds.shape[1])] = np.sign(sds) * sds**2
@@ -368,7 +367,8 @@ class Answer:
         if isinstance(values, pd.Series):
             return labelled(values, name, unique=False)
         array = numbers(values, name)
-        for index in (self._data.index, _complete(self.formula, self._data).index):
+        complete = self._data.dropna(subset=columns_of(self.formula, self._data))
+        for index in (self._data.index, complete.index):
             if len(index) == array.size:
                 return labelled(pd.Series(array, index=index), name, unique=False)
         raise AnswerError(f"{name} has {array.size} values, the data have {len(self._data)} rows; give a Series")
@@ -391,10 +391,6 @@ _PIECES: dict[str, Callable[[Answer], object]] = {
     "beta": Answer.fixef,
     "cnms": _given_or("cnms", lambda fit: {group: effects for group, effects, _ in fit.terms()}),
 }
-
-
-def _table(value: object, what: str) -> pd.DataFrame:
-    return labelled_columns(value, what, unique_columns=False)
 
 
 def _labels_in(reference: LinearMixedFit | None) -> tuple[list[str], list[str], set[tuple[str, str, str]]]:
@@ -466,9 +462,3 @@ def _by_level(given: object, name: str) -> Any:
         else block
         for group, block in pairs_of(given, name)
     }
-
-
-def _complete(formula: str, data: pd.DataFrame) -> pd.DataFrame:
-    """The rows without a missing value in a column that the formula names."""
-    columns = columns_of(formula, data)
-    return data.dropna(subset=columns) if columns else data

@@ -1,7 +1,6 @@
 """What runs of conformance leave: lines for the terminal, JSON, comparisons for the report, a table of several."""
 
 import datetime as dt
-import json
 import math
 import platform
 from collections.abc import Iterable, Sequence
@@ -20,9 +19,11 @@ from validation.plain import Json, misfit, plain
 from validation.quantities import records
 from validation.report.json import package_version
 from validation.report.markdown import escaped, table
-from validation.verdict import Verdict
 
 SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1
+
+#: So many quantities that failed are named in a line.
+_MOST_FAILED = 4
 
 
 class _Candidate(TypedDict):
@@ -65,31 +66,29 @@ class RunData(TypedDict):
     results: list[ResultData]
 
 
-def what_failed(result: Result, most: int = 4) -> str:
+def _what_failed(result: Result) -> str:
     """The quantities that failed with their digits, worst first: ``se (3.6 digits), t (3.6 digits)``."""
-    figures = result.figures
-    if figures.empty:
-        return ""
-    failed = figures[figures["failed"] > 0].sort_values("digits", na_position="first")
+    failed = [row for row in records(result.figures) if row["failed"]]
+    failed.sort(key=lambda row: row["digits"] if math.isfinite(row["digits"]) else -math.inf)
     parts = []
-    for row in records(failed):
+    for row in failed:
+        why = ""
         if row["missing"] == row["failed"]:
-            parts.append(f"{row['quantity']} ({row['missing']} missing)")
+            why = f" ({row['missing']} missing)"
         elif row["malformed"]:
-            parts.append(f"{row['quantity']} (malformed)")
+            why = " (malformed)"
         elif math.isfinite(row["digits"]) and row["digits"] < DOUBLE_DIGITS:
-            parts.append(f"{row['quantity']} ({row['digits']:.1f} digits)")
-        else:
-            parts.append(str(row["quantity"]))
-    more = f" and {len(parts) - most} more" if len(parts) > most else ""
-    return ", ".join(parts[:most]) + more
+            why = f" ({row['digits']:.1f} digits)"
+        parts.append(f"{row['quantity']}{why}")
+    more = f" and {len(parts) - _MOST_FAILED} more" if len(parts) > _MOST_FAILED else ""
+    return ", ".join(parts[:_MOST_FAILED]) + more
 
 
 def line(result: Result) -> str:
     """One line on a result, for the terminal."""
     text = f"{result.case.name}: {result.status}"
     if result.status in (Status.DISAGREES, Status.MALFORMED):
-        text += f" in {what_failed(result)}"
+        text += f" in {_what_failed(result)}"
         if result.comparison is not None and result.comparison.causes:
             text += f". Likely cause: {result.reason}"
     elif result.reason:
@@ -124,7 +123,6 @@ def as_data(
 ) -> dict[str, Json]:
     """The run as plain data (schema ``mlmparity-conformance``, version 1)."""
     reference = next((r.comparison.reference for r in results if r.comparison is not None), None)
-    verdict = Verdict.DISAGREES if problems else overall_status(results)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
@@ -138,7 +136,7 @@ def as_data(
             "missing": sorted(candidate.missing),
         },
         "reference": {"source": source, "label": reference.label if reference is not None else ""},
-        "verdict": str(verdict),
+        "verdict": str(overall_status(results, problems)),
         "deviation_problems": list(problems),
         "results": [_result(result) for result in results],
     }
@@ -180,12 +178,6 @@ def _result(result: Result) -> dict[str, Json]:
         ],
         "figures": [plain(row) for row in records(result.figures)],
     }
-
-
-def as_json(candidate: Candidate, results: Sequence[Result], source: str, problems: Sequence[str] = ()) -> str:
-    """The run as JSON text."""
-    data = as_data(candidate, results, source, problems)
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def properties(result: Result, check: str | None = None) -> list[tuple[str, str]]:

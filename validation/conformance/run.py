@@ -103,8 +103,13 @@ class Result:
         return figures_of(self.rows)
 
 
-def overall_status(results: Sequence[Result]) -> Verdict:
-    """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive."""
+def overall_status(results: Sequence[Result], problems: Sequence[str] = ()) -> Verdict:
+    """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive.
+
+    A known deviation that no longer applies, one of the ``problems``, is a failure.
+    """
+    if problems:
+        return Verdict.DISAGREES
     if _failed_alike(results) is not None:
         return Verdict.INCONCLUSIVE  # it fitted nothing at all: nothing was compared
     return Verdict.of(result.status.verdict for result in results if result.status is not Status.NOT_CLAIMED)
