@@ -115,7 +115,8 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.umask(mask := os.umask(0))
+        os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
     except BaseException as error:
         if temporary is not None:
@@ -182,12 +183,6 @@ def _why(error: OSError | ValueError) -> str:
         errno.ELOOP: "its path is a circle of links",
     }
     return known.get(error.errno or 0, error.strerror or type(error).__name__)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def write_or_print(target: Path, text: str) -> None:

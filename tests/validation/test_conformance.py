@@ -411,6 +411,7 @@ def test_a_known_deviation_is_allowed_for_and_no_more(tmp_path):
         (ENTRY.replace("at_most = 3e-4\n", ""), loose, "has no at_most; the largest difference seen is 0.0002"),
         (ENTRY.replace('"sleepstudy-ml"', '["sleepstudy-ml", "nothing-*"]'), loose, "as no case is called"),
         ('[[deviation]]\ncases = "sleepstudy-*"\nerror = "ValueError"\nreason = "r"\n', plain, "is stale"),
+        ('[[deviation]]\ncases = "sleepstudy-*"\nerror = "*"\nreason = "r"\n', plain, "is stale"),
     ],
 )
 def test_an_entry_that_no_longer_applies_or_is_too_wide_is_an_error(tmp_path, text, function, problem):

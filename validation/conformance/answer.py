@@ -24,11 +24,12 @@ from validation.covariances import FREE, semidefinite_factor, structures_of, tri
 from validation.draws import DrawsAlone
 from validation.quantities import columns_of, records
 from validation.references.recorded import by_level
-from validation.tolerances import SINGULAR, Match
+from validation.tolerances import SINGULAR
 from validation.wellformed import (
     MalformedError,
     by_group,
     components_of,
+    covariance_of,
     label,
     labelled,
     labelled_columns,
@@ -59,16 +60,9 @@ OFFERS: dict[str, frozenset[str]] = {
     "objective": frozenset({"objective", "own-optimum"}),
 }
 
-#: The same for posteriors.
-POSTERIOR_OFFERS: dict[str, str] = {
-    "density": "the log density (gate 1)",
-    "ranef": "the random effects, b[...]",
-    "new-levels": "the effects of a new level, b[... _NEW_...]",
-    "VarCorr": "the covariance matrices, Sigma[...]",
-    "sigma": "the residual standard deviation",
-    "mean_PPD": "the mean of the posterior predictive distribution",
-    "log-posterior": "the log posterior of each draw",
-}
+#: The same for posteriors: the log density (gate 1), b[...] of the levels, b[... _NEW_...] of a new one, Sigma[...],
+#: the residual standard deviation, and two columns that are no parameters.
+POSTERIOR_OFFERS = ("density", "ranef", "new-levels", "VarCorr", "sigma", "mean_PPD", "log-posterior")
 
 #: Keys of an answer besides those of :data:`OFFERS`.
 _PARTS = frozenset(
@@ -233,6 +227,8 @@ class Answer:
         self.criterion = "REMLcrit" if reml else "deviance"
         self.devfun = cast("Callable[..., float] | None", self.given.get("devfun"))  # the objective at any θ
         self._order, self._groups, self._pairs = _labels_in(reference)
+        if "structures" in self.given:  # otherwise all covariances are free
+            self.getReCovs = self._structures
         self.formula = str(self.given.get("formula", formula))
         self.label = str(self.given.get("label", ""))
         self.warnings, self.messages = (_texts(self.given.get(key), key) for key in ("warnings", "messages"))
@@ -263,15 +259,11 @@ class Answer:
             raise NotOfferedError("criterion is declared missing")
         return cast("bool", self.given.get("isREML", self._reml))
 
-    @property
-    def getReCovs(self) -> Callable[[], pd.DataFrame]:
-        """The terms' covariance structures, where the answer says them (``structures``)."""
-        if "structures" not in self.given:
-            raise AttributeError("the answer has no 'structures'")
-        given = self.given["structures"]
+    def _structures(self) -> pd.DataFrame:
+        given = self.take("structures")
         if not isinstance(given, pd.DataFrame) or not {"structure", "hom", "nc"} <= set(given.columns):
             raise AnswerError("structures: expected a DataFrame, columns structure, hom, nc, a row for each term")
-        return lambda: given
+        return given
 
     def vcov(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects."""
@@ -418,15 +410,11 @@ def _components(given: object) -> pd.DataFrame:
     """Mapping group -> variance, mapping effect -> variance, or labelled covariance matrix, as R's data frame."""
     if not isinstance(given, Mapping):
         raise AnswerError(f"VarCorr is a {type(given).__name__}; expected R's data frame or a mapping by group")
-    rows: list[dict[str, object]] = []
+    rows: list[tuple[str, str, str | None, object]] = []
     for group, block in pairs_of(given, "VarCorr"):
         what = f"VarCorr of {label(group)!r}"
         if isinstance(block, pd.DataFrame):
-            matrix = labelled_columns(block, what)
-            if list(matrix.index) != list(matrix.columns):
-                raise AnswerError(f"{what} has other labels in its rows than in its columns")
-            if not np.allclose(matrix.to_numpy(), matrix.to_numpy().T, rtol=Match.SYMMETRIC, atol=0.0):
-                raise AnswerError(f"{what} is not symmetric; expected a covariance matrix")
+            matrix = covariance_of(block, what)
         else:
             variances = labelled(block if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}, what)
             if len(variances) > 1:
@@ -435,13 +423,9 @@ def _components(given: object) -> pd.DataFrame:
                     "(for independent effects) one entry each: g, g.1, ..."
                 )
             matrix = pd.DataFrame(np.diag(variances), index=variances.index, columns=variances.index)
-        effects, values = list(matrix.index), matrix.to_numpy()
-        pairs = sorted(itertools.combinations_with_replacement(range(len(effects)), 2), key=lambda p: p[0] != p[1])
-        rows += [
-            {"grp": str(group), "var1": effects[i], "var2": effects[j] if i != j else None, "vcov": values[i, j]}
-            for i, j in pairs  # variances, then covariances
-        ]
-    return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov"], dtype=object)
+        rows += [(label(group), effect, None, matrix.loc[effect, effect]) for effect in matrix.index]
+        rows += [(label(group), *pair, matrix.loc[pair]) for pair in itertools.combinations(matrix.index, 2)]
+    return pd.DataFrame(rows, columns=["grp", *_EFFECTS, "vcov"], dtype=object)
 
 
 def _sdcor(row: Mapping[str, Any], variances: Mapping[tuple[str, str], float]) -> float:

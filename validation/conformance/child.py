@@ -14,6 +14,7 @@ import time
 import warnings
 from itertools import islice
 from pathlib import Path
+from traceback import walk_stack
 from typing import TYPE_CHECKING, cast
 
 from validation.conformance.candidate import CandidateError, find_candidate
@@ -23,9 +24,6 @@ from validation.errors import text_of
 from validation.plain import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
-
     import pandas as pd
 
     from validation.conformance.candidate import Found, Function
@@ -111,12 +109,6 @@ def _offers(answer: object, name: str) -> bool | None:
     return callable(found) or isinstance(found, staticmethod | classmethod)
 
 
-def _callers(frame: "FrameType | None") -> "Iterator[FrameType]":
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
 def _watch_depth() -> None:
     """End this process where calls of a thread go far deeper than Python lets them.
 
@@ -126,7 +118,7 @@ def _watch_depth() -> None:
     while True:
         time.sleep(_LOOK)
         most = min(_MUCH_DEEPER * sys.getrecursionlimit(), _DEEPEST)  # a candidate may put the limit anywhere
-        if any(sum(1 for _ in islice(_callers(frame), most)) == most for frame in sys._current_frames().values()):
+        if any(sum(1 for _ in islice(walk_stack(frame), most)) == most for frame in sys._current_frames().values()):
             os.write(2, f"RecursionError: {most} calls, one in another, and no end".encode())
             os._exit(1)
 

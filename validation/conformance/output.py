@@ -152,6 +152,10 @@ def _digits(comparison: Comparison | None) -> dict[str, float | None]:
     return {name: round(value, 1) if math.isfinite(value) else None for name, value in found.items()}
 
 
+def _attributes(things: Iterable[object], *names: str) -> list[Json]:
+    return [{name: plain(getattr(thing, name)) for name in names} for thing in things]
+
+
 def _result(result: Result) -> dict[str, Json]:
     comparison = result.comparison
     return {
@@ -168,14 +172,8 @@ def _result(result: Result) -> dict[str, Json]:
         "known_deviations": list(result.known),
         "judged_by": comparison.reference.label if comparison is not None else "",
         "digits": _digits(comparison),
-        "checks": [
-            {"id": check.id, "title": check.title, "verdict": str(check.verdict), "summary": check.summary}
-            for check in (comparison.checks if comparison is not None else ())
-        ],
-        "causes": [
-            {"name": cause.name, "fault": cause.fault, "title": cause.title, "evidence": cause.evidence}
-            for cause in (comparison.causes if comparison is not None else ())
-        ],
+        "checks": _attributes(comparison.checks if comparison else (), "id", "title", "verdict", "summary"),
+        "causes": _attributes(comparison.causes if comparison else (), "name", "fault", "title", "evidence"),
         "figures": [plain(row) for row in records(result.figures)],
     }
 
@@ -247,16 +245,15 @@ def markdown(runs: Sequence[RunData]) -> str:
             for run, own in zip(runs, statuses, strict=True)
         ],
     )
-    cases = {result["case"]: result for run in reversed(runs) for result in run["results"]}
-    order = dict.fromkeys(result["case"] for run in runs for result in run["results"])
     by_run = [by_case(run) for run in runs]
+    needs = {name: result["needs"] for own in by_run for name, result in own.items()}
     parts += [
         "",
         *table(
             ["case", "needs", *(run["candidate"]["name"] for run in runs)],
             [
-                [name, ", ".join(cases[name]["needs"]), *(_mark(own[name]) if name in own else "" for own in by_run)]
-                for name in order
+                [name, ", ".join(needs[name]), *(_mark(own[name]) if name in own else "" for own in by_run)]
+                for name in needs
             ],
         ),
         "",
