@@ -204,7 +204,7 @@ def distributions(evidence: PosteriorEvidence) -> Found:
     rows: list[Row] = []
     for position, name in enumerate(names):
         a, b = left[name], right[name]
-        key = ("ecdf", *split_parameter(name, evidence.groups))
+        key: Key = ("ecdf", *split_parameter(name, evidence.groups))
         try:
             found = ecdf_difference(a, b, seed=position)
         except ValueError as error:
