@@ -56,19 +56,7 @@ class Node:
 
 
 class CollapsedModel:
-    """A model with its data and rstanarm's default priors, as balls.
-
-    Attributes
-    ----------
-    counts : tuple of int
-        Levels of each term.
-    balls : Balls
-        Sums of the standardised columns and the centred response.
-    scales, centres : list
-        Prior sds of (γ, β), and means of the slopes' columns.
-    least_rss : arb
-        Residual sum of squares of least squares on [X Z]: a lower bound of r² at every τ.
-    """
+    """A model with its data and rstanarm's default priors, as balls."""
 
     def __init__(self, design: Design) -> None:
         """Enclose a design's sums, at the precision in force.
@@ -97,13 +85,16 @@ class CollapsedModel:
         squares = [C[k, k] - n * means[k] ** 2 for k in range(p + 1)]
         sds = [arb(square / (n - 1)).sqrt() if square else arb(1) for square in squares]
         self.n, self.p, self.mean_y, self.sd_y, self.centres = n, p, arb(means[p]), sds[p], means[1:p]
+        #: prior sds of (γ, β)
         self.scales = [self.sd_y * 5 / 2, *(self.sd_y * 5 / 2 / sds[k] for k in range(1, p))]
         to_W = identity(p + 1)
         for k, scale in enumerate([*self.scales, arb(1)]):
             to_W[k, k] = scale
             if k:
                 to_W[0, k] = -means[k] * scale
+        #: sums of the standardised columns and the centred response
         self.balls = sums.balls().transformed(to_W)
+        #: residual sum of squares of least squares on [X Z]: a lower bound of r² at every τ
         self.least_rss = arb(_least_rss(sums))
 
     def node(self, tau: Sequence[arb], effects: bool = True) -> Node:

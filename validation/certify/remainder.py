@@ -167,20 +167,9 @@ class Shape:
 class Bounds:
     """U and the share of it in the infinite cells, as logarithms, for each term and power of its τ.
 
-    The term does not matter with power 0.
-
-    Parameters
-    ----------
-    shape : Shape
-    taus : list of ndarray
-        Lattice points of each τ, ascending.
-    axes : list of Axis
-    log_det : ndarray
-        log|V| at 0 and at the lattice points along each dimension (one longer than ``taus``): lower corners.
-    r2 : ndarray
-        r² at the lattice points.
-    least_rss : float
-        r² where a τ is infinite, at least.
+    The term does not matter with power 0. Cells lie between 0, the lattice points ``taus`` of each τ (ascending), and
+    infinity; ``log_det`` is log|V| at their lower corners (one longer than ``taus`` along each dimension), ``r2`` is r²
+    at the lattice points, their upper corners, and at least ``least_rss`` where a τ is infinite.
     """
 
     def __init__(
