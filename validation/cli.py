@@ -20,12 +20,11 @@ from rich.text import Text
 
 from r_scripts.dialect import Dialect
 from validation.arguments import Debug, JsonFile, Quiet, case_names
-from validation.cases_command import list_cases
+from validation.commands import calibrate, list_cases
 from validation.errors import InputError, NoReferenceError, NoRError, SideError
 from validation.exit_codes import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
 from validation.options import Against
-from validation.sbc_command import calibrate
 from validation.shown import GIVEN, Shown, can_write, error_console, import_ahead, output_console, run_and_show, start_r
 
 if TYPE_CHECKING:
