@@ -185,8 +185,7 @@ def _lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> "L
 
 def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> RecordedLmerFit:
     """Fit by ``pyimpl.lmer``, frozen, its objective and predictions live."""
-    with warnings.catch_warnings(action="ignore"):
-        return RecordedLmerFit.of(_lmer(formula, data, reml, **options), live=True)
+    return RecordedLmerFit.of(_lmer(formula, data, reml, **options), live=True)
 
 
 def _factor(codes: np.ndarray, *levels: str) -> pd.Categorical:
@@ -265,8 +264,6 @@ class PlantedPosterior:
     origin: "StanLmerFit"  # what was sampled
     #: what ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give
     reports: Mapping[str, object] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    messages: tuple[str, ...] = ()
 
     def of(self, name: str) -> np.ndarray:
         """The draws of a parameter, chains x draws."""
