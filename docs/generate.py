@@ -18,9 +18,8 @@ from typing import Any
 
 from r_scripts.arguments import R_ARGUMENTS
 from validation import tolerances
-from validation.certify import posterior_scores, scores
-from validation.conformance.output import ResultData, RunData
-from validation.conformance.table import by_case, markdown, read_runs, version_of
+from validation.certify import scores
+from validation.conformance.output import ResultData, RunData, by_case, markdown, read_runs, version_of
 from validation.references import certified
 from validation.report.markdown import table
 
@@ -238,7 +237,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "tolerances": tolerance_table,
     "proofs": proof_table,
     "posteriors": posterior_table,
-    "samplers": lambda: posterior_scores.markdown(posterior_scores.load_posterior_scores()),
+    "samplers": lambda: scores.posterior_markdown(scores.load_posterior_scores()),
     "digits": lambda: scores.markdown(scores.load_scores()),
     "conformance": conformance_table,
     "peer-digits": peer_digits,

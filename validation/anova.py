@@ -10,7 +10,7 @@ import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
 from validation.checks import Side
-from validation.compare import Candidate, candidate_fit, describe_side
+from validation.compare import candidate_fit, describe_side
 from validation.comparison import Comparison
 from validation.contract import AnovaTable, LinearMixedFit, Values
 from validation.errors import RAISED, text_of
@@ -95,7 +95,7 @@ def compare_anova(
     for formula in formulas:
         model = Model(formula, frame, "likelihood", criterion, arguments, default=False)
         left.append(reference_of(model, source, progress))
-        right.append(candidate_fit(replace(model, REML=REML), Candidate(candidate), left[-1], progress))
+        right.append(candidate_fit(replace(model, REML=REML), candidate, left[-1], progress))
     progress("done", 1.0)
     return compare_anova_fits(
         [cast("LinearMixedFit", one.fit) for one in left],
@@ -150,25 +150,23 @@ def compare_anova_fits(
     ValueError
         Fewer than two models, not as many on both sides, an unknown column, a table without a statistic.
     """
+    alone = candidate if isinstance(candidate, pd.DataFrame | Mapping) else None
+    theirs: list[LinearMixedFit] = [] if isinstance(candidate, pd.DataFrame | Mapping) else list(candidate)
     if columns is None:
-        columns = tuple(COLUMNS)
-        if isinstance(candidate, Mapping):
-            columns = tuple({"Chisq", "Df", "Pr(>Chisq)", *tidy_table(candidate).columns})
+        of_one = {"Chisq", "Df", "Pr(>Chisq)", *tidy_table(alone).columns} if isinstance(alone, Mapping) else set()
+        columns = tuple(of_one or COLUMNS)
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown:
         raise ValueError(f"columns={unknown!r}: R's table has {', '.join(COLUMNS)}")
-    originals = sorted(reference, key=lambda fit: fit.npar)
-    if len(originals) < 2:
-        raise ValueError(f"a likelihood-ratio test needs two models or more; the reference has {len(originals)}")
-    alone = candidate if isinstance(candidate, pd.DataFrame | Mapping) else None
-    theirs: list[LinearMixedFit] = [] if isinstance(candidate, pd.DataFrame | Mapping) else list(candidate)
-    if alone is None and len(theirs) != len(originals):
-        raise ValueError(f"the reference has {len(originals)} models and the candidate {len(theirs)}")
+    if len(reference) < 2:
+        raise ValueError(f"a likelihood-ratio test needs two models or more; the reference has {len(reference)}")
+    if alone is None and len(theirs) != len(reference):
+        raise ValueError(f"the reference has {len(reference)} models and the candidate {len(theirs)}")
     refusals: dict[str, str] = {}
     tables: dict[str, pd.DataFrame | None] = {"reference": None, "candidate": None}
     own = anova or (lambda *fits: _table(fits, refit))
     makers: dict[str, Callable[[], AnovaTable]] = {
-        "reference": lambda: _table(list(reference), refit),
+        "reference": lambda: _table(reference, refit),
         "candidate": lambda: own(*theirs) if alone is None else alone,
     }
     notes = []
@@ -183,13 +181,13 @@ def compare_anova_fits(
         said = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
         notes += [f"The {side} says: {text}" for text in said]
         tables[side] = tidy_table(table)
-    paired = sorted(zip(reference, theirs, strict=True), key=lambda pair: pair[0].npar) if theirs else []
+    order = sorted(range(len(reference)), key=lambda i: reference[i].npar)
     evidence = AnovaEvidence(
         tables["reference"],
         tables["candidate"],
         refusals,
-        tuple(originals),
-        tuple(their for _, their in paired),
+        tuple(reference[i] for i in order),
+        tuple(theirs[i] for i in order if theirs),
         refit,
         tuple(name for name in COLUMNS if name in columns),
         data,

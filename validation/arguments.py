@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 from typer.models import ArgumentInfo
 
-__all__ = ["Debug", "JsonFile", "Quiet", "case_names"]
-
 JsonFile = Annotated[
     Path | None,
     typer.Option(

@@ -17,7 +17,7 @@ from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.cases import BUILT_IN, Case, by_name
 from validation.checks import Check, Side
-from validation.compare import compare, spoken
+from validation.compare import compare
 from validation.comparison import Comparison
 from validation.errors import NotSupportedError, SideError
 from validation.files import make_folder
@@ -129,7 +129,7 @@ def own_works(
     bayes, reml = fit == "bayes", fit != "ML"
     asked: dict[str, Any] = {"REML": reml, "bayes": bayes}
     if dialect is not None:
-        asked["candidate_options"] = spoken(bayes, dialect)
+        asked["candidate_options"] = {"dialect": dialect}
     kind = "bayes" if bayes else "likelihood"
     works = [Work(formula, formula, formula, kind, partial(compare, formula, data, **asked)) for formula in formulas]
     if len(formulas) > 1 and not bayes:

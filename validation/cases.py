@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, TypedDict, TypeVar, Unpack
 
 import pandas as pd
 
-from validation.compare import Candidate, compare_model
+from validation.compare import compare_model
 from validation.comparison import Comparison
 from validation.errors import UnknownCaseError
 from validation.options import DEFAULT_SEED, Progress
@@ -62,11 +62,10 @@ class Case(Model):
         against: str | Source = "auto",
         seed: int = DEFAULT_SEED,
         progress: Progress | None = None,
-        candidate: Candidate | None = None,
     ) -> Comparison:
         """Fit and judge; arguments as of :func:`validation.compare.compare_model`."""
         model = replace(self, seed=seed)
-        return compare_model(model, against, title=self.title, candidate=candidate, progress=progress)
+        return compare_model(model, against, title=self.title, progress=progress)
 
 
 class _More(TypedDict, total=False):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from validation.tolerances import Match
 from validation.wellformed import (
     MalformedError,
     by_group,
+    components_of,
     flag,
     kind_of,
     label,
@@ -52,25 +54,20 @@ PART_OF: dict[str, str] = {
 _Read = TypeVar("_Read")
 
 
-def _method(name: str, read: Callable[[Any, str, bool], _Read]) -> Callable[["CheckedFit"], _Read]:
-    """The contract's method of this name: what the fit gives, read once by ``read(value, what, strict)``."""
+def _method(name: str, read: Callable[..., _Read], strictly: bool = False) -> Callable[["CheckedFit"], _Read]:
+    """The contract's method of this name: what the fit gives, read once by ``read(value, what)``.
+
+    ``strictly``: what reads it is told, too, whether it must be finite.
+    """
 
     def method(self: "CheckedFit") -> _Read:
-        what = f"{name}()"
-        return self._once(name, lambda: read(self._sized(getattr(self._fit, name)(), what), what, self._strict))
+        what, more = f"{name}()", (self._strict,) if strictly else ()
+        return self._once(name, lambda: read(self._sized(getattr(self._fit, name)(), what), what, *more))
 
     return method
 
 
-def _number(value: object, what: str, strict: bool) -> float:
-    return number(value, what)
-
-
-def _count(value: object, what: str, strict: bool) -> int:
-    return whole(value, what)
-
-
-def _counts(value: object, what: str, strict: bool) -> pd.Series:
+def _counts(value: object, what: str) -> pd.Series:
     found = labelled(value, what)
     for group, count in found.items():
         whole(count, f"{what} of {group!r}")
@@ -169,23 +166,23 @@ class CheckedFit:
                 raise MalformedError(f"{what} has {found} rows, {name} {expected}")
             return
 
-    sigma = _method("sigma", number)
-    logLik = _method("logLik", _number)
-    deviance = _method("deviance", _number)
-    REMLcrit = _method("REMLcrit", _number)
-    AIC = _method("AIC", _number)
-    BIC = _method("BIC", _number)
-    nobs = _method("nobs", _count)
-    df_residual = _method("df_residual", lambda value, what, strict: whole(value, what, -math.inf))
-    isREML = _method("isREML", lambda value, what, strict: flag(value, what))
+    sigma = _method("sigma", number, strictly=True)
+    logLik = _method("logLik", number)
+    deviance = _method("deviance", number)
+    REMLcrit = _method("REMLcrit", number)
+    AIC = _method("AIC", number)
+    BIC = _method("BIC", number)
+    nobs = _method("nobs", whole)
+    df_residual = _method("df_residual", partial(whole, least=-math.inf))
+    isREML = _method("isREML", flag)
     ngrps = _method("ngrps", _counts)
-    fixef = _method("fixef", labelled)
-    vcov = _method("vcov", _covariance)
-    VarCorr = _method("VarCorr", lambda value, what, strict: _components(value, strict))
-    ranef = _method("ranef", _by_level)
-    coef = _method("coef", _by_level)
-    ranef_condVar = _method("ranef_condVar", lambda value, what, strict: variances_of(value))
-    fitted = _method("fitted", lambda value, what, strict: labelled(value, what, strict, unique=False))
+    fixef = _method("fixef", labelled, strictly=True)
+    vcov = _method("vcov", _covariance, strictly=True)
+    VarCorr = _method("VarCorr", partial(components_of, figures=("vcov", "sdcor")), strictly=True)
+    ranef = _method("ranef", _by_level, strictly=True)
+    coef = _method("coef", _by_level, strictly=True)
+    ranef_condVar = _method("ranef_condVar", variances_of)
+    fitted = _method("fitted", partial(labelled, unique=False), strictly=True)
 
     @property
     def npar(self) -> int:
@@ -236,60 +233,22 @@ class CheckedFit:
 
     def getME(self, name: str) -> Any:
         """A piece of the model."""
-        return self._once(f"getME {name}", lambda: self._piece(name, self._fit.getME(name)))
 
-    def _piece(self, name: str, value: object) -> Any:
-        what = f"getME({name!r})"
-        self._sized(value, what)
-        if name in ("theta", "par", "beta", "lower"):
-            return labelled(value, what, finite=self._strict and name != "lower", unique=False)
-        if name == "X":
-            found = labelled_columns(value, what, self._strict, unique=False)
-            self._length(len(found), what)
+        def read() -> Any:
+            what = f"getME({name!r})"
+            value = self._sized(self._fit.getME(name), what)
+            found = _PIECES[name](value, what, self._strict) if name in _PIECES else value
+            if name in ("X", "Z", "y", "flist"):
+                self._length(found.shape[0], what)
             return found
-        if name == "Z":
-            matrix = _sparse(value, what, self._strict)
-            self._length(matrix.shape[0], what)
-            return matrix
-        if name == "y":
-            index = [label(item) for item in value.index] if isinstance(value, pd.Series) else None
-            values = numbers(value.array if isinstance(value, pd.Series) else value, what, finite=self._strict)
-            self._length(len(values), what)
-            return pd.Series(values, index=index)
-        if name in ("weights", "offset"):
-            return numbers(value, what, ndim=None, finite=True)
-        if name == "cnms":
-            return by_group(value, what, lambda names, text: labels_of(_sequence(names, text), text, unique=False))
-        if name == "flist":
-            found = _factors(value, what)
-            self._length(len(found), what)
-            return found
-        return value
+
+        return self._once(f"getME {name}", read)
 
 
-def _sequence(value: object, what: str) -> Sequence[Any]:
+def _names(value: object, what: str) -> list[str]:
     if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray | pd.Index):
         raise MalformedError(f"{what} is {kind_of(value)}; expected a list of names")
-    return list(value)
-
-
-def _components(value: object, strict: bool) -> pd.DataFrame:
-    if not isinstance(value, pd.DataFrame):
-        raise MalformedError(f"VarCorr() is {kind_of(value)}; expected a DataFrame as R's as.data.frame(VarCorr(m))")
-    wanted = ("grp", "var1", "var2", "vcov", "sdcor")
-    lacking = [name for name in wanted if name not in value.columns]
-    if lacking:
-        raise MalformedError(f"VarCorr() has no column {', '.join(map(repr, lacking))}")
-    if not value.columns.is_unique:
-        raise MalformedError("VarCorr() has a column more than once")
-    names = {
-        column: [None if item is None or item is pd.NA or item != item else label(item) for item in value[column]]
-        for column in wanted[:3]
-    }
-    labels_of([str(key) for key in zip(*names.values(), strict=True)], "VarCorr()", unique=strict)
-    figures = {column: numbers(value[column].array, f"VarCorr()'s {column}") for column in wanted[3:]}
-    frame = {column: pd.Series(items, dtype=object) for column, items in names.items()}
-    return pd.DataFrame({**frame, **figures})
+    return labels_of(value, what, unique=False)
 
 
 def _sparse(value: object, what: str, finite: bool) -> sp.csc_array:
@@ -311,7 +270,12 @@ def _sparse(value: object, what: str, finite: bool) -> sp.csc_array:
     return matrix
 
 
-def _factors(value: object, what: str) -> pd.DataFrame:
+def _response(value: object, what: str, finite: bool) -> pd.Series:
+    index = [label(item) for item in value.index] if isinstance(value, pd.Series) else None
+    return pd.Series(numbers(value.array if isinstance(value, pd.Series) else value, what, finite=finite), index=index)
+
+
+def _factors(value: object, what: str, strict: bool) -> pd.DataFrame:
     if not isinstance(value, pd.DataFrame):
         raise MalformedError(f"{what} is {kind_of(value)}; expected a DataFrame of the grouping factors")
     columns: dict[str, Any] = {}
@@ -322,3 +286,16 @@ def _factors(value: object, what: str) -> pd.DataFrame:
         levels = labels_of(column.cat.categories, f"{what}'s levels of {name!r}", unique=True)
         columns[name] = pd.Categorical.from_codes(column.cat.codes.tolist(), categories=pd.Index(levels))
     return pd.DataFrame(columns, index=[label(item) for item in value.index])
+
+
+#: Piece of the model -> what reads it.
+_PIECES: dict[str, Callable[[Any, str, bool], Any]] = {
+    **dict.fromkeys(("theta", "par", "beta"), lambda value, what, strict: labelled(value, what, strict, unique=False)),
+    "lower": lambda value, what, strict: labelled(value, what, unique=False),
+    **dict.fromkeys(("weights", "offset"), lambda value, what, strict: numbers(value, what, ndim=None, finite=True)),
+    "cnms": lambda value, what, strict: by_group(value, what, _names),
+    "X": lambda value, what, strict: labelled_columns(value, what, strict, unique=False),
+    "Z": _sparse,
+    "y": _response,
+    "flist": _factors,
+}

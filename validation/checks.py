@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from validation.verdict import Verdict
 
-__all__ = ["TABLE_COLUMNS", "Check", "Row", "Side"]
-
 
 class Row(NamedTuple):
     """One compared number: a row of :attr:`validation.comparison.Comparison.table`, whose columns are these fields.

@@ -25,7 +25,7 @@ from validation.errors import InputError, NoReferenceError, NoRError, SideError
 from validation.exit_codes import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
 from validation.options import Against
-from validation.shown import GIVEN, Shown, can_write, error_console, import_ahead, output_console, run_and_show, start_r
+from validation.shown import GIVEN, error_console, output_console, prepared, run_and_show, start_r
 
 if TYPE_CHECKING:
     from validation.campaign import Fit
@@ -51,6 +51,9 @@ Seed = Annotated[
     int | None, typer.Option(min=0, help="Seed of the samplers; each case has its own when none is given.")
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for report.html and report.json.", metavar="DIR")]
+Directory = Annotated[
+    Path | None, typer.Option(help="Where to write; the package's own references when not given.", metavar="DIR")
+]
 AllRows = Annotated[bool, typer.Option("--all", help="Print every row of the tables.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Open up what agrees, too: checks, notes, parameters.")]
 
@@ -108,8 +111,13 @@ def _guarded(function: Callable[..., int]) -> Callable[..., None]:
     return command
 
 
-@app.command()
-@_guarded
+def _command(function: Callable[..., int]) -> Callable[..., int]:
+    """Make a command of a function: its name is the function's, its help the docstring."""
+    app.command()(_guarded(function))
+    return function
+
+
+@_command
 def validate(
     cases: Cases = None,
     against: AgainstArg = "auto",
@@ -127,21 +135,16 @@ def validate(
     from validation.references.choose import choose_source
 
     chosen = choose(list(cases or []))
-    if not bayes:
-        kept = [case for case in chosen if case.kind != "bayes"]
-        if not kept:
-            raise InputError(
-                "every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes"
-            )
-        chosen = kept
-    can_write(output)
-    import_ahead()
-    shown = Shown(all_rows, verbose, quiet, json_file)
-    return run_and_show(chosen, choose_source(against), seed, output, shown)
+    chosen = [case for case in chosen if bayes or case.kind != "bayes"]
+    if not chosen:
+        raise InputError(
+            "every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes"
+        )
+    shown = prepared(output, all_rows, verbose, quiet, json_file)
+    return run_and_show(chosen, choose_source(against), seed, shown)
 
 
-@app.command()
-@_guarded
+@_command
 def compare(
     cases: Annotated[
         list[str] | None, case_names("Names of cases of the suite, in place of your own data and formula.")
@@ -217,11 +220,11 @@ def compare(
             "a case of the suite has its own criterion and data (`mlmparity cases` lists them): --ml, --bayes, "
             "--factor, --strings-as-factors and --dialect go with --data and --formula"
         )
-    if not cases and (data is None or not formulas):
-        lacking = " and ".join(
-            name for name, there in (("--data", data is not None), ("--formula", formulas)) if not there
+    lacking = [*(["--data"] if data is None else []), *([] if formulas else ["--formula"])]
+    if not cases and lacking:
+        raise InputError(
+            f"{' and '.join(lacking)} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)"
         )
-        raise InputError(f"{lacking} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)")
     from validation.campaign import own_works
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
@@ -229,11 +232,9 @@ def compare(
     from validation.suite import with_reference
 
     if cases:
-        import_ahead()
+        shown = prepared(output, all_rows, verbose, quiet, json_file)
         reference = choose_source(against)
-        works = with_reference(reference, cases)
-        can_write(output)
-        return run_and_show(works, reference, seed, output, Shown(all_rows, verbose, quiet, json_file))
+        return run_and_show(with_reference(reference, cases), reference, seed, shown)
     assert data is not None
     try:
         spoken = None if dialect is None else Dialect.of(dialect)
@@ -251,16 +252,13 @@ def compare(
 
         named = "standard input" if str(data) == "-" else str(data)
         error_console().print(Text(f"Read {cell(named)}: {cell(str(reading))}"), soft_wrap=True)
-    can_write(output)
-    import_ahead()
+    shown = prepared(output, all_rows, verbose, quiet, json_file)
     fit: Fit = "bayes" if bayes else "REML" if reml else "ML"
     own = own_works(formulas, reading.data, fit, spoken)
-    shown = Shown(all_rows, verbose, quiet, json_file)
-    return run_and_show(own, choose_source(against), seed, output, shown, reported=SideError)
+    return run_and_show(own, choose_source(against), seed, shown, reported=SideError)
 
 
-@app.command()
-@_guarded
+@_command
 def conformance(
     cases: Annotated[list[str] | None, case_names("Names of cases; all that it claims when none is given.")] = None,
     candidate: Annotated[
@@ -291,7 +289,7 @@ def conformance(
     if candidate:
         start_r(reference, bayes=False)
     from validation.conformance import command
-    from validation.conformance.table import markdown, read_runs
+    from validation.conformance.output import markdown, read_runs
 
     if features or table:
         output_console().print(
@@ -303,7 +301,9 @@ def conformance(
             command.candidate_named(candidate, can, missing, time_limit),
             reference,
             cases or [],
-            command.Files(deviations, json_file, output),
+            deviations=deviations,
+            data=json_file,
+            report=output,
             seed=seed,
             quiet=quiet,
             out=output_console(),
@@ -312,8 +312,7 @@ def conformance(
     )
 
 
-@app.command()
-@_guarded
+@_command
 def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = False) -> int:
     """Show R, its packages and versions, what does not fit, and the command that mends it."""
     import json
@@ -322,8 +321,7 @@ def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = Fals
     from pyimpl.extensions import problems
     from validation.files import write_or_print
 
-    live = error_console().is_terminal and not quiet
-    with error_console().status("Looking at R ...", spinner="line") if live else contextlib.nullcontext():
+    with contextlib.nullcontext() if quiet else error_console().status("Looking at R ...", spinner="line"):
         diagnosis = examine()
     damage = problems()
     if json_file is not None:
@@ -344,13 +342,10 @@ def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = Fals
     return OK if diagnosis.ok else NO_R
 
 
-@app.command()
-@_guarded
+@_command
 def record(
     cases: Cases = None,
-    directory: Annotated[
-        Path | None, typer.Option(help="Where to write; the package's own references when not given.", metavar="DIR")
-    ] = None,
+    directory: Directory = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short chains: to try it out, not for keeping.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -371,8 +366,7 @@ def record(
     return OK
 
 
-@app.command()
-@_guarded
+@_command
 def certify(
     cases: Annotated[
         list[str] | None, case_names("Names of cases of the suite; all but the largest when none is given.")
@@ -385,9 +379,7 @@ def certify(
         bool, typer.Option("--bayes/--no-bayes", help="Also the posteriors of few dimensions, by quadrature.")
     ] = True,
     anew: Annotated[bool, typer.Option("--anew", help="Write finished cases anew too.")] = False,
-    directory: Annotated[
-        Path | None, typer.Option(help="Where to write; the package's own references when not given.", metavar="DIR")
-    ] = None,
+    directory: Directory = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
@@ -398,8 +390,7 @@ def certify(
     return command.score() if digits else command.check() if check else command.write(anew)
 
 
-@app.command()
-@_guarded
+@_command
 def selftest(
     quick: Annotated[bool, typer.Option("--quick", help="One fault of each row, few clean comparisons.")] = False,
     clean: Annotated[

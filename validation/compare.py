@@ -4,18 +4,16 @@ The road is short: :func:`compare` states the model and its reference, :func:`co
 :func:`judge_pair` makes of two fits a :class:`~validation.comparison.Comparison`, however they came about.
 """
 
-import inspect
 import math
 import platform
 import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
@@ -25,14 +23,14 @@ from validation.checks import Check, Side
 from validation.comparison import Comparison
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
 from validation.dialects import dialect_of
-from validation.draws import DrawsAlone, quadrature_of
-from validation.errors import RAISED, NoReferenceError, NotSupportedError, SideError, error_in_words
+from validation.draws import DrawsAlone, truth_table
+from validation.errors import RAISED, NotSupportedError, SideError, error_in_words
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
-from validation.judge.digits import digits
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, table_of
+from validation.judge.rows import Row, digits, table_of
 from validation.options import DEFAULT_SEED, Against, Progress, silent
+from validation.quantities import quietly
 from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.tolerances import SHIFT_FINE
@@ -40,35 +38,6 @@ from validation.verdict import Cause, Verdict
 
 if TYPE_CHECKING:
     from validation.judge.posterior_evidence import PosteriorEvidence
-
-__all__ = [
-    "About",
-    "Candidate",
-    "DrawsAlone",
-    "NoReferenceError",
-    "SideError",
-    "candidate_fit",
-    "compare",
-    "compare_draws",
-    "compare_fits",
-    "compare_model",
-    "describe_side",
-    "is_refusal",
-    "judge_pair",
-    "spoken",
-]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """The candidate's fitting function, and further arguments of it.
-
-    ``function(formula, data, REML=...)`` or, for a posterior, ``function(formula, data, seed=...)``; ``pyimpl.lmer`` or
-    ``pyimpl.stan_lmer`` where None.
-    """
-
-    function: Callable[..., MultilevelFit] | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,7 +132,7 @@ def compare(
     given = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
     kind: Literal["likelihood", "bayes"] = "bayes" if bayes else "likelihood"
     model = Model(formula, as_pandas(data), kind, REML, given, r_options, name=recorded or "", seed=seed)
-    return compare_model(model, against, title=title, candidate=Candidate(candidate, options), progress=progress)
+    return compare_model(model, against, title=title, candidate=candidate, options=options, progress=progress)
 
 
 def compare_model(
@@ -171,19 +140,21 @@ def compare_model(
     against: str | Source = "auto",
     *,
     title: str | None = None,
-    candidate: Candidate | None = None,
+    candidate: Callable[..., MultilevelFit] | None = None,
+    options: Mapping[str, object] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Fit a model with both sides, and judge whether they agree; errors as of :func:`compare`.
 
-    ``against`` says where the reference comes from (:func:`validation.references.choose.choose_source`).
+    ``against`` says where the reference comes from (:func:`validation.references.choose.choose_source`); ``options``
+    are further arguments of the candidate's fitting function.
     """
     progress = progress or silent
-    candidate = candidate or Candidate()
     reference = reference_of(model, choose_source(against), progress)
     data = reference.data if reference.data is not None else model.load("recorded")
-    fitted = candidate_fit(replace(model, data=data), candidate, reference, progress)
-    truth = quadrature_of(fitted.fit) if model.kind == "bayes" else None
+    fitted = candidate_fit(replace(model, data=data), candidate, reference, progress, options)
+    # more than a few dimensions, or priors that cannot be integrated: there is no truth then
+    truth = quietly(lambda: truth_table(cast("Any", fitted.fit).quadrature()), None) if model.kind == "bayes" else None
     about = About(model.formula, title, model.REML, data, model.seed, truth, progress=progress)
     comparison = judge_pair(reference, fitted, about)
     length = reference.side.provenance.get("iter") if model.kind == "bayes" else None
@@ -242,8 +213,8 @@ def compare_fits(
     if kinds[0] != kinds[1]:
         names = ["a posterior" if kind else "a likelihood fit" for kind in kinds]
         raise TypeError(f"the reference is {names[0]} and the candidate {names[1]}: compare two of a kind")
-    left = Side(reference_label or _describe(reference), reference_kind, _provenance(reference))
-    right = Side(candidate_label or _describe(candidate), candidate_kind, _provenance(candidate))
+    left = describe_side(reference, reference_label, reference_kind)
+    right = describe_side(candidate, candidate_label, candidate_kind)
     formula = str(getattr(reference, "formula", "") or getattr(candidate, "formula", "") or "")
     reml = not kinds[0] and (bool(cast("LinearMixedFit", reference).isREML()) if REML is None else REML)
     about = About(formula, title, reml, data, seed, truth, progress=progress or silent)
@@ -283,44 +254,41 @@ def compare_draws(
 
 def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
     """Judge two fits of a kind that are at hand, likelihood fits or posteriors: rows, checks, causes and notes."""
-    bayes = _is_posterior(reference.fit)
-    judged = (_posteriors if bayes else _likelihood_fits)(reference, candidate, about)
-    shown = reference.default if isinstance(reference, Reference) and reference.default is not None else reference.fit
-    notes = [*_fit_notes("reference", reference.fit), *_fit_notes("candidate", candidate.fit), *judged.notes]
+    from validation.judge.posterior_evidence import PosteriorEvidence
+    from validation.judge.tiers import judge_likelihood, judge_posteriors
+
+    fits: tuple[Any, Any] = reference.fit, candidate.fit
+    default = reference.default if isinstance(reference, Reference) else None
+    draws: Mapping[str, pd.DataFrame] = {}
+    if bayes := _is_posterior(reference.fit):
+        posteriors = PosteriorEvidence(*fits, about.truth, about.density)
+        checks, rows = judge_posteriors(posteriors, about.seed, about.progress)
+        causes, notes, draws = _causes(checks, rows, posteriors), _posterior_notes(posteriors), _main_draws(posteriors)
+    else:
+        evidence = Evidence(*fits, about.reml, about.data)
+        checks, rows = judge_likelihood(evidence, about.seed, about.progress)
+        causes, notes = _causes(checks, rows, evidence), _likelihood_notes(evidence, rows)
+        if (version := version_cause(rows, reference.side, candidate.side, fits)) is not None:
+            causes = (version, *(cause for cause in causes if cause.name != "unknown"))
+        if default is not None:
+            notes.append(_digits_of_default(fits[0], default, about.reml))
+    said = [*_fit_notes("reference", fits[0]), *_fit_notes("candidate", fits[1])]
     return Comparison(
         about.title or about.formula,
         about.formula,
         "bayes" if bayes else "likelihood",
         reference.side,
         candidate.side,
-        tuple(judged.checks),
-        table_of(judged.rows),
-        judged.causes,
-        tuple(notes),
-        judged.draws,
-        _printed(shown, candidate.fit),
+        tuple(checks),
+        table_of(rows),
+        causes,
+        (*said, *notes),
+        draws,
+        _printed(fits[0] if default is None else default, fits[1]),
     )
 
 
-class _Judged(NamedTuple):
-    """What the judge and the diagnosis say of two fits."""
-
-    checks: list[Check]
-    rows: list[Row]
-    causes: tuple[Cause, ...]
-    notes: list[str]
-    draws: Mapping[str, pd.DataFrame]
-
-
-def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> _Judged:
-    from validation.judge.likelihood import judge_likelihood
-
-    fits = cast("LinearMixedFit", reference.fit), cast("LinearMixedFit", candidate.fit)
-    evidence = Evidence(*fits, about.reml, about.data)
-    checks, rows = judge_likelihood(evidence, about.seed, about.progress)
-    causes = _causes(checks, rows, evidence)
-    if (version := version_cause(rows, reference.side, candidate.side, fits)) is not None:
-        causes = (version, *(cause for cause in causes if cause.name != "unknown"))
+def _likelihood_notes(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
     notes = []
     better = any(row.verdict is Verdict.BETTER for row in rows)
     if better and evidence.improvement is not None:
@@ -340,32 +308,28 @@ def _likelihood_fits(reference: Fitted, candidate: Fitted, about: About) -> _Jud
         )
     for side, extraction in (("reference", evidence.left), ("candidate", evidence.right)):
         notes += [f"The {side} did not give {name}: {why}" for name, why in extraction.problems.items()]
-    default = reference.default if isinstance(reference, Reference) else None
-    if default is not None:
-        notes.append(_digits_of_default(fits[0], default, about.reml))
-    return _Judged(checks, rows, causes, notes, {})
+    return notes
 
 
-def _posteriors(reference: Fitted, candidate: Fitted, about: About) -> _Judged:
-    from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters
-    from validation.judge.posteriors import judge_posteriors
-
-    fits = cast("BayesianFit", reference.fit), cast("BayesianFit", candidate.fit)
-    evidence = PosteriorEvidence(*fits, about.truth, about.density)
-    checks, rows = judge_posteriors(evidence, about.seed, about.progress)
-    causes = _causes(checks, rows, evidence)
+def _posterior_notes(evidence: "PosteriorEvidence") -> list[str]:
     notes = [f"The {side} gave no usable draws: {why}" for side, why in evidence.problems.items()]
     if evidence.detectable > SHIFT_FINE:
         notes.append(
             f"A weak comparison: it would have missed a shift of {evidence.detectable:.2f} posterior sds in a main "
             "parameter. More draws sharpen it."
         )
+    return notes
+
+
+def _main_draws(evidence: "PosteriorEvidence") -> dict[str, pd.DataFrame]:
+    """Independent draws of each side's main parameters, for the plots."""
+    from validation.judge.posterior_evidence import main_parameters
+
     draws = {}
     for side in ("reference", "candidate"):
         independent = evidence.independent(side)
-        chosen = {name: independent[name] for name in main_parameters(list(independent))}
-        draws[side] = pd.DataFrame({name: pd.Series(values) for name, values in chosen.items()})
-    return _Judged(checks, rows, causes, notes, draws)
+        draws[side] = pd.DataFrame({name: pd.Series(independent[name]) for name in main_parameters(list(independent))})
+    return draws
 
 
 def _causes(
@@ -375,37 +339,34 @@ def _causes(
     failed = any(check.verdict.failed for check in checks)
     if not failed and not any(check.verdict is Verdict.INCONCLUSIVE for check in checks):
         return ()
+    detectors: list[Any]
     if isinstance(evidence, Evidence):
         from validation.judge.diagnosis import likelihood
 
-        detectors: Sequence[Any] = likelihood.DETECTORS
-        of_inconclusive: Sequence[Any] = likelihood.OF_INCONCLUSIVE
+        detectors = list(likelihood.DETECTORS if failed else likelihood.OF_INCONCLUSIVE)
     else:
         from validation.judge.diagnosis import posterior
 
-        detectors = [*posterior.DETECTORS, *posterior.OF_INCONCLUSIVE]
-        of_inconclusive = posterior.OF_INCONCLUSIVE
-    if not failed:
-        return diagnose(evidence, of_inconclusive)
-    return diagnose(evidence, detectors, lambda: unknown_cause(checks, rows))
+        detectors = [*(posterior.DETECTORS if failed else ()), *posterior.OF_INCONCLUSIVE]
+    return diagnose(evidence, detectors, (lambda: unknown_cause(checks, rows)) if failed else None)
 
 
 def _digits_of_default(tight: LinearMixedFit, default: LinearMixedFit, reml: bool) -> str:
     """How many digits default lme4 has, judged by tight lme4: what a user of R sees and how far it carries."""
-
-    def smallest(read: Callable[[Any], np.ndarray]) -> float:
-        values = [digits(float(x), float(c)) for x, c in zip(read(default), read(tight), strict=True)]
-        return min((value for value in values if np.isfinite(value)), default=float("nan"))
-
+    parts: dict[str, Callable[[LinearMixedFit], pd.Series]] = {
+        "the coefficients": lambda fit: fit.fixef(),
+        "their standard errors": lambda fit: fit.coef_table()["Std. Error"],
+        "SDs and correlations": lambda fit: fit.VarCorr()["sdcor"],
+    }
+    told = []
     try:
-        fixed = smallest(lambda fit: fit.fixef().to_numpy(dtype=float))
-        errors = smallest(lambda fit: fit.coef_table()["Std. Error"].to_numpy(dtype=float))
-        components = smallest(lambda fit: fit.VarCorr()["sdcor"].to_numpy(dtype=float))
+        for what, read in parts.items():
+            each = [digits(float(x), float(c)) for x, c in zip(read(default), read(tight), strict=True)]
+            known = [value for value in each if math.isfinite(value)]
+            told += [f"{min(known):.1f} in {what}"] if known else []
         excess = max(0.0, -2.0 * (default.logLik() - tight.logLik()))
     except Exception as error:  # a note only
         return f"Default lme4 could not be measured against tight lme4: {error}"
-    parts = {"the coefficients": fixed, "their standard errors": errors, "SDs and correlations": components}
-    told = [f"{value:.1f} in {what}" for what, value in parts.items() if np.isfinite(value)]
     return (
         f"lme4 with its default optimizer agrees with tight lme4 to at least so many digits: {', '.join(told)}; its "
         f"{'REML criterion' if reml else 'deviance'} is higher by {excess:.1g}. The tiers are judged "
@@ -416,32 +377,37 @@ def _digits_of_default(tight: LinearMixedFit, default: LinearMixedFit, reml: boo
 # ---------------------------------------------------------------------------------------------------- the sides
 
 
-def spoken(bayes: bool, dialect: Dialect | None) -> dict[str, Any]:
-    """The option by which pyimpl prints, names and warns as the reference's R does; none where that is not known."""
-    import pyimpl
-
-    function = pyimpl.stan_lmer if bayes else pyimpl.lmer
-    known = dialect is not None and "dialect" in inspect.signature(function).parameters
-    return {"dialect": dialect} if known else {}
-
-
-def describe_side(fit: object) -> Side:
-    """Return what the report calls a fit that came without a description."""
-    return Side(_describe(fit), "third-party", _provenance(fit))
+def describe_side(fit: object, label: str | None = None, kind: str | None = None) -> Side:
+    """Return what the report calls a fit or a table that came without a description."""
+    own, provenance = getattr(fit, "label", None), getattr(fit, "provenance", None)
+    package = type(fit).__module__.partition(".")[0]
+    if not label:
+        label = own if isinstance(own, str) and own else f"{package}.{type(fit).__name__}"
+    kind = kind or {"bridge": "live-r", "pyimpl": "python"}.get(package, "third-party")
+    return Side(label, kind, dict(provenance) if isinstance(provenance, Mapping) else {})
 
 
-def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, progress: Progress = silent) -> Fitted:
-    """Fit a model by the candidate, or by pyimpl in the reference's dialect where there is no other.
+def candidate_fit(
+    model: Model,
+    function: Callable[..., MultilevelFit] | None,
+    reference: Fitted,
+    progress: Progress = silent,
+    further: Mapping[str, object] | None = None,
+) -> Fitted:
+    """Fit a model by the candidate's function with further arguments, or by pyimpl in the reference's dialect.
 
     A NotSupportedError where the candidate says of itself that it does not have what the model needs, otherwise a
     SideError where it could not fit the model.
     """
-    bayes, function, options = model.kind == "bayes", candidate.function, dict(candidate.options)
+    bayes, options, kind = model.kind == "bayes", dict(further or {}), "third-party"
     if function is None:
         import pyimpl
 
+        kind = "python"
+
         function = pyimpl.stan_lmer if bayes else pyimpl.lmer
-        options = {**spoken(bayes, dialect_of(reference.side.provenance)), **options}
+        # it prints, names and warns as the reference's R does
+        options = {"dialect": dialect_of(reference.side.provenance), **options}
     name = getattr(function, "__qualname__", type(function).__name__)
     module = str(getattr(function, "__module__", "") or "").partition(".")[0]
     progress(f"{module or name}: fitting", 0.0)
@@ -459,12 +425,13 @@ def candidate_fit(model: Model, candidate: Candidate, reference: Fitted, progres
             ) from error
         raise SideError(f"{who} could not fit the model, which {reference.side.label} did fit: {why}") from error
     seconds = time.perf_counter() - started
-    provenance = {**_python_versions(), "seconds": round(seconds, 3), "function": f"{function.__module__}.{name}"}
+    provenance: dict[str, object] = {"python": platform.python_version(), "python_platform": platform_words()}
+    provenance |= {package: metadata.version(package) for package in ("numpy", "scipy", "pandas")}
+    provenance |= {"seconds": round(seconds, 3), "function": f"{function.__module__}.{name}"}
     if bayes:
         provenance["seed"] = model.seed
     if isinstance(spoken_in := options.get("dialect"), Dialect):
         provenance["dialect"] = dict(spoken_in.versions)
-    kind = "python" if candidate.function is None else "third-party"
     return Fitted(fit, Side(_python_label(module) if module else name, kind, provenance))
 
 
@@ -486,32 +453,9 @@ def _python_label(module: str) -> str:
     return module
 
 
-def _python_versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "python_platform": platform_words()}
-    for package in ("numpy", "scipy", "pandas"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
 def _is_posterior(fit: object) -> bool:
     names = dir(fit)  # hasattr would build the posterior
     return "posterior" in names or "posterior_summary" in names
-
-
-def _describe(fit: object) -> str:
-    label = getattr(fit, "label", None)
-    if isinstance(label, str) and label:
-        return label
-    kind = type(fit)
-    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-
-
-def _provenance(fit: object) -> Mapping[str, object]:
-    found = getattr(fit, "provenance", None)
-    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def _fit_notes(side: str, fit: object) -> list[str]:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 
 from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least
 
-__all__ = ["dialect_of"]
-
 
 def dialect_of(provenance: Mapping[str, object] | None) -> Dialect | None:
     """The dialect of what was made with these versions.

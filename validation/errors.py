@@ -2,45 +2,20 @@
 
 from r_scripts.escapes import VisibleText
 
-__all__ = [
-    "RAISED",
-    "DetectorWarning",
-    "EndedError",
-    "InputError",
-    "NoRError",
-    "NoReferenceError",
-    "NotSupportedError",
-    "SideError",
-    "SourceError",
-    "UnknownCaseError",
-    "error_in_words",
-    "text_of",
-]
-
-
 #: What a side's code may raise: SystemExit too is an answer that failed, and only KeyboardInterrupt is the user's.
 RAISED = (Exception, SystemExit, GeneratorExit)
 
-#: Characters of an error's text that are kept.
+#: Characters of an error's text that are kept: both ends of a longer one.
 _LONGEST = 2000
 
 
-def text_of(error: BaseException, longest: int = _LONGEST) -> str:
-    """What an error of a side's code says, not without end; it may raise where it is asked.
-
-    Parameters
-    ----------
-    error : BaseException
-    longest : int
-        Characters that are kept: both ends of a longer text.
-    """
+def text_of(error: BaseException) -> str:
+    """What an error of a side's code says, not without end; it may raise where it is asked."""
     try:
         text = str.__str__(str(error))
     except RAISED as other:
         return f"(its text cannot be had: {type(other).__name__[:80]})"
-    if len(text) > longest:
-        text = f"{text[: longest // 2]}…{text[-(longest // 2) :]}"
-    return text
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
 
 
 def error_in_words(error: BaseException) -> str:

@@ -2,8 +2,6 @@
 
 from validation.verdict import Verdict
 
-__all__ = ["BAD_INPUT", "DISAGREES", "INCONCLUSIVE", "INTERRUPTED", "NO_R", "OK", "exit_code"]
-
 OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 

@@ -7,6 +7,7 @@ version that made it (:mod:`pyimpl.likelihood.parameters`), and joined by quanti
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,16 +15,15 @@ import pandas as pd
 from pyimpl.covariance.structures import covariance_of
 from pyimpl.likelihood.parameters import Parameter, Parameters
 from r_scripts.dialect import Dialect
-from validation.checks import Side
+from validation.compare import describe_side
 from validation.comparison import Comparison
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
 from validation.dialects import dialect_of
-from validation.judge.rows import Row, check_of, judge_number, missing_row, table_of
+from validation.judge.rows import Row, conclude, judge_number, table_of
+from validation.quantities import KEYS, Key, named
 from validation.references.live import live_dialect
-from validation.tolerances import ENDS, Tolerance
-
-KEYS = ["quantity", "group", "term", "term2"]
+from validation.tolerances import ENDS
 
 
 def dialect_of_fit(fit: LinearMixedFit) -> Dialect | None:
@@ -89,9 +89,10 @@ def tidy_intervals(table: pd.DataFrame, fit: LinearMixedFit, dialect: Dialect | 
         two = one.quantity == "correlation" and bool(one.term2)
         terms = sorted([one.term, one.term2]) if two else [one.term, one.term2]
         rows.append((one.quantity, one.group, *terms, lower, upper))
-    found = pd.DataFrame(rows, columns=[*KEYS, "lower", "upper"])
-    if found.duplicated(KEYS).any():
-        raise ValueError(f"the intervals have a parameter twice: {names[int(found.duplicated(KEYS).argmax())]!r}")
+    found = pd.DataFrame(rows, columns=[*KEYS[:4], "lower", "upper"])
+    twice = found.duplicated(list(KEYS[:4]))
+    if twice.any():
+        raise ValueError(f"the intervals have a parameter twice: {names[int(twice.argmax())]!r}")
     return found
 
 
@@ -105,7 +106,7 @@ def _terms(fit: LinearMixedFit) -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-def judge_intervals(reference: pd.DataFrame, candidate: pd.DataFrame, tolerance: Tolerance = ENDS) -> list[Row]:
+def judge_intervals(reference: pd.DataFrame, candidate: pd.DataFrame) -> list[Row]:
     """Judge two tables of :func:`tidy_intervals`: an end in units of the reference's width.
 
     Returns
@@ -113,24 +114,20 @@ def judge_intervals(reference: pd.DataFrame, candidate: pd.DataFrame, tolerance:
     list of Row
         One for each end; ``level`` says which. What one side lacks is missing.
     """
-    sides = [
-        {tuple(map(str, row[:4])): (float(row[4]), float(row[5])) for row in table.itertuples(index=False)}
-        for table in (reference, candidate)
+    left, right = _ends(reference), _ends(candidate)
+    widths = {key: left[*key[:4], "upper"] - left[*key[:4], "lower"] for key in left}
+    return [
+        judge_number(key, left.get(key), right.get(key), widths.get(key, math.nan), ENDS)
+        for key in dict.fromkeys([*left, *right])
     ]
-    rows = []
-    for key in dict.fromkeys([*sides[0], *sides[1]]):
-        quantity, group, term, term2 = key
-        keys: dict[str, Any] = {"group": group or None, "term": term or None, "term2": term2 or None}
-        left, right = (side.get(key) for side in sides)
-        for i, end in enumerate(("lower", "upper")):
-            if left is None or right is None:
-                one, other = (math.nan if side is None else side[i] for side in (left, right))
-                there = (left is not None, right is not None)
-                rows.append(missing_row("intervals", quantity, *there, one, other, level=end, **keys))
-                continue
-            width = left[1] - left[0]
-            rows.append(judge_number("intervals", quantity, left[i], right[i], width, tolerance, level=end, **keys))
-    return rows
+
+
+def _ends(table: pd.DataFrame) -> dict[Key, float]:
+    found: dict[Key, float] = {}
+    for quantity, group, term, term2, *ends in table.itertuples(index=False, name=None):
+        for end, value in zip(("lower", "upper"), ends, strict=True):
+            found[named(quantity, group or None, term or None, term2 or None, end)] = float(value)
+    return found
 
 
 def compare_intervals(
@@ -142,7 +139,6 @@ def compare_intervals(
     reference_dialect: Dialect | None = None,
     candidate_dialect: Dialect | None = None,
     confint: Callable[[LinearMixedFit], pd.DataFrame] | None = None,
-    tolerance: Tolerance = ENDS,
 ) -> Comparison:
     """Judge whether the confidence intervals of two fits of one model agree, joined by what they are.
 
@@ -156,7 +152,6 @@ def compare_intervals(
         The version whose names a side has, where the fit does not say.
     confint : callable, optional
         ``confint(fit)``: the candidate's table, where it has no ``confint`` of that kind.
-    tolerance : Tolerance
 
     Returns
     -------
@@ -167,34 +162,17 @@ def compare_intervals(
     ValueError
         Names of which the version is not known, or that are no parameters of the fit.
     """
-    tables = []
+    tables, sides = [], []
     for fit, dialect, make in ((reference, reference_dialect, None), (candidate, candidate_dialect, confint)):
-        if make is None:
-            make = getattr(fit, "confint", None)
-            if not callable(make):
-                raise ValueError(f"{type(fit).__name__} has no confint(); give confint=, a function of a fit")
-            table = make(method=method, level=level)
-        else:
-            table = make(fit)
-        tables.append(tidy_intervals(table, fit, dialect))
-    rows = judge_intervals(tables[0], tables[1], tolerance)
+        own: Any = getattr(fit, "confint", None)
+        if make is None and not callable(own):
+            raise ValueError(f"{type(fit).__name__} has no confint(); give confint=, a function of a fit")
+        tables.append(tidy_intervals(make(fit) if make else own(method=method, level=level), fit, dialect))
+        spoken = dialect or dialect_of_fit(fit)
+        sides.append(replace(describe_side(fit), provenance={} if spoken is None else dict(spoken.versions)))
+    rows = judge_intervals(*tables)
     ends = sum(not row.verdict.failed for row in rows)
     formula = str(getattr(reference, "formula", ""))
+    check, rows = conclude("intervals", (rows, f"{ends} of {len(rows)} ends agree"), ENDS.reason)
     title = f"{level:.4g} {method} intervals: {formula}"
-    check = check_of("intervals", rows, f"{ends} of {len(rows)} ends agree", tolerance.reason)
-    return Comparison(
-        title=title,
-        formula=formula,
-        kind="likelihood",
-        reference=_side(reference, reference_dialect, "reference"),
-        candidate=_side(candidate, candidate_dialect, "candidate"),
-        checks=(check,),
-        table=table_of(rows),
-    )
-
-
-def _side(fit: LinearMixedFit, dialect: Dialect | None, otherwise: str) -> Side:
-    spoken = dialect or dialect_of_fit(fit)
-    provenance = {} if spoken is None else dict(spoken.versions)
-    kind = {"bridge": "live-r", "pyimpl": "python"}.get(type(fit).__module__.partition(".")[0], "third-party")
-    return Side(f"{otherwise}, {type(fit).__module__}.{type(fit).__name__}", kind, provenance)
+    return Comparison(title, formula, "likelihood", sides[0], sides[1], (check,), table_of(rows))

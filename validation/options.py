@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Literal
 
-__all__ = ["DEFAULT_SEED", "Against", "Progress", "silent"]
-
 #: Where the reference comes from: live R, what was recorded of it, or live R where it is and recorded where not; or the
 #: certified values.
 Against = Literal["auto", "live", "recorded", "certified"]

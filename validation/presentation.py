@@ -7,8 +7,6 @@ package is imported, and no module below it imports it.
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
-__all__ = ["present_by", "show"]
-
 _functions: dict[str, tuple[str, str]] = {}
 
 

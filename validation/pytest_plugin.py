@@ -207,10 +207,10 @@ class _DeviationItem(_Item):
 
         judge = _judge(self.config)
         concerned = [case for case in judge.cases if self.deviation.covers_case(case.name)]
-        seen = [result.seen for result in map(judge.result, concerned) if result.seen is not None]
-        if not seen and any(map(self.deviation.covers_case, judge.could)):
+        results = [judge.result(case) for case in concerned]
+        if not any(result.judged for result in results) and any(map(self.deviation.covers_case, judge.could)):
             pytest.skip("none of its cases is judged in this run")
-        problems = problems_of(self.deviation, seen, judge.could)
+        problems = problems_of(self.deviation, results, judge.could)
         if problems:
             raise _DisagreementError("\n".join(problems))
 
@@ -218,41 +218,27 @@ class _DeviationItem(_Item):
 def _explain(result: "Result", check: str | None = None) -> str:
     """What failed, with the worst rows and the likely causes."""
     from validation.judge.rows import rows_of
+    from validation.report.wording import checked_table, failed_rows, row_label
 
     comparison = result.comparison
     assert comparison is not None  # callers have one
+    table = checked_table(comparison)
     lines = [f"{comparison.candidate.label} disagrees with {comparison.reference.label}: {comparison.formula}"]
     for cause in comparison.causes:
         lines += [f"Likely cause: {cause.title}", f"  {cause.evidence}", f"  {cause.remedy}"]
     for one in comparison.checks:
         if one.verdict.failed and check in (None, one.id):
             lines.append(f"{one.id}, {one.title}: {one.summary}")
-            rows = rows_of(comparison.table[comparison.table["check"] == one.id])
-            failed = [row for row in rows if row.verdict.failed]
-            failed.sort(key=lambda row: -(row.scaled if row.scaled == row.scaled else float("inf")))
+            failed = rows_of(failed_rows(table[table["check"] == one.id]))
             for row in failed[:5]:
                 why = _SENTENCE_END.split(row.reason, maxsplit=1)[0]
-                lines.append(f"  {row.name}: {row.candidate:.10g}, reference {row.reference:.10g}; {why}")
+                lines.append(f"  {row_label(row)}: {row.candidate:.10g}, reference {row.reference:.10g}; {why}")
             if len(failed) > 5:
                 lines.append(f"  and {len(failed) - 5} more")
     return "\n".join(lines)
 
 
 # ---------------------------------------------------------------------------------------------------- one's own cases
-
-
-def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the markers of a test say, the closest first, then the command line."""
-    found: dict[str, Any] = {}
-    for marker in request.node.iter_markers("mlm"):
-        unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
-        if marker.args or unknown:
-            given = ", ".join(unknown) or ", ".join(map(repr, marker.args))
-            known = "candidate=, can=, missing=, reference= and needs="
-            raise pytest.UsageError(f"@pytest.mark.mlm takes {known}; not {given}")
-        for key, value in marker.kwargs.items():
-            found.setdefault(key, value)
-    return found
 
 
 @pytest.fixture
@@ -262,8 +248,8 @@ def mlm_compare(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]:
     The candidate and the reference are those of ``@pytest.mark.mlm(...)``, else those of the command line. Options
     (``weights``, ``offset``, ``contrasts``) go to both sides. An exception of the candidate is raised as it is.
     """
-    candidate, settings = _prepared(request)
-    return lambda formula, data, **options: _own(request, candidate, settings, formula, data, options)[0]
+    own = _Own(request)
+    return lambda formula, data, **options: own.judged(formula, data, options)[0]
 
 
 @pytest.fixture
@@ -272,13 +258,13 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
 
     What is inconclusive fails as well, and so does what the candidate says it does not support: neither is agreement.
     """
-    candidate, settings = _prepared(request)
+    own = _Own(request)
 
     def agreement(formula: str, data: Any, **options: Any) -> "Comparison":
-        comparison, result = _own(request, candidate, settings, formula, data, options, demanded=True)
+        comparison, result = own.judged(formula, data, options, demanded=True)
+        if comparison.verdict.failed:
+            pytest.fail(_explain(result), pytrace=False)
         if not comparison.agrees:
-            if comparison.verdict.failed:
-                pytest.fail(_explain(result), pytrace=False)
             said = "; ".join(check.summary for check in comparison.checks if check.verdict == comparison.verdict)
             pytest.fail(f"{formula}: inconclusive. {said}", pytrace=False)
         return comparison
@@ -286,56 +272,60 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
     return agreement
 
 
-def _prepared(request: pytest.FixtureRequest) -> tuple[Any, dict[str, Any]]:
-    """The candidate and the settings of a test; skips it where the candidate does not claim what the test needs."""
-    from validation.conformance.candidate import candidate_of, words
-    from validation.conformance.isolated import isolated_candidate
+class _Own:
+    """The candidate of a test of one's own; the test is skipped where it does not claim what the test needs."""
 
-    config, settings = request.config, _settings(request)
-    target = settings.get("candidate") or _option(config, "candidate")
-    if not target:
-        raise pytest.UsageError(
-            "no candidate: run pytest with --mlm-candidate=package.module:function, or mark the test with "
-            "@pytest.mark.mlm(candidate=...)"
-        )
-    can, missing = settings.get("can"), settings.get("missing")
-    if isinstance(target, str):
-        candidate = isolated_candidate(
-            target, can or _option(config, "can") or None, missing or _option(config, "missing") or None
-        )
-    else:
-        candidate = candidate_of(target, can, missing)
-    lacking = candidate.unclaimed(words(settings.get("needs")))
-    if lacking:
-        pytest.skip(f"{candidate.name} does not claim {', '.join(lacking)}")
-    return candidate, settings
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        from validation.conformance.candidate import candidate_of, words
+        from validation.conformance.isolated import isolated_candidate
 
+        self.request = request
+        self.settings: dict[str, Any] = {}  # what the markers say, the closest first
+        for marker in request.node.iter_markers("mlm"):
+            unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
+            if marker.args or unknown:
+                given = ", ".join(unknown) or ", ".join(map(repr, marker.args))
+                known = "candidate=, can=, missing=, reference= and needs="
+                raise pytest.UsageError(f"@pytest.mark.mlm takes {known}; not {given}")
+            self.settings = {**marker.kwargs, **self.settings}
+        target = self._setting("candidate")
+        if not target:
+            raise pytest.UsageError(
+                "no candidate: run pytest with --mlm-candidate=package.module:function, or mark the test with "
+                "@pytest.mark.mlm(candidate=...)"
+            )
+        if isinstance(target, str):
+            candidate = isolated_candidate(target, self._setting("can") or None, self._setting("missing") or None)
+        else:  # the command line speaks of another
+            candidate = candidate_of(target, self.settings.get("can"), self.settings.get("missing"))
+        lacking = candidate.unclaimed(words(self.settings.get("needs")))
+        if lacking:
+            pytest.skip(f"{candidate.name} does not claim {', '.join(lacking)}")
+        self.candidate = candidate
 
-def _own(
-    request: pytest.FixtureRequest,
-    candidate: Any,
-    settings: dict[str, Any],
-    formula: str,
-    data: Any,
-    options: dict[str, Any],
-    demanded: bool = False,
-) -> "tuple[Comparison, Result]":
-    from dataclasses import replace
+    def _setting(self, name: str) -> Any:
+        return self.settings.get(name) or _option(self.request.config, name)
 
-    from validation.cases import Case
-    from validation.conformance.output import properties
-    from validation.conformance.run import Status, judge_case
-    from validation.references.choose import choose_source
+    def judged(
+        self, formula: str, data: Any, options: dict[str, Any], demanded: bool = False
+    ) -> "tuple[Comparison, Result]":
+        from dataclasses import replace
 
-    source = choose_source(settings.get("reference") or _option(request.config, "reference"), certified_first=True)
-    bayes, reml = bool(options.pop("bayes", False)), bool(options.pop("REML", True))
-    case = replace(Case.of(request.node.name, formula, data, bayes=bayes, REML=reml), options=options)
-    result = judge_case(candidate, case, source)
-    request.node.user_properties.extend(properties(result))
-    if result.status is Status.RAISED:
-        pytest.fail(f"{candidate.name} raised {result.error}", pytrace=False)
-    if result.status is Status.NOT_SUPPORTED:
-        (pytest.fail if demanded else pytest.skip)(f"{result.status}: {result.error}")
-    if result.comparison is None:
-        pytest.fail(f"{result.status}: {result.reason}", pytrace=False)
-    return result.comparison, result
+        from validation.cases import Case
+        from validation.conformance.output import properties
+        from validation.conformance.run import Status, judge_case
+        from validation.references.choose import choose_source
+
+        source = choose_source(self._setting("reference"), certified_first=True)
+        bayes, reml = bool(options.pop("bayes", False)), bool(options.pop("REML", True))
+        node = self.request.node
+        case = replace(Case.of(node.name, formula, data, bayes=bayes, REML=reml), options=options)
+        result = judge_case(self.candidate, case, source)
+        node.user_properties.extend(properties(result))
+        if result.status is Status.RAISED:
+            pytest.fail(f"{self.candidate.name} raised {result.error}", pytrace=False)
+        if result.status is Status.NOT_SUPPORTED:
+            (pytest.fail if demanded else pytest.skip)(f"{result.status}: {result.error}")
+        if result.comparison is None:
+            pytest.fail(f"{result.status}: {result.reason}", pytrace=False)
+        return result.comparison, result

@@ -7,7 +7,7 @@ stays in the joined table as a row with a missing value, for the judge to fail.
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -20,25 +20,6 @@ from validation.covariances import structures_of
 from validation.errors import RAISED, error_in_words
 from validation.wellformed import MalformedError, numbers, variances_of
 
-__all__ = [
-    "KEYS",
-    "MAIN_EXCLUDED",
-    "QUANTILES",
-    "Extraction",
-    "Key",
-    "draws_of",
-    "groups_of",
-    "inference_quantities",
-    "join",
-    "key_of",
-    "likelihood_quantities",
-    "posterior_summary",
-    "prediction_quantities",
-    "quietly",
-    "records",
-    "split_parameter",
-]
-
 #: What identifies a number.
 KEYS = ("quantity", "group", "term", "term2", "level")
 Key = tuple[str, str | None, str | None, str | None, str | None]
@@ -46,8 +27,8 @@ Key = tuple[str, str | None, str | None, str | None, str | None]
 T = TypeVar("T")
 D = TypeVar("D")
 
-#: Posterior quantiles that are compared.
-QUANTILES = (0.025, 0.5, 0.975)
+#: Posterior quantiles that are compared, by the column of a :func:`posterior_summary`.
+QUANTILES = {"q2.5": 0.025, "q50": 0.5, "q97.5": 0.975}
 
 #: Columns of rstanarm's draws that are not parameters of the model proper.
 MAIN_EXCLUDED = ("mean_PPD", "log-posterior")
@@ -71,16 +52,15 @@ _Row = tuple[object, ...]
 _Part = tuple[tuple[str, ...], Callable[[Any], Iterable[_Row]]]
 
 
-def _row(
-    quantity: str,
-    value: Any,
-    group: str | None = None,
-    term: str | None = None,
-    term2: str | None = None,
-    level: str | None = None,
-    error: Any = np.nan,
-) -> _Row:
-    return (quantity, group, term, term2, level, _number(value), _number(error))
+def named(
+    quantity: str, group: str | None = None, term: str | None = None, term2: str | None = None, level: str | None = None
+) -> Key:
+    """The key of a number."""
+    return quantity, group, term, term2, level
+
+
+def _row(key: Key, value: Any, error: Any = np.nan) -> _Row:
+    return (*key, *(float("nan") if number is None or number is pd.NA else float(number) for number in (value, error)))
 
 
 def _extracted(fit: object, parts: Iterable[_Part]) -> Extraction:
@@ -97,19 +77,20 @@ def _extracted(fit: object, parts: Iterable[_Part]) -> Extraction:
     return Extraction(_table(rows), problems)
 
 
-def _table(rows: Iterable[_Row]) -> pd.DataFrame:
-    columns = list(zip(*rows, strict=True)) or [()] * (len(KEYS) + 2)
-    # Series of objects one by one: pandas would turn None into NaN, and NaN is no key (it equals nothing).
+def frame_of(rows: Iterable[_Row], columns: Sequence[str], numbers: Collection[str]) -> pd.DataFrame:
+    """A frame of rows, whose columns but those of numbers are of objects."""
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    # Series one by one: pandas would make plain strings of verdicts, and NaN, which equals nothing, of None.
     return pd.DataFrame(
         {
-            name: pd.Series(list(values), dtype=object if name in KEYS else float)
-            for name, values in zip((*KEYS, "value", "error"), columns, strict=True)
+            name: pd.Series(list(values), dtype=float if name in numbers else object)
+            for name, values in zip(columns, cells, strict=True)
         }
     )
 
 
-def _number(value: Any) -> float:
-    return float("nan") if value is None or value is pd.NA else float(value)
+def _table(rows: Iterable[_Row]) -> pd.DataFrame:
+    return frame_of(rows, (*KEYS, "value", "error"), ("value", "error"))
 
 
 def _label(value: Any) -> str | None:
@@ -117,29 +98,29 @@ def _label(value: Any) -> str | None:
 
 
 def _scalar(name: str) -> _Part:
-    return (name,), lambda fit: [_row(name, getattr(fit, name)())]
+    return (name,), lambda fit: [_row(named(name), getattr(fit, name)())]
 
 
 def _by_term(quantity: str, values: pd.Series) -> Iterator[_Row]:
-    return (_row(quantity, value, term=str(term)) for term, value in values.items())
+    return (_row(named(quantity, term=str(term)), value) for term, value in values.items())
 
 
 def _by_row(quantity: str, values: pd.Series) -> Iterator[_Row]:
-    numbers = values.to_numpy(dtype=float)
-    return (_row(quantity, value, level=str(label)) for label, value in zip(values.index, numbers, strict=True))
+    pairs = zip(values.index, values.to_numpy(dtype=float), strict=True)
+    return (_row(named(quantity, level=str(label)), value) for label, value in pairs)
 
 
 def _fixef(fit: LinearMixedFit) -> Iterator[_Row]:
     errors = quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
     for term, value in fit.fixef().items():
-        yield _row("fixef", value, term=str(term), error=errors.get(term, np.nan))
+        yield _row(named("fixef", term=str(term)), value, errors.get(term, np.nan))
 
 
 def _tests(fit: LinearMixedFit) -> Iterator[_Row]:
     table = fit.coef_table()
     for term in table.index:
-        yield _row("se", table.loc[term, "Std. Error"], term=str(term))
-        yield _row("t", table.loc[term, "t value"], term=str(term))
+        for quantity, column in (("se", "Std. Error"), ("t", "t value")):
+            yield _row(named(quantity, term=str(term)), table.loc[term, column])
 
 
 def _vcov(fit: LinearMixedFit) -> Iterator[_Row]:
@@ -149,15 +130,15 @@ def _vcov(fit: LinearMixedFit) -> Iterator[_Row]:
     for i, first in enumerate(names):
         for j, second in enumerate(columns):
             if j <= i or second not in names:
-                yield _row("vcov", values[i, j], term=first, term2=second)
+                yield _row(named("vcov", None, first, second), values[i, j])
 
 
 def _varcorr(fit: LinearMixedFit) -> Iterator[_Row]:
     for row in fit.VarCorr().itertuples(index=False):
         group, first, second = _label(row.grp), _label(row.var1), _label(row.var2)
         names = ("variance", "sd") if second is None else ("covariance", "cor")
-        yield _row(names[0], row.vcov, group, first, second)
-        yield _row(names[1], row.sdcor, group, first, second)
+        for quantity, value in zip(names, (row.vcov, row.sdcor), strict=True):
+            yield _row(named(quantity, group, first, second), value)
 
 
 def _ranef(fit: LinearMixedFit) -> Iterator[_Row]:
@@ -167,29 +148,29 @@ def _ranef(fit: LinearMixedFit) -> Iterator[_Row]:
         for j, effect in enumerate(numbered(map(str, frame.columns))):
             for i, level in enumerate(map(str, frame.index)):
                 sd = sds.get((str(group), effect, level), np.nan)
-                yield _row("ranef", values[i, j], str(group), effect, level=level, error=sd)
+                yield _row(named("ranef", str(group), effect, level=level), values[i, j], sd)
 
 
 def _condsd(fit: LinearMixedFit) -> Iterator[_Row]:
     for (group, effect, level), sd in _conditional_sds(variances_of(fit.ranef_condVar())).items():
-        yield _row("condsd", sd, group, effect, level=level)
+        yield _row(named("condsd", group, effect, level=level), sd)
 
 
-def _coef(fit: LinearMixedFit) -> Iterator[_Row]:
-    for group, frame in fit.coef().items():
+def _by_level(quantity: str, frames: Mapping[str, pd.DataFrame]) -> Iterator[_Row]:
+    for group, frame in frames.items():
         for effect in frame.columns:
             for level, value in frame[effect].items():
-                yield _row("coef", value, str(group), str(effect), level=str(level))
+                yield _row(named(quantity, str(group), str(effect), level=str(level)), value)
 
 
 _LIKELIHOOD: tuple[_Part, ...] = (
     _scalar("nobs"),
-    (("npar",), lambda fit: [_row("npar", fit.npar() if callable(fit.npar) else fit.npar)]),
+    (("npar",), lambda fit: [_row(named("npar"), fit.npar() if callable(fit.npar) else fit.npar)]),
     _scalar("df_residual"),
-    (("criterion",), lambda fit: [_row("criterion", float(bool(fit.isREML())), term="REML")]),
-    (("singular",), lambda fit: [_row("singular", float(bool(fit.isSingular())))]),
+    (("criterion",), lambda fit: [_row(named("criterion", term="REML"), fit.isREML())]),
+    (("singular",), lambda fit: [_row(named("singular"), fit.isSingular())]),
     *map(_scalar, ("logLik", "deviance", "AIC", "BIC", "sigma")),
-    (("ngrps",), lambda fit: (_row("ngrps", count, group=str(group)) for group, count in fit.ngrps().items())),
+    (("ngrps",), lambda fit: (_row(named("ngrps", str(g)), count) for g, count in fit.ngrps().items())),
     (("fixef",), _fixef),
     (("se", "t"), _tests),
     (("vcov",), _vcov),
@@ -197,7 +178,7 @@ _LIKELIHOOD: tuple[_Part, ...] = (
     (("variance", "covariance", "sd", "cor"), _varcorr),
     (("ranef",), _ranef),
     (("condsd",), _condsd),
-    (("coef",), _coef),
+    (("coef",), lambda fit: _by_level("coef", fit.coef())),
     (("fitted",), lambda fit: _by_row("fitted", fit.fitted())),
     (("residuals",), lambda fit: _by_row("residuals", fit.residuals())),
     (("scaled_residuals",), lambda fit: _by_row("scaled_residuals", fit.residuals(scaled=True))),
@@ -225,19 +206,28 @@ def inference_quantities(fit: LinearMixedFit) -> Extraction:
     ``satterthwaite()``. lme4 itself gives none, so nothing here is asked of a fit that has none.
     """
 
-    def table_of_tests() -> pd.DataFrame:
-        table = fit.coef_table()
-        tests = getattr(fit, "satterthwaite", None)
-        return table if any(_is_p(name) for name in table.columns) or not callable(tests) else tests()
-
-    def read(table: pd.DataFrame) -> Iterator[_Row]:
+    def read(fit: LinearMixedFit) -> Iterator[_Row]:
+        table, tests = fit.coef_table(), getattr(fit, "satterthwaite", None)
+        if not any(_is_p(name) for name in table.columns) and callable(tests):
+            table = tests()
         for column in table.columns:
             quantity = "p" if _is_p(column) else "df" if str(column).casefold() in ("df", "dof", "ddf") else None
             if quantity is not None:
                 yield from _by_term(quantity, table[column])
 
-    table = quietly(table_of_tests, None)
-    return _extracted(table, [(("df", "p"), read)] if isinstance(table, pd.DataFrame) else [])
+    return _extracted(fit, [(("df", "p"), read)])
+
+
+def reported_quantities(fit: BayesianFit) -> pd.DataFrame:
+    """What a posterior fit reports of its draws; a verb that it does not have, or that raises, is left out."""
+    parts: tuple[_Part, ...] = (
+        (("fixef",), lambda fit: _by_term("fixef", fit.fixef())),
+        (("se",), lambda fit: _by_term("se", fit.se())),
+        _scalar("sigma"),
+        (("variance", "covariance", "sd", "cor"), _varcorr),
+        (("ranef",), lambda fit: _by_level("ranef", fit.ranef())),
+    )
+    return _extracted(fit, parts).table
 
 
 def _is_p(column: Any) -> bool:
@@ -336,12 +326,16 @@ def groups_of(names: Iterable[str]) -> tuple[str, ...]:
             continue
         inside = name[6:-1]
         for colon in (i for i, character in enumerate(inside) if character == ":"):
-            pair = inside[colon + 1 :]
-            half = len(pair) // 2
-            if len(pair) % 2 and half and pair[half] == "," and pair[:half] == pair[half + 1 :]:
+            if _twice(inside[colon + 1 :]):
                 found[inside[:colon]] = None
                 break
     return tuple(sorted(found, key=len, reverse=True))
+
+
+def _twice(pair: str) -> str:
+    """The effect of which ``effect,effect`` is made: it may have a comma itself, as ``poly(x, 2)1``; or nothing."""
+    half = len(pair) // 2
+    return pair[:half] if len(pair) % 2 and pair[half:] == f",{pair[:half]}" else ""
 
 
 def split_parameter(name: str, groups: Iterable[str] = ()) -> tuple[str | None, str, str | None, str | None]:
@@ -368,11 +362,9 @@ def split_parameter(name: str, groups: Iterable[str] = ()) -> tuple[str | None, 
         known = next((group for group in groups if inside.startswith(f"{group}:")), None)
         # "g:x:f,(Intercept)" is ambiguous by itself; the first colon decides where the groups are not known.
         group, pair = (known, inside[len(known) + 1 :]) if known is not None else inside.split(":", 1)
-        half = len(pair) // 2
-        if len(pair) % 2 and pair[half] == "," and pair[:half] == pair[half + 1 :]:
-            return group, pair[:half], pair[half + 1 :], None  # an effect may have a comma: poly(x, 2)1
         first, _, second = pair.partition(",")
-        return group, first, second, None
+        same = _twice(pair)
+        return group, same or first, same or second, None
     return None, name, None, None
 
 
@@ -437,8 +429,7 @@ def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
         columns["mcse_mean"] = array_stats.mcse(draws, method="mean")
         columns["sd"] = draws.std(axis=(1, 2), ddof=1)
         columns["mcse_sd"] = _mcse_sd(draws)
-        for probability in QUANTILES:
-            name = _quantile_name(probability)
+        for name, probability in QUANTILES.items():
             columns[name] = np.quantile(draws, probability, axis=(1, 2))
             columns[f"mcse_{name}"] = array_stats.mcse(draws, method="quantile", prob=probability)
         columns["ess_bulk"] = array_stats.ess(draws, method="bulk")
@@ -452,24 +443,16 @@ def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
     return frame
 
 
-def _quantile_name(probability: float) -> str:
-    return f"q{100 * probability:g}"
-
-
-def summary_quantities(summary: pd.DataFrame, groups: Iterable[str] | None = None) -> Extraction:
+def summary_quantities(summary: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
     """The long table of a :func:`posterior_summary` (``post-mean``, ``post-sd``, ``post-q2.5``, ...).
 
-    Groups are as of :func:`split_parameter`, those of its names if not given.
+    Groups are as of :func:`split_parameter`.
     """
-    known = groups_of(map(str, summary.index)) if groups is None else tuple(groups)
-    statistics = ["mean", "sd", *[_quantile_name(probability) for probability in QUANTILES]]
-    return Extraction(
-        _table(
-            _row(f"post-{statistic}", row[statistic], *split_parameter(str(parameter), known), row[f"mcse_{statistic}"])
-            for parameter, row in summary.iterrows()
-            for statistic in statistics
-            if statistic in summary.columns
-        )
+    return _table(
+        _row((f"post-{name}", *split_parameter(str(parameter), groups)), row[name], row[f"mcse_{name}"])
+        for parameter, row in summary.iterrows()
+        for name in ("mean", "sd", *QUANTILES)
+        if name in summary.columns
     )
 
 
@@ -479,34 +462,25 @@ def join(reference: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
     :data:`KEYS`, ``reference``, ``candidate``, ``error_reference``, ``error_candidate``, and ``has_reference``,
     ``has_candidate``: whether the side has the row at all (its value may be missing all the same).
     """
-    left, right = _keyed(reference, "reference"), _keyed(candidate, "candidate")
-    joined = left.join(right, how="outer", sort=False)
-    for side in ("reference", "candidate"):
-        joined[f"has_{side}"] = joined[f"has_{side}"].eq(True)
-    # The reference's order, then what only the candidate has.
-    order = list(left.index) + [key for key in right.index if key not in left.index]
-    joined = joined.loc[order]
-    result = joined.reset_index(drop=True)
-    for position, key in enumerate(KEYS):
-        result.insert(position, key, pd.Series([label[position] for label in joined.index], dtype=object))
-    return result
+    sides = {"reference": _keyed(reference), "candidate": _keyed(candidate)}
+    keys = list(dict.fromkeys([*sides["reference"], *sides["candidate"]]))  # what only the candidate has comes last
+    joined = pd.DataFrame({name: pd.Series([key[i] for key in keys], dtype=object) for i, name in enumerate(KEYS)})
+    for side, known in sides.items():
+        pairs = np.array([known.get(key, (np.nan, np.nan)) for key in keys], dtype=float).reshape(-1, 2)
+        joined[side], joined[f"error_{side}"] = pairs.T
+        joined[f"has_{side}"] = np.array([key in known for key in keys], dtype=bool)
+    return joined
 
 
-def _keyed(table: pd.DataFrame, side: str) -> pd.DataFrame:
-    keys = list(zip(*(table[key] for key in KEYS), strict=True)) if len(table) else []
-    seen: dict[tuple[Any, ...], int] = {}
-    index = []
-    for key in keys:  # a label that occurs twice is numbered, so that no row is lost or multiplied by the join
-        seen[key] = seen.get(key, -1) + 1
-        index.append((*key, seen[key]))
-    return pd.DataFrame(
-        {
-            side: table["value"].to_numpy(dtype=float),
-            f"error_{side}": table["error"].to_numpy(dtype=float),
-            f"has_{side}": np.ones(len(table), dtype=bool),
-        },
-        index=pd.Index(index, tupleize_cols=False, dtype=object),
-    )
+def _keyed(table: pd.DataFrame) -> dict[tuple[object, ...], tuple[float, float]]:
+    """Values and errors by key; a label that occurs twice is numbered, so that no row is lost or multiplied."""
+    seen: Counter[tuple[object, ...]] = Counter()
+    found = {}
+    for *labels, value, error in zip(*(table[name] for name in (*KEYS, "value", "error")), strict=True):
+        key = tuple(labels)
+        found[*key, seen[key]] = value, error
+        seen[key] += 1
+    return found
 
 
 def key_of(record: Mapping[str, object]) -> Key:

@@ -15,9 +15,9 @@ from validation.algebra import pieces_of
 from validation.cases import Case
 from validation.covariances import parameters_of
 from validation.files import explained, write_atomically
-from validation.judge.density import density_points
 from validation.judge.objective import theta_points
 from validation.judge.posterior_evidence import main_parameters, thinned
+from validation.judge.validity import density_points
 from validation.options import Progress, silent
 from validation.quantities import draws_of, posterior_summary
 from validation.references.provenance import data_hash, provenance

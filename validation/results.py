@@ -14,37 +14,28 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from validation.checks import Side
+from validation import tolerances
+from validation.checks import Check
+from validation.compare import describe_side
 from validation.comparison import Comparison
 from validation.contract import Table
-from validation.judge.rows import Row, check_of, counts, judge_number, judge_p, missing_row, table_of
-from validation.tolerances import (
-    REPORTED_DF,
-    REPORTED_ESTIMATE,
-    REPORTED_INTERVAL,
-    REPORTED_P,
-    REPORTED_SE,
-    REPORTED_STATISTIC,
-    SAME_QUANTILE,
-    Tolerance,
-)
+from validation.judge.rows import Row, conclude, counts, judge_number, judge_p, table_of
+from validation.quantities import named
+from validation.tolerances import Tolerance
 from validation.verdict import Cause
 
-#: What a column of a table is, by the names that R's packages give it.
-_QUANTITIES: Mapping[str, tuple[str, ...]] = {
-    "estimate": ("emmean", "response", "ratio", "effect.size", "estimate", "prediction", "predicted", "fit", "Estimate",
-                 "lsmean"),
-    "se": ("SE", "std.error", "se.fit", "Std. Error", "se"),
-    "df": ("df",),
-    "lower": ("lower.CL", "asymp.LCL", "lower.HPD", "conf.low", "lwr", "lower"),
-    "upper": ("upper.CL", "asymp.UCL", "upper.HPD", "conf.high", "upr", "upper"),
-    "statistic": ("t.ratio", "z.ratio", "t value", "statistic"),
-    "p": ("p.value", "Pr(>|t|)"),
+#: What a column of a table is, by the names that R's packages give it, and how it is judged.
+_NUMBERS: Mapping[str, tuple[Tolerance, tuple[str, ...]]] = {
+    "estimate": (tolerances.REPORTED_ESTIMATE, ("emmean", "response", "ratio", "effect.size", "estimate", "prediction",
+                                                "predicted", "fit", "Estimate", "lsmean")),
+    "se": (tolerances.REPORTED_SE, ("SE", "std.error", "se.fit", "Std. Error", "se")),
+    "df": (tolerances.REPORTED_DF, ("df",)),
+    "lower": (tolerances.REPORTED_INTERVAL, ("lower.CL", "asymp.LCL", "lower.HPD", "conf.low", "lwr", "lower")),
+    "upper": (tolerances.REPORTED_INTERVAL, ("upper.CL", "asymp.UCL", "upper.HPD", "conf.high", "upr", "upper")),
+    "statistic": (tolerances.REPORTED_STATISTIC, ("t.ratio", "z.ratio", "t value", "statistic")),
+    "p": (tolerances.REPORTED_P, ("p.value", "Pr(>|t|)")),
 }  # fmt: skip
-_RULES = {
-    tolerance.check: tolerance.reason
-    for tolerance in (REPORTED_ESTIMATE, REPORTED_SE, REPORTED_DF, REPORTED_INTERVAL, REPORTED_P)
-}
+_RULES = {tolerance.check: tolerance.reason for tolerance, _ in _NUMBERS.values()}
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
@@ -53,19 +44,20 @@ def _read(side: Table, keys: Sequence[str] | None, what: str) -> pd.DataFrame:
     table = getattr(side, "frame", side)
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"the {what} is a data frame, or what emmeans() and predictions() return, not {side!r:.80}")
+    given = [str(name) for name in table.columns]
+    trends = [name for name in given if name.endswith(".trend")]
     found: dict[str, str] = {}
-    for quantity, names in _QUANTITIES.items():
-        trend = [str(c) for c in table.columns if quantity == "estimate" and str(c).endswith(".trend")]
-        present = [name for name in (*names, *trend) if name in table.columns]
+    for quantity, (_, names) in _NUMBERS.items():
+        present = [name for name in (*names, *(trends if quantity == "estimate" else ())) if name in given]
         if present:
             found[quantity] = present[0]
     if "estimate" not in found:
-        raise ValueError(f"the {what} has no column of estimates; it has {', '.join(map(str, table.columns))}")
-    known = {name for names in _QUANTITIES.values() for name in names} | set(found.values()) | {"null", "note"}
-    columns = [str(c) for c in table.columns if c not in known] if keys is None else list(keys)
+        raise ValueError(f"the {what} has no column of estimates; it has {', '.join(given)}")
+    known = {name for _, names in _NUMBERS.values() for name in names} | set(found.values()) | {"null", "note"}
+    columns = [name for name in given if name not in known] if keys is None else list(keys)
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise ValueError(f"the {what} has no column {missing[0]!r} to join by; it has {', '.join(table.columns)}")
+        raise ValueError(f"the {what} has no column {missing[0]!r} to join by; it has {', '.join(given)}")
     labels = tuple(
         " ".join(_label(value) for value in row) for row in table[columns].itertuples(index=False, name=None)
     ) if columns else tuple(str(index) for index in table.index)  # fmt: skip
@@ -109,22 +101,19 @@ def compare_emmeans(
         A side is no such table; rows that cannot be told apart.
     """
     left, right = _read(reference, keys, "reference"), _read(candidate, keys, "candidate")
-    rows: dict[str, list[Row]] = {check: [] for check in _RULES}
-    sides = [{label: dict(row) for label, row in table.iterrows()} for table in (left, right)]
-    for label in dict.fromkeys([*left.index, *right.index]):
-        _judge_row(label, sides[0].get(label), sides[1].get(label), rows)
-    checks = [check_of(name, found, counts(found), _RULES[name]) for name, found in rows.items() if found]
+    ours, theirs = ({str(label): dict(row) for label, row in table.iterrows()} for table in (left, right))
+    judged = [r for label in dict.fromkeys([*ours, *theirs]) for r in _rows(label, ours.get(label), theirs.get(label))]
+    checks: list[Check] = []
+    rows: list[Row] = []
+    for name, rule in _RULES.items():
+        part = [row for row in judged if _NUMBERS[row.quantity][0].check == name]
+        if part:
+            check, part = conclude(name, (part, counts(part)), rule)
+            checks.append(check)
+            rows += part
     causes = tuple(_causes(left, right)) if any(check.verdict.failed for check in checks) else ()
-    return Comparison(
-        title=title or "estimated marginal means",
-        formula="",
-        kind="results",
-        reference=_side(reference, "reference"),
-        candidate=_side(candidate, "candidate"),
-        checks=tuple(checks),
-        table=table_of([one for found in rows.values() for one in found]),
-        causes=causes,
-    )
+    sides = describe_side(reference), describe_side(candidate)
+    return Comparison(title or "estimated marginal means", "", "results", *sides, tuple(checks), table_of(rows), causes)
 
 
 def compare_predictions(
@@ -153,50 +142,32 @@ def compare_predictions(
     return compare_emmeans(reference, candidate, keys=keys, title=title or "predictions")
 
 
-def _judge_row(
-    label: str, ours: Mapping[str, float] | None, theirs: Mapping[str, float] | None, rows: dict[str, list[Row]]
-) -> None:
+def _rows(label: str, ours: Mapping[str, float] | None, theirs: Mapping[str, float] | None) -> Iterator[Row]:
+    """Judge the numbers of one row of the two tables: those that the reference has."""
     if ours is None or theirs is None:
-        there = theirs if ours is None else ours
-        value = (there or {}).get("estimate", math.nan)
-        one, other = (value, math.nan) if theirs is None else (math.nan, value)
-        name = REPORTED_ESTIMATE.check
-        rows[name].append(missing_row(name, "estimate", ours is not None, theirs is not None, one, other, level=label))
+        left, right = (None if row is None else row["estimate"] for row in (ours, theirs))
+        yield judge_number(named("estimate", level=label), left, right, math.nan, tolerances.REPORTED_ESTIMATE)
         return
     se = ours.get("se", math.nan)
-    half = 0.5 * (ours.get("upper", math.nan) - ours.get("lower", math.nan))
+    width = ours.get("upper", math.nan) - ours.get("lower", math.nan)
     # where a table has no standard errors its intervals say how well a number is known
-    unit = se if math.isfinite(se) else half
-    tested = max(1.0, abs(ours.get("statistic", math.nan)))
-    wanted: list[tuple[str, float, Tolerance]] = [
-        ("estimate", unit if math.isfinite(unit) else abs(ours["estimate"]), REPORTED_ESTIMATE),
-        ("se", se, REPORTED_SE),
-        ("df", ours.get("df", math.nan), REPORTED_DF),
-        ("lower", 2 * half, REPORTED_INTERVAL),
-        ("upper", 2 * half, REPORTED_INTERVAL),
-        ("statistic", tested, REPORTED_STATISTIC),
-        ("p", math.nan, REPORTED_P),
-    ]
-    for quantity, scale, tolerance in wanted:
-        check = tolerance.check
-        if quantity not in ours:
+    unit = se if math.isfinite(se) else 0.5 * width
+    scales = {
+        "estimate": unit if math.isfinite(unit) else abs(ours["estimate"]),
+        "se": se,
+        "df": ours.get("df", math.nan),
+        "statistic": max(1.0, abs(ours.get("statistic", math.nan))),
+    }
+    for quantity, (tolerance, _) in _NUMBERS.items():
+        key, value, found = named(quantity, level=label), ours.get(quantity), theirs.get(quantity)
+        if value is None:
             continue
-        value, found = ours[quantity], theirs.get(quantity, math.nan)
-        if quantity not in theirs:
-            made = missing_row(check, quantity, True, False, value, level=label)
-        elif quantity == "p":
-            made = judge_p(check, quantity, value, found, tolerance, level=label)
+        if quantity == "p" and found is not None:
+            yield judge_p(key, value, found, tolerance)
         elif value == found and math.isinf(value):  # infinite degrees of freedom are normal quantiles
-            same = replace(tolerance, reason="infinite on both sides")
-            made = judge_number(check, quantity, 1.0, 1.0, 1.0, same, level=label)
+            yield judge_number(key, 1.0, 1.0, 1.0, replace(tolerance, reason="infinite on both sides"))
         else:
-            made = judge_number(check, quantity, value, found, scale, tolerance, level=label)
-        rows[check].append(made)
-
-
-def _side(given: Table, name: str) -> Side:
-    own = type(given).__module__.partition(".")[0] == "pyimpl"
-    return Side(f"{name}, {type(given).__name__}", "python" if own else "third-party", {})
+            yield judge_number(key, value, found, scales.get(quantity, width), tolerance)
 
 
 # -- causes ------------------------------------------------------------------------------------------------------------
@@ -229,7 +200,7 @@ _Found: TypeAlias = Iterator[tuple[str, str, str, str]]
 
 
 def _of_errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
-    limit = REPORTED_SE.limit
+    limit = tolerances.REPORTED_SE.limit
     if not _wrong(ours, theirs, "se", limit):
         return
     if _same(ours["se"], np.sqrt(theirs["se"]), limit):
@@ -256,7 +227,7 @@ def _freedom(table: pd.DataFrame) -> np.ndarray:
 def _of_intervals(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
     if not {"lower", "upper", "se"} <= set(ours) & set(theirs):
         return
-    limit, df = SAME_QUANTILE.limit, _freedom(ours)
+    limit, df = tolerances.SAME_QUANTILE.limit, _freedom(ours)
     right, own = (0.5 * (table["upper"] - table["lower"]) / table["se"] for table in (ours, theirs))
     if _same(right, own, limit):
         return
@@ -280,7 +251,7 @@ def _of_intervals(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
 
 
 def _of_tests(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
-    limit = REPORTED_P.limit
+    limit = tolerances.REPORTED_P.limit
     if not {"statistic", "p"} <= set(ours) & set(theirs) or _same(ours["p"], theirs["p"], limit):
         return
     plain = 2 * stats.t.sf(np.abs(ours["statistic"].to_numpy(float)), _freedom(ours))
@@ -296,7 +267,7 @@ def _of_tests(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
 
 
 def _of_estimates(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
-    limit = REPORTED_SE.limit
+    limit = tolerances.REPORTED_SE.limit
     one, other = (table["estimate"].to_numpy(float) for table in (ours, theirs))
     wrong = _wrong(ours, theirs, "estimate", limit)
     if wrong and _same(one, -other, limit):

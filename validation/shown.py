@@ -37,8 +37,9 @@ GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("argumen
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """What a command prints of its comparisons."""
+    """What a command prints of its comparisons, and where their report goes."""
 
+    output: Path  # folder of the report
     all_rows: bool  # every row of the tables
     verbose: bool  # what agrees is opened up, too: checks, notes, parameters
     quiet: bool  # the verdict only, and no progress
@@ -61,7 +62,7 @@ class Shown:
 
 
 #: What a comparison needs in the end: imported while R starts.
-_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.likelihood", "validation.report.files",
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.tiers", "validation.report.html",
                  "matplotlib.backends.backend_svg")  # fmt: skip
 
 
@@ -85,11 +86,28 @@ def import_ahead() -> None:
         threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
 
 
+def prepared(output: Path, all_rows: bool, verbose: bool, quiet: bool, json_file: Path | None) -> Shown:
+    """What will be shown; imports begin while R starts.
+
+    A folder that cannot be written is refused before minutes of work, not after.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        writable = os.access(output, os.W_OK | os.X_OK)
+    except FileExistsError:
+        raise InputError(f"--output {str(output)!r} is a file; name a folder") from None
+    except OSError as error:
+        raise InputError(f"--output {str(output)!r} cannot be made: {error.strerror}") from None
+    if not writable:
+        raise InputError(f"--output {str(output)!r} cannot be written to; name another folder")
+    import_ahead()
+    return Shown(output, all_rows, verbose, quiet, json_file)
+
+
 def run_and_show(
     works: "Sequence[Case | Work]",
     reference: "Source",
     seed: int | None,
-    output: Path,
     shown: Shown,
     reported: type[Exception] = Exception,
 ) -> int:
@@ -100,7 +118,7 @@ def run_and_show(
     from validation.campaign import pictures, run
     from validation.files import write_or_print
     from validation.progress import tracker
-    from validation.report.files import write_report
+    from validation.report.html import write_report
     from validation.report.json import dumps
     from validation.report.text import one_line, renderable
     from validation.report.wording import headline, source_line
@@ -125,12 +143,12 @@ def run_and_show(
     now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     generated = f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}"
     page, data = write_report(
-        output,
+        shown.output,
         comparisons,
         reason=reason,
         generated=generated,
         extra_plots=pictures(comparisons, against),
-        command=_command_line(),
+        command=shlex.join(["mlmparity", *GIVEN.get()]),  # for a shell
     )
     if shown.json_file is not None:
         write_or_print(shown.json_file, dumps(comparisons, reason=reason))
@@ -145,28 +163,9 @@ def run_and_show(
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
         out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
-    verdict = Verdict.of(comparison.verdict for comparison in comparisons)
     if not shown.only_json:
         out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
-    return exit_code(verdict)
-
-
-def _command_line() -> str:
-    """The command as it was given, for a shell."""
-    return shlex.join(["mlmparity", *GIVEN.get()])
-
-
-def can_write(folder: Path) -> None:
-    """Refuse a folder that cannot be written before minutes of work, not after."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK | os.X_OK)
-    except FileExistsError:
-        raise InputError(f"--output {str(folder)!r} is a file; name a folder") from None
-    except OSError as error:
-        raise InputError(f"--output {str(folder)!r} cannot be made: {error.strerror}") from None
-    if not writable:
-        raise InputError(f"--output {str(folder)!r} cannot be written to; name another folder")
+    return exit_code(Verdict.of(comparison.verdict for comparison in comparisons))
 
 
 def output_console() -> Console:

@@ -9,64 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = [
-    "BULK",
-    "CALIBRATION_ALPHA",
-    "CALIBRATION_WARNED",
-    "CHI_SQUARE",
-    "CONDITIONAL_MODE",
-    "CONDITIONAL_SD",
-    "CONSISTENT",
-    "DEGREES_OF_FREEDOM",
-    "DENSITY",
-    "DEPENDENCE",
-    "DESIGN",
-    "ECDF",
-    "ENDS",
-    "ESTIMATE",
-    "EXACT",
-    "FAILED_ALIKE",
-    "FALSE_ALARM_RATE",
-    "FLAT_SHARE",
-    "LARGEST_ESTIMATE_LIMIT",
-    "LIKELIHOOD_RATIO_P",
-    "MCSE_DEGREES_OF_FREEDOM",
-    "MIGRATED_EXCESS",
-    "MIGRATED_VALUE",
-    "MOST_DRAWS",
-    "OPTIMUM",
-    "POWER",
-    "P_VALUE",
-    "REPORTED",
-    "REPORTED_DF",
-    "REPORTED_ESTIMATE",
-    "REPORTED_INTERVAL",
-    "REPORTED_P",
-    "REPORTED_SE",
-    "REPORTED_STATISTIC",
-    "ROUNDINGS",
-    "SAME_DIGITS",
-    "SAME_QUANTILE",
-    "SAME_STRUCTURE",
-    "SAME_THETA",
-    "SHIFT_FAILS",
-    "SHIFT_FINE",
-    "SINGULAR",
-    "SIZE",
-    "TITLES",
-    "VALIDITY",
-    "Z_SCORE",
-    "Match",
-    "Multiple",
-    "Share",
-    "Strength",
-    "Tolerance",
-    "Validity",
-    "design_limit",
-    "objective_noise",
-    "optimum_limit",
-]
-
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -373,23 +315,11 @@ LIKELIHOOD_RATIO_P = Tolerance(
 
 @dataclass(frozen=True)
 class Validity:
-    """What draws must satisfy before anything is concluded from them (Vehtari et al. 2021).
+    """What draws must satisfy before anything is concluded from them (Vehtari et al. 2021)."""
 
-    Attributes
-    ----------
-    rhat : float
-        Rank-normalised split R-hat must be below this.
-    ess : float
-        Bulk and tail ESS must reach this (100 a chain for four chains: below it the MCSE itself is unreliable).
-    divergences : int
-        Most divergent transitions allowed.
-    reason : str
-        Why a comparison that misses these is inconclusive.
-    """
-
-    rhat: float = 1.01
-    ess: float = 400.0
-    divergences: int = 0
+    rhat: float = 1.01  # rank-normalised split R-hat is below
+    ess: float = 400.0  # least bulk and tail ESS, 100 a chain for four chains: below it the MCSE itself is unreliable
+    divergences: int = 0  # most divergent transitions
     reason: str = (
         "Draws of a chain that has not converged say nothing about the posterior: the answer is then neither pass nor "
         "fail (Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021: R-hat < 1.01, bulk and tail ESS ≥ 400)."

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["Cause", "Finding", "Verdict"]
-
 
 class Verdict(StrEnum):
     """The verdict on one row, one check, or a whole comparison."""

@@ -225,27 +225,45 @@ def _plain(value: float) -> str:
     return "missing (NaN)" if math.isnan(value) else f"{value:g}"
 
 
-def variances_of(found: object) -> ConditionalVariances:
+def components_of(value: object, what: str, unique: bool = False, figures: tuple[str, ...] = ("vcov",)) -> pd.DataFrame:
+    """``as.data.frame(VarCorr(m))``: names of rows as plain text or None, and figures (``vcov``, ``sdcor``)."""
+    if not isinstance(value, pd.DataFrame):
+        raise MalformedError(f"{what} is {kind_of(value)}; expected a DataFrame as R's as.data.frame(VarCorr(m))")
+    names = ("grp", "var1", "var2")
+    lacking = [name for name in (*names, *figures) if name not in value.columns]
+    if lacking:
+        raise MalformedError(f"{what} has no column {', '.join(map(repr, lacking))}")
+    if not value.columns.is_unique:
+        raise MalformedError(f"{what} has a column more than once")
+    read: dict[str, pd.Series | np.ndarray] = {
+        column: pd.Series(
+            [None if item is None or item is pd.NA or item != item else label(item) for item in value[column]],
+            dtype=object,
+        )
+        for column in names
+    }
+    labels_of([str(key) for key in zip(*read.values(), strict=True)], what, unique)
+    return pd.DataFrame(read | {column: numbers(value[column].array, f"{what}'s {column}") for column in figures})
+
+
+def variances_of(found: object, what: str = "ranef_condVar()") -> ConditionalVariances:
     """Read what ``ranef_condVar()`` gave; xarray is not imported where the numbers come without it."""
     blocks = found.blocks if isinstance(found, ConditionalVariances) else found
-    return ConditionalVariances(by_group(blocks, "ranef_condVar()", _variances))
+    return ConditionalVariances(by_group(blocks, what, _variances))
 
 
 def _variances(block: object, what: str) -> Block:
-    found = block if isinstance(block, Block) else _block(block, what)
-    values = numbers(found.variances, what, ndim=3)
-    levels, effects = labels_of(found.levels, what, unique=True), labels_of(found.effects, what, unique=False)
+    if not isinstance(block, Block):
+        import xarray as xr
+
+        if not isinstance(block, xr.DataArray):
+            raise MalformedError(f"{what} is {kind_of(block)}; expected a DataArray (level, effect, effect2)")
+        absent = {"level", "effect"} - {str(name) for name in block.coords}
+        if absent:
+            raise MalformedError(f"{what} has no labels of {', '.join(sorted(absent))}")
+        block = Block(block.to_numpy(), *(block.coords[name].to_numpy().tolist() for name in ("level", "effect")))
+    values = numbers(block.variances, what, ndim=3)
+    levels, effects = labels_of(block.levels, what, unique=True), labels_of(block.effects, what, unique=False)
     if values.shape != (len(levels), len(effects), len(effects)):
         raise MalformedError(f"{what} has the shape {values.shape}; expected (level, effect, effect)")
     return Block(values, levels, effects)
-
-
-def _block(array: object, what: str) -> Block:
-    import xarray as xr
-
-    if not isinstance(array, xr.DataArray):
-        raise MalformedError(f"{what} is {kind_of(array)}; expected a DataArray (level, effect, effect2)")
-    absent = {"level", "effect"} - {str(name) for name in array.coords}
-    if absent:
-        raise MalformedError(f"{what} has no labels of {', '.join(sorted(absent))}")
-    return Block(array.to_numpy(), *(array.coords[name].to_numpy().tolist() for name in ("level", "effect")))

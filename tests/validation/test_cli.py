@@ -146,7 +146,7 @@ def test_a_case_that_fails_is_reported_and_the_others_go_on(run, tmp_path):
 
 
 def test_a_model_that_only_one_side_fits_is_a_disagreement():
-    from validation.compare import SideError
+    from validation.errors import SideError
 
     assert could_not_compare("t", "f", "likelihood", SideError("Python could not")).verdict is Verdict.DISAGREES
     assert could_not_compare("t", "f", "likelihood", ValueError("x")).verdict is Verdict.INCONCLUSIVE

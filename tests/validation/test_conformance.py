@@ -16,9 +16,8 @@ from validation.cli import main
 from validation.conformance.answer import Answer, AnswerError, NotOfferedError, as_fit
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
-from validation.conformance.output import as_data, as_json, line
+from validation.conformance.output import as_data, as_json, line, markdown, read_runs
 from validation.conformance.run import Result, Status, judge_case, overall_status
-from validation.conformance.table import markdown, read_runs
 from validation.quantities import columns_of
 from validation.references.choose import choose_source, reference_of
 from validation.suite import FEATURES, all_cases, available, choose
@@ -384,7 +383,7 @@ def known(tmp_path, text, function=loose, name="sleepstudy-ml"):
     path.write_text(text)
     deviations = read_deviations(path)
     result = judge(function, name, deviations=deviations)
-    problems = [problem for d in deviations for problem in problems_of(d, [result.seen], {name})]
+    problems = [problem for d in deviations for problem in problems_of(d, [result], {name})]
     return result, problems
 
 
@@ -423,8 +422,8 @@ def test_one_of_several_cases_that_does_not_deviate_makes_an_entry_too_wide(tmp_
     path = tmp_path / "known.toml"
     path.write_text(text)
     (deviation,) = read_deviations(path)
-    seen = [judge(loose, "sleepstudy-ml").seen, judge(plain, "sleepstudy-reml").seen]
-    problems = problems_of(deviation, seen, {"sleepstudy-ml", "sleepstudy-reml"})
+    results = [judge(loose, "sleepstudy-ml"), judge(plain, "sleepstudy-reml")]
+    problems = problems_of(deviation, results, {"sleepstudy-ml", "sleepstudy-reml"})
     assert problems == [f"{deviation.title} is too wide: sleepstudy-reml does not deviate; name the cases that do"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from validation.judge.digits import digits
+from validation.judge.rows import digits
 
 
 @pytest.mark.parametrize(

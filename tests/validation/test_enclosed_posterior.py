@@ -19,9 +19,10 @@ from validation.certify.collapsed import CollapsedModel, NotEnclosedError
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.enclosed import statistics
 from validation.certify.integrals import Settings, TooLargeError, integrate_rigorously, share_below
-from validation.certify.posterior_scores import load_posterior_scores, score_summary
-from validation.certify.recompute_posterior import compared, one_term
+from validation.certify.posteriors import compared
+from validation.certify.recompute import one_term
 from validation.certify.remainder import Axis, Bounds, Shape, axis
+from validation.certify.scores import load_posterior_scores, score_summary
 from validation.cli import app
 from validation.references import certified
 from validation.suite import SUITE
@@ -272,8 +273,8 @@ def test_two_other_programs_confirm_it_and_see_a_wrong_digit():
     programs = rough(ONE), dict(one_term(design))
     right = compared(posterior, *programs)
     assert right.passed, right.failures
-    assert right.precise > 15
-    assert (right.values, right.alone) == (len(posterior.rows), 0)
+    assert right.figures["precise"] > 15
+    assert (right.figures["values"], right.figures["alone"]) == (len(posterior.rows), 0)
     for parameter, statistic, by in (
         ("log evidence", "value", "1e-11"),
         ("x", "sd", "1e-11"),
@@ -294,7 +295,7 @@ def test_what_nothing_recomputes_does_not_count_as_confirmed():
     rough_rows = {row[:2]: (math.nan, math.nan), known[:2]: (2.0, 1e-9)}
     found = compared(posterior, posteriors.Estimates(rough_rows, {}, 0.0, 3, 1, 0.1), {})
     assert found.passed
-    assert (found.values, found.alone) == (1, 1)
+    assert (found.figures["values"], found.figures["alone"]) == (1, 1)
 
 
 def test_the_check_of_the_command_fails_on_a_wrong_posterior(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from validation import Verdict, compare_fits
 from validation.faults import at_theta
 from validation.faults.bases import likelihood_base
 from validation.judge.rows import check_of, judge_number
+from validation.quantities import named
 from validation.tolerances import ESTIMATE
 
 
@@ -326,18 +327,18 @@ def test_a_boundary_of_zero_variance_still_compares_blups(make_data, make_design
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
 def test_a_degenerate_scale_passes_nothing(scale):
-    same = judge_number("tier-4", "fixef", 1.0, 1.0, scale, ESTIMATE)
-    other = judge_number("tier-4", "fixef", 1.0, 1.1, scale, ESTIMATE)
+    same = judge_number(named("fixef"), 1.0, 1.0, scale, ESTIMATE)
+    other = judge_number(named("fixef"), 1.0, 1.1, scale, ESTIMATE)
     assert same.verdict is Verdict.INCONCLUSIVE
     assert other.verdict is Verdict.DISAGREES
 
 
 def test_missing_values():
-    assert judge_number("tier-4", "fixef", np.nan, np.nan, 1.0, ESTIMATE).verdict is Verdict.AGREES
-    assert judge_number("tier-4", "fixef", np.nan, 1.0, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
-    assert judge_number("tier-4", "fixef", 1.0, np.nan, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
-    assert judge_number("tier-4", "fixef", np.inf, np.inf, 1.0, ESTIMATE).verdict is Verdict.INCONCLUSIVE
-    assert judge_number("tier-4", "fixef", 1.0, -np.inf, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
+    assert judge_number(named("fixef"), np.nan, np.nan, 1.0, ESTIMATE).verdict is Verdict.AGREES
+    assert judge_number(named("fixef"), np.nan, 1.0, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
+    assert judge_number(named("fixef"), 1.0, np.nan, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
+    assert judge_number(named("fixef"), np.inf, np.inf, 1.0, ESTIMATE).verdict is Verdict.INCONCLUSIVE
+    assert judge_number(named("fixef"), 1.0, -np.inf, 1.0, ESTIMATE).verdict is Verdict.DISAGREES
 
 
 def test_a_check_without_rows_is_inconclusive():

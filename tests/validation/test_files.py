@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from validation.conformance.deviations import DeviationError, read_deviations
-from validation.conformance.output import SCHEMA, SCHEMA_VERSION
-from validation.conformance.table import read_runs
+from validation.conformance.output import SCHEMA, SCHEMA_VERSION, read_runs
 from validation.errors import InputError
 from validation.files import FileError, explained, make_folder, plain_name, read_json, write_atomically
 from validation.reading import read_data

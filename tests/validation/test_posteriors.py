@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from validation import Verdict, compare_draws, compare_fits
-from validation.judge.density import density_points
-from validation.judge.diagnosis.density import layout_of
+from validation.judge.diagnosis.priors import layout_of
 from validation.judge.posterior_evidence import error_and_limit, main_parameters, mcse_freedom, z_limit
-from validation.judge.validity import repeated_draws
+from validation.judge.validity import density_points, repeated_draws
 from validation.quantities import posterior_summary
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from validation.errors import InputError
 from validation.owndata import understood
-from validation.rcsv import RTableError, convert, read_r_cells
 from validation.reading import read_file
+from validation.reading.text import convert, read_r_cells
 
 
 def read_r_table(text):
@@ -63,9 +63,9 @@ def test_the_case_of_the_bug_report(tmp_path):
 def test_rows_of_another_length():
     assert read_r_table("a,b\n1,2\n3\n")["b"].isna().tolist() == [False, True]
     assert read_r_table("a\nr1,1\nr2,2\n").to_dict("list") == {"a": [1, 2]}  # the first column names the rows
-    with pytest.raises(RTableError, match="row 6 has 3 cells"):
+    with pytest.raises(InputError, match="row 6 has 3 cells"):
         read_r_table("a,b\n1,2\n1,2\n1,2\n1,2\n1,2,3\n")
-    with pytest.raises(RTableError, match="empty"):
+    with pytest.raises(InputError, match="empty"):
         read_r_table("\n\n")
 
 

@@ -83,6 +83,8 @@ def test_points_among_numbers_are_missing_and_said(tmp_path: Path) -> None:
     assert as_r["y"].tolist() == ["1", ".", "3"]
     other = read_file(written(tmp_path, "y\n1\n-99\n"), text=TextOptions(missing=["-99"])).data
     assert other["y"].isna().tolist() == [False, True]
+    other = read_file(written(tmp_path, "y;g\n1,5;a\nx;b\n1e3;c\n"), text=TextOptions(missing=["x"])).data
+    assert other["y"].tolist()[::2] == [1.5, 1000]
 
 
 def test_logical_columns(tmp_path: Path) -> None:
@@ -235,6 +237,16 @@ def test_a_workbook_with_blank_rows_blanks_titles_and_formulas(tmp_path: Path) -
     assert read_file(workbook(tmp_path, [["x", "y"], [1, None], [2, None]])).data["y"].isna().all()
 
 
+def test_a_workbook_that_states_other_dimensions_than_it_has(tmp_path: Path) -> None:
+    path = workbook(tmp_path, [["g", "y"], ["a", 1], ["b", 2]])
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(path, "w") as book:
+        for name, part in parts.items():
+            book.writestr(name, part.replace(b'<dimension ref="A1:B3"', b'<dimension ref="A1"'))
+    assert read_file(path).data.to_dict("list") == {"g": ["a", "b"], "y": [1, 2]}
+
+
 def test_a_page_that_is_a_chart_is_no_sheet(tmp_path: Path) -> None:
     import openpyxl
     from openpyxl.chart import BarChart
@@ -339,6 +351,7 @@ def test_factors_are_made_and_named(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("d.csv", b"a,,b\n1,2,3\n", "column 2 has values but no name"),
         ("d.csv", b"a;a\n1;2\n", "more than one column 'a'"),
         ("d.csv", b'a,b\n"1,2\n', "never closed"),
+        ("d.csv", b'a,b\n"' + b"1,2\n" * 50_000, "never closed"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -358,6 +371,8 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         TextOptions(decimal="x")
     with pytest.raises(InputError, match=r"\.xlsx file only"):
         read_file(written(tmp_path, "a\n1\n"), sheet="x")
+    with pytest.raises(InputError, match=r"\.xlsx file only"):
+        read_file(stata(tmp_path), sheet="x")
     with pytest.raises(InputError, match="no decimal mark to be told"):
         read_file(stata(tmp_path), text=TextOptions(decimal=","))
     with pytest.raises(InputError, match=r"no name of a file|no file"):

@@ -12,7 +12,7 @@ import pytest
 
 from validation import Case, Verdict, compare, compare_fits, recording
 from validation.cases import select
-from validation.compare import NoReferenceError
+from validation.errors import NoReferenceError
 from validation.files import FileError, write_atomically
 from validation.judge.objective import theta_points
 from validation.quantities import posterior_summary

@@ -7,9 +7,8 @@ import pytest
 
 from tests.validation import comparisons as made
 from validation.comparison import TABLE_COLUMNS
-from validation.report.html import render_fragment, render_page
+from validation.report.html import digits_of, render_fragment, render_page
 from validation.report.plots import plots
-from validation.report.result import digits_of
 
 
 class Page(html.parser.HTMLParser):

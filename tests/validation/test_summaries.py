@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from validation import Verdict, compare_fits
-from validation.judge.diagnosis.draws import reported_numbers
+from validation.judge.diagnosis.posterior import reported_numbers
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.summaries import RULES, Draws, by_rules, reported, summaries
 
@@ -61,8 +61,8 @@ def test_r_rules_agree(make_posterior):
 )
 def test_another_summary_is_caught_and_named(make_posterior, quantity, rule):
     evidence = PosteriorEvidence(make_posterior(1), reports(make_posterior(2), **{quantity: rule}))
-    check, rows = summaries(evidence)
-    assert check.verdict is Verdict.DISAGREES
+    rows, _ = summaries(evidence)
+    assert Verdict.of(row.verdict for row in rows) is Verdict.DISAGREES
     stem = quantity.removeprefix("reported-")
     assert {row.quantity for row in rows if row.verdict.failed} == {f"reported-{stem}"}
     cause = reported_numbers(evidence)
@@ -83,8 +83,8 @@ def test_another_summary_is_caught_whatever_the_unit_of_the_response(make_poster
     for fit in (right, wrong):
         powers = [2 if name.startswith("Sigma[") else 1 for name in fit.names]
         fit.values *= unit ** np.array(powers).reshape(-1, *[1] * (fit.values.ndim - 1))
-    check, rows = summaries(PosteriorEvidence(right, reports(wrong, **{quantity: rule})))
-    assert check.verdict is Verdict.DISAGREES
+    rows, _ = summaries(PosteriorEvidence(right, reports(wrong, **{quantity: rule})))
+    assert Verdict.of(row.verdict for row in rows) is Verdict.DISAGREES
     assert {row.quantity for row in rows if row.verdict.failed} == {f"reported-{quantity.split('reported-')[-1]}"}
 
 
@@ -110,6 +110,6 @@ def test_live_rstanarm_follows_the_rules(make_posterior):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # too few draws for anything else
         live = rstanarm.stan_lmer("Reaction ~ Days + (Days | Subject)", data, chains=1, iter=200, seed=1)
-    check, rows = summaries(PosteriorEvidence(live, make_posterior(1)))
-    assert check.verdict is Verdict.AGREES
+    rows, _ = summaries(PosteriorEvidence(live, make_posterior(1)))
+    assert Verdict.of(row.verdict for row in rows) is Verdict.AGREES
     assert len(rows) == 2 + (2 + 36) + 1 + 8 + 36  # fixef, se of both kinds, sigma, VarCorr, ranef

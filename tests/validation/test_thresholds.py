@@ -23,21 +23,20 @@ DECIDING = sorted(
 #: Numbers that decide nothing: steps of numerical differences, stopping rules of searches, what is lost in rounding.
 NUMERICS = {
     "judge/units.py": {0.05, 0.02, 1e-6, 1e-9},
-    "judge/noise.py": {1e-9, 1e-2},
-    "judge/satterthwaite.py": {2e-3},
+    "judge/devfun.py": {1e-9, 1e-2},
+    "judge/implied.py": {2e-3},
     "judge/ecdf.py": {1e-10, 1e-12},
-    "judge/diagnosis/density.py": {1e-13, 1e-15, 1e-3, 1e-4},
+    "judge/diagnosis/priors.py": {1e-13, 1e-15, 1e-3, 1e-4},
     "judge/diagnosis/model.py": {1e-14, 0.02},
 }
 
 
 #: Numbers of any size in comparisons that decide nothing: when a step is right, whether a whole number is another,
-#: which quantile is the median, whether a response can be divided by its middle; how data are drawn.
+#: whether a response can be divided by its middle; how data are drawn.
 COMPARED = {
     "algebra.py": {0.5},
     "judge/units.py": {0.02, 0.5, 1e-9},
     "judge/diagnosis/likelihood_ratio.py": {0.5},
-    "judge/quantiles.py": {0.5},
     "faults/bases.py": {0.4},
 }
 

@@ -30,7 +30,7 @@ def test_curvature_and_closed_form_agree_on_a_balanced_design(make_data, make_de
     fit = make_fit(pieces, factors, reml=True)
     theta, sigma = fit.theta.to_numpy(), fit.sigma()
     curved = component_errors(pieces, theta, sigma, True, fit.objective)
-    closed = component_errors(pieces, theta, sigma, True, None)
+    closed = component_errors(pieces, theta, sigma, True)
     assert curved.source == "curvature"
     assert closed.source == "closed form"
     for quantity in ("variance", "sd"):

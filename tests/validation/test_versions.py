@@ -8,6 +8,7 @@ import pytest
 from validation.comparison import Side
 from validation.judge.diagnosis.versions import dialect_of_side, version_cause
 from validation.judge.rows import missing_row, row
+from validation.quantities import named
 from validation.verdict import Verdict
 
 OLD = Side("lme4 1.1-31, live", "live-r", {"lme4": "1.1-31", "R": "4.2.2"})
@@ -31,13 +32,12 @@ FITS = (Fit(), Fit(group="g:h"))
 
 
 def rows(value=2.0, group="g:h"):
-    keys = {"term": "(Intercept)"}
     return [
-        missing_row("tier-4", "sd", True, False, 2.0, math.nan, group="(g:h)", **keys),
-        missing_row("tier-4", "sd", False, True, math.nan, value, group=group, **keys),
-        row("tier-1", "theta-names", 1, 1, Verdict.DISAGREES, reason="different labels"),
-        missing_row("tier-1", "levels", True, False, group="(g:h)"),
-        missing_row("tier-1", "membership", False, True, group="g:h"),
+        missing_row(named("sd", "(g:h)", "(Intercept)"), True, False, (2.0, math.nan)),
+        missing_row(named("sd", group, "(Intercept)"), False, True, (math.nan, value)),
+        row(named("theta-names"), 1, 1, Verdict.DISAGREES, "different labels"),
+        missing_row(named("levels", "(g:h)"), True, False),
+        missing_row(named("membership", "g:h"), False, True),
     ]
 
 
@@ -51,7 +51,7 @@ def test_the_name_of_an_interaction_is_the_versions():
 def test_no_other_difference_is_excused():
     assert version_cause(rows(value=2.1), OLD, NEW, FITS) is None
     assert version_cause(rows(group="h:g"), OLD, NEW, FITS) is None
-    other = row("tier-4", "sigma", 1.0, 1.1, Verdict.DISAGREES)
+    other = row(named("sigma"), 1.0, 1.1, Verdict.DISAGREES)
     assert version_cause([*rows(), other], OLD, NEW, FITS) is None
     assert version_cause(rows(), NEW, NEW, FITS) is None
     assert version_cause([], OLD, NEW, FITS) is None

@@ -1,8 +1,10 @@
 """Formulas and labels between R and Python's formula languages (patsy, formulae, formulaic)."""
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from pyimpl.formula.bars import split_formula
@@ -60,3 +62,17 @@ def r_group(name: str, formula: str, separator: str = ":") -> tuple[str, Callabl
 
             return ":".join(own), spell
     return name, str
+
+
+def covariances(
+    parts: Iterable[tuple[str, Sequence[str], Sequence[Sequence[float]] | np.ndarray]], formula: str
+) -> dict[str, pd.DataFrame]:
+    """Covariance matrices of random terms (factor, effects, matrix) under R's names: a second of ``g`` is ``g.1``."""
+    found: dict[str, pd.DataFrame] = {}
+    seen: Counter[str] = Counter()
+    for name, effects, matrix in parts:
+        group, _ = r_group(name, formula)
+        term = f"{group}.{seen[group]}" if seen[group] else group
+        found[term] = pd.DataFrame(np.asarray(matrix, dtype=float), index=list(effects), columns=list(effects))
+        seen[group] += 1
+    return found

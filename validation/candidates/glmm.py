@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from validation.candidates._labels import USUAL, r_group
+from validation.candidates._labels import USUAL, covariances, r_group
 
 #: From its documentation ("What the formula accepts"); ``(x || g)`` is refused there.
 CAN = (USUAL - {"independent"}) | {"weights", "offset"}
@@ -18,19 +18,14 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
 
     passed = {name: np.asarray(value, dtype=float) for name, value in options.items()}
     found = glmm.fit(data, formula, reml=REML, **passed)
-    components: dict[str, pd.DataFrame] = {}
     if len(found.varcorr) < len(found.re_groups):
         raise RuntimeError(f"glmm returned no fit: {'; '.join(str(w.get('message', w)) for w in found.warnings)}")
-    for (name_there, effects), lower in zip(found.re_groups, found.varcorr, strict=True):
+    terms = []
+    for (group, effects), lower in zip(found.re_groups, found.varcorr, strict=True):
         matrix = np.zeros((len(effects), len(effects)))
         # Entries of the lower triangle, column by column.
         matrix[np.triu_indices(len(effects))] = lower
-        matrix = matrix + np.triu(matrix, 1).T
-        group, _ = r_group(name_there, formula)
-        name, number = group, 1
-        while name in components:
-            name, number = f"{group}.{number}", number + 1
-        components[name] = pd.DataFrame(matrix, index=effects, columns=effects)
+        terms.append((group, effects, matrix + np.triu(matrix, 1).T))
     modes: dict[str, pd.DataFrame] = {}
     for block in found.ranef_blocks:
         group, spell = r_group(block["group"], formula)
@@ -44,7 +39,7 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
         "se": dict(zip(names, np.asarray(found.se)[kept], strict=True)),
         "vcov": np.asarray(found.vcov)[np.ix_(kept, kept)],
         "sigma": float(np.sqrt(found.dispersion)),
-        "VarCorr": components,
+        "VarCorr": covariances(terms, formula),
         "ranef": modes,
         "logLik": found.loglik,
         "AIC": found.aic,

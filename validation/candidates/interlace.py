@@ -1,12 +1,13 @@
 """The package interlace-lme: ``interlace.fit(fixed, data, random=[...], method=...)``."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from validation.candidates._labels import USUAL, r_group, r_name
+from validation.candidates._labels import USUAL, covariances, r_group, r_name
 
 #: From its README: crossed and nested intercepts, slopes (correlated and ``||``), weights; ``fit`` takes an offset.
 CAN = USUAL | {"weights", "offset"}
@@ -33,7 +34,7 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
         "se": dict(zip(names, np.asarray(found.fe_bse, dtype=float), strict=True)),
         "vcov": np.asarray(found.fe_cov, dtype=float),
         "sigma": float(np.sqrt(found.scale)),
-        "VarCorr": _components(found.variance_components, modes, formula),
+        "VarCorr": covariances(_components(found.variance_components, modes, formula), formula),
         "ranef": modes,
         "condsd": _by_group(found.random_effects_se, formula),
         "logLik": found.llf,
@@ -59,13 +60,8 @@ def _by_group(blocks: Any, formula: str) -> dict[str, pd.DataFrame]:
     return result
 
 
-def _components(given: Any, modes: dict[str, pd.DataFrame], formula: str) -> dict[str, Any]:
-    components: dict[str, object] = {}
+def _components(given: Any, modes: dict[str, pd.DataFrame], formula: str) -> Iterator[tuple[str, list[str], Any]]:
     for name, value in given.items():
-        group, _ = r_group(str(name), formula)
-        if np.ndim(value) == 2:
-            effects = list(modes[group].columns)
-            components[group] = pd.DataFrame(np.asarray(value, dtype=float), index=effects, columns=effects)
-        else:
-            components[group] = float(value)
-    return components
+        whole = np.ndim(value) == 2
+        effects = list(modes[r_group(str(name), formula)[0]].columns) if whole else ["(Intercept)"]
+        yield str(name), effects, value if whole else [[value]]

@@ -8,7 +8,6 @@ from validation.contract import BayesianFit, LinearMixedFit
 from validation.suite import FEATURES
 
 CAN = frozenset(FEATURES)
-MISSING: frozenset[str] = frozenset()
 
 
 def versions() -> dict[str, str]:

@@ -1,11 +1,12 @@
 """The package lme-python: ``lme_python.lmer(formula, data, reml)``."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from validation.candidates._labels import USUAL, r_group
+from validation.candidates._labels import USUAL, covariances, r_group
 
 #: From its documentation; weights by ``lmer_weighted``.
 CAN = USUAL | {"weights", "offset"}
@@ -35,7 +36,7 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
         "se": dict(zip(names, found.beta_se, strict=True)),
         "vcov": np.asarray(found.v_beta_unscaled, dtype=float) * found.sigma2,
         "sigma": float(np.sqrt(found.sigma2)),
-        "VarCorr": _components(found.var_corr, formula),
+        "VarCorr": covariances(_components(found.var_corr), formula),
         "ranef": _modes(found.ranef, formula),
         "logLik": found.log_likelihood,
         "deviance": found.deviance,
@@ -61,29 +62,15 @@ def _r_name(name: str, data: pd.DataFrame) -> str:
     return name
 
 
-def _components(rows: Any, formula: str) -> pd.DataFrame:
-    """Its rows (group, effect, effect2, variance or covariance, sd), as R's data frame."""
-    made: list[dict[str, Any]] = []
-    seen: dict[str, list[str]] = {}
-    for group, first, second, value, _ in rows:
-        if group == "Residual":
-            continue
-        name, _ = r_group(group, formula)
-        if first == second:
-            # A second variance of a factor without a covariance belongs to a term of its own, R's g.1.
-            seen.setdefault(name, []).append(first)
-        made.append({"grp": name, "var1": first, "var2": None if first == second else second, "vcov": value})
-    for name, effects in seen.items():
-        if len(effects) > 1 and not any(row["grp"] == name and row["var2"] for row in made):
-            for number, effect in enumerate(effects):
-                for row in made:
-                    if row["grp"] == name and row["var1"] == effect and number:
-                        row["grp"] = f"{name}.{number}"
-    for row in made:
-        if row["var2"] is not None:  # R names the earlier effect first
-            order = seen[row["grp"]]
-            row["var1"], row["var2"] = sorted((row["var1"], row["var2"]), key=order.index)
-    return pd.DataFrame(made, columns=["grp", "var1", "var2", "vcov"], dtype=object)
+def _components(rows: Any) -> Iterator[tuple[str, list[str], list[list[float]]]]:
+    """Its rows (group, effect, effect2, variance or covariance, sd), as a matrix for each term."""
+    for group in dict.fromkeys(row[0] for row in rows if row[0] != "Residual"):
+        own = {frozenset(row[1:3]): row[3] for row in rows if row[0] == group}
+        effects = [row[1] for row in rows if row[0] == group and row[1] == row[2]]
+        if len(own) == len(effects):  # variances without a covariance are of terms of their own
+            yield from ((group, [effect], [[own[frozenset([effect])]]]) for effect in effects)
+        else:
+            yield group, effects, [[own.get(frozenset([a, b]), 0.0) for b in effects] for a in effects]
 
 
 def _modes(rows: Any, formula: str) -> dict[str, pd.DataFrame]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from validation.candidates._labels import USUAL, r_group
+from validation.candidates._labels import USUAL, covariances, r_group
 
 #: From its documentation ("Coming from R").
 CAN = USUAL | {"weights", "offset", "contrasts"}
@@ -27,19 +27,13 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
     if codings:
         passed["contrasts"] = {column: _CODINGS.get(coding, coding) for column, coding in codings.items()}
     found = mixedlm.lmer(formula, data, REML=REML, **passed)
-    names = [_r_name(name, data, codings) for name in found.fixef()]
-    fixed = dict(zip(names, found.fixef().values(), strict=True))
-    spread = found.ranef(condVar=True)
-    components: dict[str, pd.DataFrame] = {}
+    components: list[tuple[str, list[str], Any]] = []
     for name, block in found.VarCorr().groups.items():
-        group, _ = r_group(name, formula)
         terms = [_r_name(term, data, codings) for term in block.term_names]
-        matrix = pd.DataFrame(np.asarray(block.cov, dtype=float), index=terms, columns=terms)
-        if block.corr is None and len(terms) > 1:  # (x || g): each effect is a term of its own
-            for number, term in enumerate(terms):
-                components[f"{group}.{number}" if number else group] = matrix.loc[[term], [term]]
+        if block.corr is None:  # (x || g): each effect is a term of its own
+            components += [(name, [term], [[block.cov[i][i]]]) for i, term in enumerate(terms)]
         else:
-            components[group] = matrix
+            components.append((name, terms, block.cov))
     levels: dict[str, list[str]] = {}
     for structure in found.matrices.random_structures:
         _, spell = r_group(structure.grouping_factor, formula, separator="/")
@@ -62,16 +56,13 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
             below = range(i + 1) if structure.correlated else [i]
             theta_names += [f"{group}.{row}" if i == j else f"{group}.{row}.{effects[j]}" for j in below]
 
-    variances = frames(spread.condVar)
-    covariance = np.asarray(found.vcov(), dtype=float)
     return {
-        "fixef": fixed,
-        "se": dict(zip(names, np.sqrt(np.diag(covariance)), strict=True)),
-        "vcov": covariance,
+        "fixef": {_r_name(name, data, codings): value for name, value in found.fixef().items()},
+        "vcov": np.asarray(found.vcov(), dtype=float),
         "sigma": float(found.sigma),
-        "VarCorr": components,
+        "VarCorr": covariances(components, formula),
         "ranef": frames(found.ranef()),
-        "condsd": {group: np.sqrt(frame) for group, frame in variances.items()},
+        "condsd": {group: np.sqrt(frame) for group, frame in frames(found.ranef(condVar=True).condVar).items()},
         "theta": dict(zip(theta_names, found.theta, strict=True)),
         "logLik": found.logLik().value,
         "AIC": found.AIC(),

@@ -8,10 +8,9 @@ from pyimpl import lmer as fit
 from validation.contract import BayesianFit
 from validation.suite import FEATURES
 
-__all__ = ["CAN", "DISTRIBUTIONS", "MISSING", "fit", "sample"]
+__all__ = ["CAN", "DISTRIBUTIONS", "fit", "sample"]
 
 CAN = frozenset(FEATURES)
-MISSING: frozenset[str] = frozenset()
 DISTRIBUTIONS = ("mlmparity",)
 
 

@@ -1,6 +1,5 @@
 """``mlmparity certify``: what the command does, apart from reading its arguments."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,14 +69,11 @@ class CertifyCommand:
     def check(self) -> int:
         """Recompute what is stored of each case, and of its posterior where there is one."""
         _need_programs()
-        from validation.certify.posteriors import posterior_name
-        from validation.certify.recompute import Recomputed
-        from validation.certify.recompute_posterior import PosteriorCheck, check_posterior
+        from validation.certify.posteriors import check_posterior, posterior_name
         from validation.certify.run import check_case
         from validation.references.certified import available_posteriors
 
         there = set(available_posteriors(self.directory)) if self.bayes else set()
-        work: list[tuple[str, Callable[[Case, Path | None], Recomputed | PosteriorCheck], Case]]
         work = [(case.name, check_case, case) for case in self.cases]
         posteriors = {posterior_name(case): case for case in self.cases if posterior_name(case) in there}
         work += [(name, check_posterior, case) for name, case in posteriors.items()]
@@ -96,8 +92,7 @@ class CertifyCommand:
 
     def score(self) -> int:
         """Score live lme4 and ours by the stored values, and samplers by the stored posteriors; print the digits."""
-        from validation.certify.posterior_scores import score_posteriors
-        from validation.certify.scores import SIDES, markdown, score_cases
+        from validation.certify.scores import SIDES, markdown, score_cases, score_posteriors
         from validation.references.choose import choose_source
 
         choose_source("live")

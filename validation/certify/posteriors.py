@@ -11,13 +11,14 @@ estimates of the error, and no more than that. They stand where nothing is enclo
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from flint import ctx
+from mpmath import mp, mpf
 
 from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import Design, build_design
@@ -26,7 +27,8 @@ from validation.certify.collapsed import CollapsedModel, NotEnclosedError
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.enclosed import statistics
 from validation.certify.integrals import Settings, integrate_rigorously
-from validation.certify.run import data_of, decimal, finished, provenance, write_each
+from validation.certify.recompute import PRECISION_OF_POSTERIOR, Recomputed, one_term
+from validation.certify.run import data_of, data_stored_on, decimal, finished, provenance, write_each
 from validation.progress import Tracker
 from validation.references.certified import (
     ENCLOSED,
@@ -36,7 +38,7 @@ from validation.references.certified import (
     PosteriorRow,
     load_posterior,
 )
-from validation.references.store import model_hash
+from validation.references.store import DamagedReferenceError, model_hash
 
 if TYPE_CHECKING:
     from pyimpl.posterior.collapsed import CollapsedDensity
@@ -69,6 +71,10 @@ LEFT_OUT = 2e-7
 #: More than this many posterior sds between an enclosed number and its estimate, beyond both errors, and nothing is
 #: written.
 CONTRADICTION = 1e-7
+
+#: Largest difference of a number in multi-precision from an enclosed one beyond its radius, in posterior sds (the log
+#: evidence absolutely).
+AGREEMENT = 1e-12
 
 #: How finely the rigorous sums are made, with one term and with several, and at how many bits.
 SINGLE, BITS_OF_SINGLE = Settings(digits=22.0), 192
@@ -239,6 +245,55 @@ def contradiction(row: PosteriorRow, estimates: Estimates) -> str:
     if math.isnan(guess) or abs(float(value) - guess) <= allowed:
         return ""
     return f"{statistic} of {parameter}: {value} ± {radius}, sums in double precision give {guess!r} ± {error:.1e}"
+
+
+def check_posterior(case: Case, directory: Path | None = None) -> Recomputed:
+    """Recompute a case's stored posterior on the case's data, by programs that share nothing with the sums in balls.
+
+    Sums over a rotated lattice in double precision (:func:`estimate`) confirm every number to seven digits of its
+    posterior sd or better, but for the sds of random effects where there are several terms. And where there is one term
+    of one effect, mpmath (:func:`validation.certify.recompute.one_term`) confirms the log evidence, means and sds to
+    :data:`AGREEMENT`.
+
+    Raises
+    ------
+    LookupError
+        There is none.
+    DamagedReferenceError
+        The file was changed, or the data are not those of the posterior.
+    """
+    stored = load_posterior(posterior_name(case), directory)
+    design = build_design(case.formula, data_stored_on(case, stored), checks=STAN_LMER_CHECKS)
+    rough = estimate(design)
+    if rough is None:
+        raise DamagedReferenceError(f"{stored.name} has too many dimensions to be integrated")
+    scalar = len(design.terms) == 1 and design.terms[0].p == 1
+    return compared(stored, rough, dict(one_term(design)) if scalar else {})
+
+
+def compared(stored: CertifiedPosterior, rough: Estimates, precise: Mapping[tuple[str, str], mpf]) -> Recomputed:
+    """Compare stored numbers with those in double precision and, where there are any, in multi-precision."""
+    failures = [text for row in stored.rows if (text := contradiction(row, rough))]
+    # sums in double precision do not have the sds of random effects where there are several terms
+    alone = sum(math.isnan(rough.rows.get(row[:2], (0.0, 0.0))[0]) for row in stored.rows)
+    differences = []  # in posterior sds (the log evidence absolutely), beyond the radius
+    for parameter, statistic, value, radius, kind in stored.rows:
+        if kind != ENCLOSED or (parameter, statistic) not in precise:
+            continue
+        with mp.workdps(PRECISION_OF_POSTERIOR):
+            away = abs(mpf(value) - precise[parameter, statistic]) - mpf(radius)
+        differences.append(float(away / rough.sds.get(parameter, 1.0)))
+        if not differences[-1] <= AGREEMENT:
+            failures.append(
+                f"{statistic} of {parameter}: {value} ± {radius}, recomputed {differences[-1]:.1e} sds away"
+            )
+    figures = {"values": len(stored.rows) - alone, "alone": alone, "precise": len(differences)}
+    text = f"{figures['values']} values confirmed in double precision"
+    if differences:
+        text += f", {len(differences)} with mpmath (greatest difference {max(0.0, *differences):.1e} sds)"
+    if alone:
+        text += f"; {alone} sds of random effects are not recomputed (there are several terms)"
+    return Recomputed(figures, text, tuple(failures))
 
 
 def certify_posteriors(

@@ -1,27 +1,38 @@
-"""Certified values recomputed by another road: mpmath, penalised least squares, derivatives by differences.
+"""Certified values recomputed by another road, in mpmath.
 
-Nothing is shared with the enclosure but the design and the stored θ: floating point with many digits in place of balls,
-the Cholesky factor of Λ'Z'ZΛ + I in place of (I + AΣ)⁻¹ (Bates et al. 2015, eq. 18 to 34), the criterion's differences
-in place of its derivatives. A value passes where it lies within its radius; θ̂ passes where Newton's step from it is
-nothing.
+*Fits* by penalised least squares. Nothing is shared with the enclosure but the design, its labels and the stored θ:
+floating point with many digits in place of balls, one sparse Cholesky factor of [ZΛ X y]'[ZΛ X y] + [I 0; 0 0] in place
+of (I + AΣ)⁻¹ block by block (Bates et al. 2015, eq. 18 to 34), the criterion's differences in place of its derivatives.
+A value passes where it lies within its radius; θ̂ passes where Newton's step from it is nothing.
+
+*Posteriors* of one term with one effect: log evidence, means and sds, by Gauss-Legendre panels (not trapezoidal sums)
+in 1/σ² and τ (not their logarithms), the sums of squares by group in floating point (not whole numbers), and
+A = I + Q/σ² by the eigenvalues of Q (not inverted at each point).
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import combinations_with_replacement, pairwise
 from typing import TypeAlias
 
 import mpmath
 import numpy as np
-from mpmath import mpf
+from mpmath import mp, mpf
+from mpmath.calculus.quadrature import GaussLegendre
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
+from scipy.stats import gamma
 
 from pyimpl.covariance.base import Covariance
 from pyimpl.design.design import Design
-from validation.references.certified import Certificate
+from pyimpl.posterior.labels import Sigma_labels, level_label
+from validation.certify.values import Key, labelled
+from validation.references.certified import LOG_EVIDENCE, Certificate
 
-#: Decimal digits: other than the enclosure's 96.
-PRECISION = 75
+#: Decimal digits, for fits other than the enclosure's 96; for posteriors.
+PRECISION, PRECISION_OF_POSTERIOR = 75, 40
 
 #: Newton's step from the stored θ, relative to θ, that passes for none: θ is stored to 40 digits.
 _NO_STEP = 1e-22
@@ -29,17 +40,23 @@ _NO_STEP = 1e-22
 #: What recomputed values may be off beyond their radius, relative: θ's 40 digits, carried through.
 _SLACK = 1e-27
 
-#: quantity, group, term, term2, level
-_Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None]
+#: Degree of the Gauss-Legendre rule of a panel (3·2^(degree − 1) nodes), panels over 1/σ², and a panel of τ over its
+#: distance to the nearest singularity.
+DEGREE, PANELS, REACH = 4, 8, 0.5
+
+#: Share of the integral over 1/σ² that is left out at either end, and of the largest density in τ what is small.
+TAIL = 1e-26
+
+#: A row of a sparse matrix: column -> element.
+_Row: TypeAlias = dict[int, mpf]
 
 
 @dataclass(frozen=True)
 class Recomputed:
     """Outcome of a recomputation."""
 
-    values: int  # values recomputed
-    step: float  # greatest element of Newton's step from the stored θ, relative
-    difference: float  # greatest relative difference from a stored value
+    figures: Mapping[str, object]  # as they are stored with the values
+    confirmed: str  # what was confirmed, in words
     failures: tuple[str, ...]  # what did not pass, in words
 
     @property
@@ -47,61 +64,49 @@ class Recomputed:
         """Whether all passed."""
         return not self.failures
 
-    @property
-    def confirmed(self) -> str:
-        """What was confirmed, in words."""
-        return (
-            f"{self.values} values confirmed (greatest relative difference {self.difference:.1e}, "
-            f"Newton step {self.step:.0e})"
-        )
-
-    def record(self) -> dict[str, object]:
-        """As it is stored with the values."""
-        return {
-            "method": "penalised least squares in floating point, derivatives by differences (mpmath)",
-            "digits": PRECISION,
-            "values": self.values,
-            "Newton step from θ": self.step,
-            "greatest relative difference": self.difference,
-            "passed": self.passed,
-        }
-
 
 def recompute(certificate: Certificate, design: Design) -> Recomputed:
     """Recompute a certificate's values, on the design of the data that they were certified on."""
     with mpmath.workdps(PRECISION):
         model = _Model(design, certificate.reml)
-        stored: dict[_Key, tuple[str, str]] = {row[:5]: row[5:] for row in certificate.rows}
+        stored: dict[Key, tuple[str, str]] = {row[:5]: row[5:] for row in certificate.rows}
         what, names = ("theta", design.theta_names) if design.structure is None else ("par", design.par_names)
         theta = [mpf(stored[what, None, name, None, None][0]) for name in names]
         failures: list[str] = []
-        step = _newton_step(model, theta, failures)
-        found = model.values(theta, certificate)
+        step = float(_newton_step(model, theta, failures))
+        found = model.values(theta)
         failures += [f"{_name(key)} is stored and was not recomputed" for key in stored if key not in found]
         failures += [f"{_name(key)} is missing" for key in found if key not in stored]
-        worst = mpf(0)
-        for key in (key for key in stored if key in found):
-            difference, failure = _difference(_name(key), stored[key], found[key])
-            failures += failure
-            worst = max(worst, difference)
-        for name, point, *text in certificate.points:
+        differences = [
+            _difference(_name(key), *stored[key], value, failures) for key, value in found.items() if key in stored
+        ]
+        for name, point, text, radius in certificate.points:
             value = model.criterion([mpf(x) for x in point])
-            failures += _difference(f"the objective at {name}", (text[0], text[1]), value)[1]
-        return Recomputed(len(found), float(step), float(worst), tuple(failures))
+            _difference(f"the objective at {name}", text, radius, value, failures)
+    difference = float(max(differences, default=0))
+    figures = {
+        "method": "penalised least squares in floating point, derivatives by differences (mpmath)",
+        "digits": PRECISION,
+        "values": len(found),
+        "Newton step from θ": step,
+        "greatest relative difference": difference,
+        "passed": not failures,
+    }
+    worst = f"greatest relative difference {difference:.1e}, Newton step {step:.0e}"
+    return Recomputed(figures, f"{len(found)} values confirmed ({worst})", tuple(failures))
 
 
-def _name(key: _Key) -> str:
+def _name(key: Key) -> str:
     return " ".join(part for part in key if part is not None)
 
 
-def _difference(name: str, stored: tuple[str, str], found: mpf) -> tuple[mpf, list[str]]:
-    """Relative difference from a stored value, and what is wrong with that."""
-    (text, radius), value = stored, mpf(stored[0])
+def _difference(name: str, text: str, radius: str, found: mpf, failures: list[str]) -> mpf:
+    """Relative difference from a stored value."""
+    value = mpf(text)
     difference, scale = abs(found - value), abs(value)
-    relative = difference / max(scale, mpf("1e-12")) if scale else mpf(0)
-    if difference <= mpf(radius) + _SLACK * max(scale, mpf(1)):
-        return relative, []
-    return relative, [f"{name} is stored as {text} (radius {radius}), recomputed {mpmath.nstr(found, 25)}"]
+    if not difference <= mpf(radius) + _SLACK * max(scale, mpf(1)):
+        failures.append(f"{name} is stored as {text} (radius {radius}), recomputed {mpmath.nstr(found, 25)}")
+    return difference / max(scale, mpf("1e-12")) if scale else mpf(0)
 
 
 def _newton_step(model: "_Model", theta: list[mpf], failures: list[str]) -> mpf:
@@ -121,7 +126,9 @@ def _newton_step(model: "_Model", theta: list[mpf], failures: list[str]) -> mpf:
         )
 
     gradient = mpmath.matrix([slope(k) for k in free])
-    hessian = mpmath.matrix([[slope(*sorted((j, k))) for j in free] for k in free])
+    hessian = mpmath.matrix(len(free))
+    for i, j in combinations_with_replacement(range(len(free)), 2):
+        hessian[i, j] = hessian[j, i] = slope(free[i], free[j])
     try:
         mpmath.cholesky(hessian)
     except ValueError:
@@ -133,163 +140,118 @@ def _newton_step(model: "_Model", theta: list[mpf], failures: list[str]) -> mpf:
     return step
 
 
-@dataclass
-class _Part:
-    """Rows that are connected by shared levels: their columns of Z (term, level, effect), Z'Z and Z'[X y]."""
-
-    columns: list[tuple[int, int, int]]
-    ZZ: np.ndarray
-    ZF: np.ndarray
-
-    def turned(self, T: Sequence[np.ndarray], M: np.ndarray) -> np.ndarray:
-        """Λ'M: Λ is block diagonal, a copy of each term's template per level."""
-        out = M.copy()
-        for i, (t, _, k) in enumerate(self.columns):
-            if k == 0:
-                own = slice(i, i + len(T[t]))
-                out[own] = T[t].T @ M[own]
-        return out
-
-
 class _Model:
-    """Penalised least squares in mpmath, part by part."""
+    """Penalised least squares in mpmath; columns are those of Z (q), X (p) and y."""
 
     def __init__(self, design: Design, reml: bool) -> None:
         self.design, self.reml = design, reml
-        self.n, self.p = design.N, design.P
+        self.n, self.q, self.p = design.N, design.Z.shape[1], design.P
+        self.df = self.n - self.p if reml else self.n
         self.correlated = [term.p > 1 for term in design.terms for _ in range(term.covariance.n_par)]
+        self.starts = np.cumsum([0, *(term.J * term.p for term in design.terms)]).tolist()
         weights = exactly(np.ones(self.n) if design.weights is None else design.weights)
         self.log_weights = mpmath.fsum(mpmath.log(w) for w in weights)
         y = exactly(design.y) - exactly(np.zeros(self.n) if design.offset is None else design.offset)
-        F = np.column_stack([exactly(design.X), y])
-        weighted = weights[:, None] * F
-        self.FF = F.T @ weighted
-        self.parts = list(self._parts(weighted, weights))
+        ZX = sparse.hstack([design.Z, sparse.csr_array(design.X)], format="csr")
+        values = exactly(ZX.data)
+        self.products: list[_Row] = [defaultdict(mpf) for _ in range(self.q + self.p + 1)]  # [Z X y]'W[Z X y]
+        for i in range(self.n):
+            own = slice(*ZX.indptr[i : i + 2])
+            row = [*zip(ZX.indices[own].tolist(), values[own], strict=True), (self.q + self.p, y[i])]
+            for a, x in row:
+                weighted = weights[i] * x
+                for b, z in row:
+                    self.products[a][b] += weighted * z
 
-    def _parts(self, weighted: np.ndarray, weights: np.ndarray) -> Iterator[_Part]:
-        Z = self.design.Z.tocsc()
-        terms = self.design.terms
-        names = [(t, level, k) for t, term in enumerate(terms) for level in range(term.J) for k in range(term.p)]
-        # the effects of a level hang together even where one of them is 0 in all its rows
-        columns, firsts = np.arange(len(names)), [column - k for column, (_, _, k) in enumerate(names)]
-        levels = sparse.coo_array((np.ones(len(names)), (columns, firsts)), shape=(len(names), len(names)))
-        count, part = connected_components(abs(Z.T) @ abs(Z) + levels, directed=False)
-        for number in range(count):
-            own = np.flatnonzero(part == number)
-            block = Z[:, own].tocsr()
-            rows = np.flatnonzero(np.diff(block.indptr))
-            z = exactly(block[rows].toarray())
-            yield _Part([names[c] for c in own], z.T @ (weights[rows, None] * z), z.T @ weighted[rows])
-
-    def templates(self, theta: Sequence[mpf]) -> list[np.ndarray]:
-        """Λ's template of each term, lower triangular: its elements column by column, or what follows from ``par``."""
+    def templates(self, theta: Sequence[mpf]) -> list[list[_Row]]:
+        """T' of each term, upper triangular: from its elements row by row, or from ``par``."""
         rest = iter(theta)
-        out = []
-        for term in self.design.terms:
-            if term.p > 1 and term.covariance.name != "us":
-                out.append(_structured(term.covariance, [next(rest) for _ in range(term.covariance.n_par)]))
-                continue
-            T = _zeros(term.p)
-            for j in range(term.p):
-                for i in range(j, term.p):
-                    T[i, j] = next(rest)
-            out.append(T)
-        return out
+        return [
+            _structured(term.covariance, [next(rest) for _ in range(term.covariance.n_par)])
+            if term.p > 1 and term.covariance.name != "us"
+            else [{k: next(rest) for k in range(j, term.p)} for j in range(term.p)]
+            for term in self.design.terms
+        ]
 
-    def _reduced(self, T: Sequence[np.ndarray]) -> tuple[mpf, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-        """2 log|L|, [X y]'[X y] − R'R, and L and R of each part, with LL' = Λ'Z'ZΛ + I and LR = Λ'Z'[X y]."""
-        log_det, S, solved = mpf(0), self.FF, []
-        for part in self.parts:
-            L = _factor(part.turned(T, part.turned(T, part.ZZ).T) + _identity(len(part.columns)))
-            R = _forward(L, part.turned(T, part.ZF))
-            log_det += 2 * mpmath.fsum(map(mpmath.log, L.diagonal()))
-            S = S - R.T @ R
-            solved.append((L, R))
-        return log_det, S, solved
+    def Lambda(self, T: Sequence[list[_Row]]) -> list[_Row]:
+        """Λ, and the identity for X and y."""
+        rows: list[_Row] = []
+        for term, own in zip(self.design.terms, T, strict=True):
+            for _ in range(term.J):
+                start = len(rows)
+                rows += [{start + m: own[m][k] for m in range(k + 1)} for k in range(term.p)]
+        return rows + [{self.q + k: mpf(1)} for k in range(self.p + 1)]
+
+    def factor(self, Lambda: list[_Row]) -> list[_Row]:
+        """R, upper triangular: R'R = [ZΛ X y]'W[ZΛ X y] + [I 0; 0 0]. Its last pivot is the root of r²."""
+        M: list[_Row] = [defaultdict(mpf, {j: mpf(j < self.q)}) for j in range(len(Lambda))]
+        for a, products in enumerate(self.products):
+            for b, value in products.items():
+                for i, x in Lambda[a].items():
+                    for j, z in Lambda[b].items():
+                        if i <= j:
+                            M[i][j] += x * value * z
+        return _factor(M)
 
     def criterion(self, theta: Sequence[mpf]) -> mpf:
         """ML deviance or REML criterion at θ."""
-        log_det, S, _ = self._reduced(self.templates(theta))
-        RX = _factor(S)  # of [X y]: its last pivot is the residual sum of squares
-        df = self.n - self.p if self.reml else self.n
-        value = log_det - self.log_weights + df * (1 + mpmath.log(2 * mpmath.pi * RX[-1, -1] ** 2 / df))
-        if self.reml:
-            value += 2 * mpmath.fsum(map(mpmath.log, RX.diagonal()[:-1]))
-        return value
+        R = self.factor(self.Lambda(self.templates(theta)))
+        *pivots, root = (row[j] for j, row in enumerate(R))
+        logs = [2 * mpmath.log(pivot) for pivot in pivots[: None if self.reml else self.q]]
+        return mpmath.fsum(logs) - self.log_weights + self.df * (1 + mpmath.log(2 * mpmath.pi * root**2 / self.df))
 
-    def values(self, theta: Sequence[mpf], certificate: Certificate) -> dict[_Key, mpf]:
+    def values(self, theta: Sequence[mpf]) -> dict[Key, mpf]:
         """Every certified quantity at θ, by its labels."""
-        design, p = self.design, self.p
         T = self.templates(theta)
-        _, S, solved = self._reduced(T)
-        RX = _factor(S)
-        criterion = self.criterion(theta)
-        sigma2 = RX[-1, -1] ** 2 / (self.n - p if self.reml else self.n)
-        sigma = mpmath.sqrt(sigma2)
-        inner = RX[:p, :p]
-        beta = _backward(inner, RX[p, :p])
-        inverse = _backward(inner, _forward(inner, _identity(p)))
-        out: dict[_Key, mpf] = {}
+        Lambda = self.Lambda(T)
+        R = self.factor(Lambda)
+        criterion, npar = self.criterion(theta), self.p + len(theta) + 1
+        sigma = R[-1][len(R) - 1] / mpmath.sqrt(self.df)
+        solved = _backward(R)  # u and β
+        root = [_forward(R, {self.q + i: mpf(1)}, self.q + self.p) for i in range(self.p)]  # of (X'V⁻¹X)⁻¹
+        half = [_forward(R, row, self.q) for row in Lambda[: self.q]]  # of ΛL'⁻¹L⁻¹Λ'
 
-        def put(
-            quantity: str,
-            value: mpf,
-            group: str | None = None,
-            term: str | None = None,
-            term2: str | None = None,
-            level: str | None = None,
-        ) -> None:
-            out[quantity, group, term, term2, level] = value
+        def vcov(i: int, j: int) -> mpf:
+            return sigma**2 * _product(root[i], root[j])
 
-        npar = p + len(theta) + 1
-        put("logLik", -criterion / 2)
-        put("REMLcrit" if self.reml else "deviance", criterion)
-        put("AIC", criterion + 2 * npar)
-        put("BIC", criterion + npar * mpmath.log(self.n))
-        put("sigma", sigma)
-        for i, name in enumerate(design.coef_names):
-            error = sigma * mpmath.sqrt(inverse[i, i])
-            put("fixef", beta[i], term=name)
-            put("se", error, term=name)
-            put("t", beta[i] / error, term=name)
-            for j in range(i + 1):
-                put("vcov", sigma2 * inverse[i, j], term=name, term2=design.coef_names[j])
-        for template, term in zip(T, design.terms, strict=True):
-            elements: dict[int, mpf] = {}
-            for which, place in zip(term.covariance.theta_index, term.covariance.places, strict=True):
-                elements.setdefault(which, template[place])
-            for which, name in enumerate(term.theta_names):
-                put("theta", elements[which], term=name)
-        if design.structure is not None:
-            for name, value in zip(design.par_names, theta, strict=True):
-                put("par", value, term=name)
-        groups = list(dict.fromkeys(row[1] for row in certificate.rows if row[0] == "variance"))
-        for template, term, group in zip(T, design.terms, groups, strict=False):
-            Sigma = sigma2 * (template @ template.T)
-            for i, effect in enumerate(term.effects):
-                put("variance", Sigma[i, i], group, effect)
-                put("sd", mpmath.sqrt(Sigma[i, i]), group, effect)
-                for j in range(i):
-                    pair = (group, term.effects[j], effect)
-                    put("covariance", Sigma[i, j], *pair)
-                    if Sigma[i, i] and Sigma[j, j]:
-                        put("cor", Sigma[i, j] / mpmath.sqrt(Sigma[i, i] * Sigma[j, j]), *pair)
-        put("variance", sigma2, "Residual")
-        put("sd", sigma, "Residual")
-        # modes b = Λu with LL'u = Λ'Z'(y − Xβ), and their variances σ²Λ(LL')⁻¹Λ'
-        for part, (L, R) in zip(self.parts, solved, strict=True):
-            turned = part.turned(T, _identity(len(L)))  # Λ'
-            modes = turned.T @ _backward(L, R[:, p] - R[:, :p] @ beta)
-            half = _forward(L, turned)
-            spread = sigma2 * (half.T @ half)
-            for i, (t, level, k) in enumerate(part.columns):
-                term = design.terms[t]
-                where = {"group": term.group, "level": term.levels[level]}
-                put("ranef", modes[i], term=term.effects[k], **where)
-                put("condsd", mpmath.sqrt(spread[i, i]), term=term.effects[k], **where)
-                for other in range(k):
-                    put("condcov", spread[i, i - k + other], term=term.effects[k], term2=term.effects[other], **where)
-        return out
+        def covariance(*at: int) -> mpf:
+            if not at:
+                return sigma**2
+            t, i, j = at[0], at[1], at[-1]
+            return sigma**2 * mpmath.fsum(row[i] * row[j] for row in T[t][: min(i, j) + 1])
+
+        def correlation(t: int, i: int, j: int) -> mpf | None:
+            square = covariance(t, i) * covariance(t, j)
+            return covariance(t, i, j) / mpmath.sqrt(square) if square else None
+
+        def column(t: int, level: int, k: int) -> int:
+            return int(self.starts[t] + level * self.design.terms[t].p + k)
+
+        def conditional(t: int, level: int, k: int, other: int) -> mpf:
+            return sigma**2 * _product(half[column(t, level, k)], half[column(t, level, other)])
+
+        of: dict[str, Callable[..., mpf | None]] = {
+            "logLik": lambda: -criterion / 2,
+            "REMLcrit": lambda: criterion if self.reml else None,
+            "deviance": lambda: None if self.reml else criterion,
+            "AIC": lambda: criterion + 2 * npar,
+            "BIC": lambda: criterion + npar * mpmath.log(self.n),
+            "sigma": lambda: sigma,
+            "fixef": lambda i: solved[self.q + i],
+            "se": lambda i: mpmath.sqrt(vcov(i, i)),
+            "t": lambda i: solved[self.q + i] / mpmath.sqrt(vcov(i, i)),
+            "vcov": vcov,
+            "theta": lambda t, i, j: T[t][j][i],
+            "par": lambda k: theta[k],
+            "variance": covariance,
+            "sd": lambda *at: mpmath.sqrt(covariance(*at)),
+            "covariance": covariance,
+            "cor": correlation,
+            "ranef": lambda *at: _product(Lambda[column(*at)], solved),
+            "condsd": lambda t, level, k: mpmath.sqrt(conditional(t, level, k, k)),
+            "condcov": conditional,
+        }
+        return dict(labelled(self.design, of))
 
 
 def exactly(values: np.ndarray) -> np.ndarray:
@@ -297,44 +259,148 @@ def exactly(values: np.ndarray) -> np.ndarray:
     return np.vectorize(lambda value: mpf(float(value)), otypes=[object])(values)
 
 
-def _zeros(size: int) -> np.ndarray:
-    return np.full((size, size), mpf(0))
+def _structured(covariance: Covariance, par: list[mpf]) -> list[_Row]:
+    """T' of standard deviations and a correlation: of all pairs (``cs``), or its powers (``ar1``); none (``diag``)."""
+    p, rho = covariance.p, par[-1] if covariance.name != "diag" else mpf(0)
+    R: list[_Row] = [
+        {j: rho ** (j - i if covariance.name == "ar1" else int(i < j)) for j in range(i, p)} for i in range(p)
+    ]
+    return [{j: value * par[0 if covariance.hom else j] for j, value in row.items()} for row in _factor(R)]
 
 
-def _identity(size: int) -> np.ndarray:
-    return exactly(np.eye(size))
+def _factor(M: list[_Row]) -> list[_Row]:
+    """The upper Cholesky factor of a matrix, made from its upper triangle in place (a last pivot of 0 is let stand)."""
+    for j, row in enumerate(M):
+        row[j] = mpmath.sqrt(row[j])
+        rest = sorted(k for k in row if k > j)
+        for k in rest:
+            row[k] /= row[j]
+        for i, k in enumerate(rest):
+            for m in rest[i:]:
+                M[k][m] -= row[k] * row[m]
+    return M
 
 
-def _structured(covariance: Covariance, par: list[mpf]) -> np.ndarray:
-    """T of standard deviations and, but for ``diag``, a correlation: of all pairs (``cs``), or its powers (``ar1``)."""
-    p = covariance.p
-    sd = np.array([par[0 if covariance.hom else i] for i in range(p)])
-    R = _identity(p)
-    if covariance.name != "diag":
-        for i in range(p):
-            for j in range(i):
-                R[i, j] = R[j, i] = par[-1] ** (i - j if covariance.name == "ar1" else 1)
-    return sd[:, None] * _factor(R)
+def _forward(R: list[_Row], right: _Row, stop: int) -> _Row:
+    """Solve the first rows of R'x = right."""
+    x, rest = {}, defaultdict(mpf, right)
+    while rest and (j := min(rest)) < stop:
+        x[j] = rest.pop(j) / R[j][j]
+        for k in R[j]:
+            if k > j:
+                rest[k] -= R[j][k] * x[j]
+    return x
 
 
-def _factor(M: np.ndarray) -> np.ndarray:
-    """Lower triangular Cholesky factor (a last pivot of 0 is let stand)."""
-    L = _zeros(len(M))
-    for j in range(len(M)):
-        rest = M[j:, j] - L[j:, :j] @ L[j, :j]
-        L[j, j] = mpmath.sqrt(rest[0])
-        L[j + 1 :, j] = rest[1:] / L[j, j]
-    return L
+def _backward(R: list[_Row]) -> _Row:
+    """Solve for x where all but R's last column times x is the last column."""
+    x: _Row = {}
+    for j in reversed(range(len(R) - 1)):
+        known = mpmath.fsum(value * x[k] for k, value in R[j].items() if k in x)
+        x[j] = (R[j][len(R) - 1] - known) / R[j][j]
+    return x
 
 
-def _forward(L: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Solve LX = B."""
-    X = B.copy()
-    for i in range(len(L)):
-        X[i] = (X[i] - L[i, :i] @ X[:i]) / L[i, i]
-    return X
+def _product(left: _Row, right: _Row) -> mpf:
+    return mpmath.fsum(value * right[k] for k, value in left.items() if k in right)
 
 
-def _backward(L: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Solve L'X = B: a lower triangle, from its last row and column on."""
-    return _forward(L[::-1, ::-1].T, B[::-1])[::-1]
+# ------------------------------------------------------------------------------------- posteriors of one term
+
+
+class _OneTerm:
+    """A posterior's sums: of squares and products of the standardised columns and the centred response, by level."""
+
+    def __init__(self, design: Design) -> None:
+        self.design, self.term, self.n, self.p = design, design.terms[0], design.N, design.P
+        columns = exactly(np.column_stack([design.X, design.y]))
+        self.means = columns.sum(axis=0) / self.n
+        self.means[0] = mpf(0)  # the intercept's column stays what it is
+        centred = columns - self.means
+        sds = [mpf(1), *(mp.sqrt(square / (self.n - 1)) for square in (centred[:, 1:] ** 2).sum(axis=0))]
+        self.sd_y = sds[-1]
+        self.scales = np.array([mpf(5) / 2 * self.sd_y / (sd if sd else 1) for sd in sds[:-1]])
+        W = centred * np.array([*self.scales, mpf(1)])
+        z = exactly(self.term.columns[:, 0])
+        self.S, self.B = np.full(self.term.J, mpf(0)), np.full((self.term.J, W.shape[1]), mpf(0))
+        np.add.at(self.S, self.term.codes, z * z)
+        np.add.at(self.B, self.term.codes, z[:, None] * W)
+        self.W = W.T @ W
+
+    def tau_edges(self) -> list[mpf]:
+        """Panels of τ where the density is not negligible, narrow near the singularities ±i/√S."""
+        edges, nearest = [mpf(0)], 1 / mp.sqrt(max(self.S))
+        while edges[-1] < -math.log(TAIL):  # the prior is exp(−τ)
+            edges.append(edges[-1] + REACH * mp.hypot(edges[-1], nearest))
+        heights = [self.over_sigma(edge)[0][0] for edge in edges]
+        keep = [i for i, height in enumerate(heights) if height > TAIL * max(heights)]
+        return edges[max(keep[0] - 1, 0) : keep[-1] + 2]
+
+    def over_sigma(self, tau: mpf) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Integrals over λ = 1/σ²: of the powers 0 to 4 of σ, of the coefficients and their products."""
+        n, p, V = self.n, self.p, 1 + tau * tau * self.S
+        Q = self.W - (self.B * (tau * tau / V)[:, None]).T @ self.B
+        found, turn = mp.eigsy(mp.matrix(Q[:p, :p].tolist()))
+        values, vectors = np.array(list(found)), np.array(turn.tolist())
+        turned = vectors.T @ Q[:p, p]
+        shape, r2 = (n - 1) / 2, float(Q[p, p] - (turned**2 / values).sum())  # r²: the least that coefficients leave
+        low, high = gamma.ppf(TAIL, shape) * 2 / r2, gamma.isf(TAIL, shape) * 2 / r2
+        edges = [mpf(edge) for edge in np.linspace(low * 0.7, high * 1.1, PANELS + 1)]
+        lam, weights = (np.array(column) for column in zip(*_panels(edges), strict=True))
+        sigma = np.array([1 / mp.sqrt(value) for value in lam])
+        shrunk = 1 / (1 + np.outer(lam, values))
+        mean = lam[:, None] * turned * shrunk
+        quadratic = lam * (Q[p, p] - mean @ turned)
+        logs = np.array([mp.log(value) for value in lam])
+        constant = -mp.fsum(map(mp.log, V)) / 2 - mpf(n) / 2 * mp.log(2 * mp.pi) - tau - mp.log(2 * self.sd_y)
+        # dσ = −½ λ^(−3/2) dλ
+        log_f = constant + (mpf(n - 3) / 2) * logs - quadratic / 2 - sigma / self.sd_y
+        roots = [mp.exp(value) * mp.sqrt(mp.fprod(row)) for value, row in zip(log_f, shrunk, strict=True)]
+        f = weights * np.array(roots)
+        moments = np.array([(f * sigma**power).sum() for power in range(5)])
+        second = np.diag(f @ shrunk) + (f[:, None] * mean).T @ mean
+        return moments, vectors @ (f @ mean), vectors @ second @ vectors.T
+
+
+def one_term(design: Design) -> Iterator[tuple[tuple[str, str], mpf]]:
+    """Log evidence, means and sds of a posterior with rstanarm's default priors."""
+    with mp.workdps(PRECISION_OF_POSTERIOR):
+        sums = _OneTerm(design)
+        p, term, X, y = sums.p, sums.term, sums.B[:, : sums.p], sums.B[:, sums.p]
+        sigma, variance, b = np.full(5, mpf(0)), np.full(2, mpf(0)), np.full((2, term.J), mpf(0))
+        x, xx = np.full(p, mpf(0)), np.full((p, p), mpf(0))
+        for tau, weight in _panels(sums.tau_edges()):
+            moments, mean, second = (weight * integral for integral in sums.over_sigma(tau))
+            sigma, x, xx = sigma + moments, x + mean, xx + second
+            variance = variance + np.array([tau**2 * moments[2], tau**4 * moments[4]])
+            share = tau * tau / (1 + tau * tau * sums.S)
+            linear, square = X @ mean, ((X @ second) * X).sum(axis=1)
+            b[0] += share * (y * moments[0] - linear)
+            b[1] += share**2 * (y**2 * moments[0] - 2 * y * linear + square) + share * moments[2]
+        mass = sigma[0]
+        yield (LOG_EVIDENCE, "value"), mp.log(mass)
+        yield from _moments("sigma", sigma[1] / mass, sigma[2] / mass)
+        yield from _moments(Sigma_labels(design.terms)[0], *(variance / mass))
+        combinations = np.diag(sums.scales)
+        combinations[0, 1:] = -sums.means[1:p] * sums.scales[1:]
+        for k, (name, row) in enumerate(zip(design.coef_names, combinations, strict=True)):
+            yield from _moments(name, row @ x / mass, row @ xx @ row / mass, sums.means[p] if k == 0 else mpf(0))
+        for j, level in enumerate(term.levels):
+            yield from _moments(f"b[{term.effects[0]} {term.group}:{level_label(level)}]", *(b[:, j] / mass))
+
+
+def _moments(name: str, mean: mpf, square: mpf, shift: mpf = 0) -> Iterator[tuple[tuple[str, str], mpf]]:
+    yield (name, "mean"), mean + shift
+    yield (name, "sd"), mp.sqrt(square - mean * mean)
+
+
+def _panels(edges: Sequence[mpf]) -> Iterator[tuple[mpf, mpf]]:
+    """Nodes and weights of Gauss-Legendre panels."""
+    for low, high in pairwise(edges):
+        half, middle = (high - low) / 2, (high + low) / 2
+        yield from ((middle + half * x, half * w) for x, w in _rule(mp.prec))
+
+
+@cache
+def _rule(bits: int) -> list[tuple[mpf, mpf]]:
+    return GaussLegendre(mp).calc_nodes(DEGREE, bits)

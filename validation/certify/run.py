@@ -23,7 +23,7 @@ from validation.certify.everywhere import prove_only
 from validation.certify.exact import ExactSums, exact_sums
 from validation.certify.recompute import Recomputed, recompute
 from validation.certify.terms import terms_of
-from validation.certify.values import certified_values, objective_at
+from validation.certify.values import certified_values
 from validation.judge.objective import theta_points
 from validation.options import silent
 from validation.progress import Tracker
@@ -76,17 +76,13 @@ def certify_case(case: Case) -> Certificate:
         balls = Balls.of(sums)
         enclosure = enclose(balls, case.REML, terms_of(design), start)
         rows: list[Row] = []
-        for quantity, group, term, term2, level, value in certified_values(
-            design, fit.VarCorr(), balls, case.REML, enclosure
-        ):
-            if not value.is_finite() and quantity == "cor":
-                continue  # a correlation with a variance of 0 does not exist
-            text, radius = decimal(value, DIGITS_OF_THETA if quantity in ("theta", "par") else DIGITS)
-            rows.append((quantity, group, term, term2, level, text, radius))
+        for key, value in certified_values(design, balls, case.REML, enclosure):
+            rows.append((*key, *decimal(value, DIGITS_OF_THETA if key[0] in ("theta", "par") else DIGITS)))
         optimum = np.array([float(value.mid()) for value in enclosure.all_values()])
         bounds = _bounds(design, fit)
+        free = replace(enclosure.parameters, bound=(False,) * optimum.size)
         points = tuple(
-            (name, tuple(map(float, theta)), *decimal(objective_at(enclosure, balls, case.REML, theta)))
+            (name, tuple(map(float, theta)), *decimal(free.evaluate(balls, case.REML, list(map(arb, theta))).value))
             for name, theta in theta_points(optimum, None, bounds, seed=20180101)
         )
     proof = {
@@ -115,7 +111,7 @@ def certify_case(case: Case) -> Certificate:
     again = recompute(certificate, design)
     if not again.passed:
         raise NotCertifiedError(f"{case.name}: the recomputation does not confirm it: {'; '.join(again.failures[:3])}")
-    return replace(certificate, checks=(again.record(),))
+    return replace(certificate, checks=(again.figures,))
 
 
 def _parameters(fit: LmerFit, design: Design) -> pd.Series:

@@ -1,5 +1,10 @@
-"""Digits of lme4 and of ours, judged by certified values: log relative errors, as NIST's StRD gives them."""
+"""Programs judged by certified values.
 
+Fits by the digits that are right: log relative errors, as NIST's StRD gives them. Samplers and quadrature by enclosed
+posteriors: z-scores with no error on the reference's side.
+"""
+
+import contextlib
 import json
 import math
 import warnings
@@ -9,16 +14,17 @@ from typing import TypeAlias, TypedDict, cast
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from validation.cases import Case
 from validation.contract import LinearMixedFit
 from validation.files import write_atomically
-from validation.judge.digits import DOUBLE_DIGITS, digits
+from validation.judge.rows import DOUBLE_DIGITS, digits
 from validation.progress import Tracker
-from validation.quantities import likelihood_quantities
+from validation.quantities import draws_of, likelihood_quantities, posterior_summary
 from validation.references import certified
 from validation.references.provenance import provenance
-from validation.references.store import DIRECTORY
+from validation.references.store import DIRECTORY, load
 from validation.report.markdown import table
 
 #: What is scored: name -> quantities of ``validation.quantities``.
@@ -34,15 +40,7 @@ QUANTITIES: dict[str, tuple[str, ...]] = {
 }
 
 #: What a table of peers shows: heading -> quantities of a comparison's table.
-PEER_QUANTITIES: dict[str, tuple[str, ...]] = {
-    "θ": ("theta",),
-    "σ": ("sigma",),
-    "SDs": ("sd",),
-    "β": ("fixef",),
-    "SE": ("se",),
-    "logLik": ("logLik",),
-    "BLUPs": ("ranef",),
-}
+PEER_QUANTITIES = {name: QUANTITIES.get(name, (name,)) for name in ("θ", "σ", "SDs", "β", "SE", "logLik", "BLUPs")}
 
 #: Programs that are scored.
 SIDES = ("lme4", "lme4, tight", "pyimpl")
@@ -55,13 +53,20 @@ class Scores(TypedDict):
     provenance: dict[str, str]
 
 
-_FILE = "certified_digits.json"
+#: Judgements of quadrature and samplers: name of the posterior -> program -> figure.
+PosteriorScores: TypeAlias = dict[str, dict[str, dict[str, float]]]
+
+#: Seed of our sampler.
+SEED = 349
+
+#: False alarms of a column of the samplers' table: the largest |z| of a right sampler is above its limit this often, at
+#: most.
+ALPHA = 0.01
+
+_DIGITS, _POSTERIORS = "certified_digits.json", "certified_posterior_scores.json"
 
 
-#: quantity, group, term, term2, level
-_Key: TypeAlias = tuple[object, ...]
-
-_KEYS = ("quantity", "group", "term", "term2", "level")
+# ----------------------------------------------------------------------------------------------------- digits of fits
 
 
 def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict[str, float]:
@@ -72,9 +77,10 @@ def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict
     its bound) by its size. NaN where the fit does not give the quantity.
     """
     certificate = certified.load_certificate(name, directory)
-    got = likelihood_quantities(fit, certificate.reml).table
-    known: dict[_Key, float] = {row[:5]: float(row[5]) for row in certificate.rows}
-    return _digits(QUANTITIES, known, _by_label(got, "value"))
+    known = certificate.table().rename(columns={"value": "reference"}).astype({"reference": float})
+    found = likelihood_quantities(fit, certificate.reml).table.rename(columns={"value": "candidate"})
+    keys = list(certified.COLUMNS[:5])
+    return _digits(QUANTITIES, known.merge(found[[*keys, "candidate"]], on=keys, how="left"))
 
 
 def score_table(compared: pd.DataFrame) -> dict[str, float]:
@@ -82,32 +88,18 @@ def score_table(compared: pd.DataFrame) -> dict[str, float]:
 
     Of each of :data:`PEER_QUANTITIES` the worst element counts; NaN where a number is missing.
     """
-    known = _by_label(compared[compared["reference"].notna()], "reference")
-    return _digits(PEER_QUANTITIES, known, _by_label(compared, "candidate"))
+    return _digits(PEER_QUANTITIES, compared[compared["reference"].notna()])
 
 
-def _by_label(table: pd.DataFrame, column: str) -> dict[_Key, float]:
-    keys = zip(*(table[key] for key in _KEYS), strict=True)
-    return dict(zip(keys, table[column].to_numpy(dtype=float), strict=True))
-
-
-def _digits(
-    titles: Mapping[str, tuple[str, ...]], known: Mapping[_Key, float], found: Mapping[_Key, float]
-) -> dict[str, float]:
+def _digits(titles: Mapping[str, tuple[str, ...]], compared: pd.DataFrame) -> dict[str, float]:
     out = {}
     for title, quantities in titles.items():
-        rows = [(key, value) for key, value in known.items() if key[0] in quantities]
+        rows = compared[compared["quantity"].isin(quantities)]
+        found, known = rows["candidate"].astype(float), rows["reference"].astype(float)
         if title == "BLUPs":
-            effects: dict[object, list[tuple[float, float]]] = {}
-            for key, value in rows:
-                effects.setdefault(key[1:3], []).append((value, abs(found.get(key, math.nan) - value)))
-            each = [
-                digits(largest + float(np.max([error for _, error in own])), largest)
-                for own in effects.values()
-                for largest in [max(abs(value) for value, _ in own)]
-            ]
-        else:
-            each = [digits(found.get(key, math.nan), value) for key, value in rows]
+            largest = known.abs().groupby([rows["group"], rows["term"]], dropna=False).transform("max")
+            found, known = largest + (found - known).abs(), largest
+        each = list(map(digits, found, known))
         out[title] = float(np.min(each, initial=DOUBLE_DIGITS)) if each else math.nan  # NaN where one is missing
     return out
 
@@ -141,28 +133,26 @@ def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: 
     except LookupError:
         pass
     content: Scores = {"scores": dict(sorted(scores.items())), "provenance": made_with}
-    write_scores(_FILE, {**content}, directory)
+    _write(_DIGITS, content, directory)
     return content
 
 
-def write_scores(name: str, content: Mapping[str, object], directory: Path | None = None) -> None:
-    """Write a file of scores beside the references."""
-    write_atomically((directory or DIRECTORY) / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
 def load_scores(directory: Path | None = None) -> Scores:
-    """The scores as last written.
+    """The digits as last written.
 
     Raises
     ------
     LookupError
         There are none.
     """
-    return cast("Scores", read_scores(_FILE, directory))
+    return cast("Scores", _read(_DIGITS, directory))
 
 
-def read_scores(name: str, directory: Path | None = None) -> object:
-    """A file of scores as last written; LookupError where there is none."""
+def _write(name: str, content: object, directory: Path | None) -> None:
+    write_atomically((directory or DIRECTORY) / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _read(name: str, directory: Path | None) -> object:
     try:
         return json.loads(((directory or DIRECTORY) / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -183,3 +173,126 @@ def markdown(content: Scores) -> str:
     used = ", ".join(f"{name} {versions[name]}" for name in ("R", "lme4") if name in versions)
     below = f"({used or 'versions unknown'}; {versions.get('date', '')[:10]}; at most {DOUBLE_DIGITS:.0f} digits.)"
     return "\n".join([*table(["case", *QUANTITIES], rows), "", below])
+
+
+# ------------------------------------------------------------------------------------- samplers by enclosed posteriors
+
+
+def score_summary(summary: pd.DataFrame, posterior: certified.CertifiedPosterior) -> dict[str, float]:
+    """Judge a summary of draws, as of ``validation.quantities.posterior_summary``, by the enclosed numbers.
+
+    Returns
+    -------
+    dict
+        ``numbers``: how many were compared; ``rms z``, ``largest z``: of (value − enclosed)/mcse; ``limit``: what the
+        largest is below with probability 1 − α at least (Bonferroni); ``largest shift``: in posterior sds.
+
+    Raises
+    ------
+    LookupError
+        The summary lacks a parameter.
+    """
+    z, shifts = [], []
+    for parameter, statistic, value, _, kind in posterior.rows:
+        if kind != certified.ENCLOSED or parameter == certified.LOG_EVIDENCE:
+            continue
+        if parameter not in summary.index:
+            raise LookupError(f"the summary has no parameter {parameter!r}, which {posterior.name} has")
+        got, error, sd = summary.loc[parameter, [statistic, f"mcse_{statistic}", "sd"]].to_numpy(dtype=float)
+        z.append((got - float(value)) / error)
+        shifts.append((got - float(value)) / sd)
+    size = len(z)
+    return {
+        "numbers": size,
+        "rms z": float(np.sqrt(np.mean(np.square(z)))),
+        "largest z": float(np.abs(z).max()),
+        "limit": float(norm.isf(ALPHA / 2 / size)),
+        "largest shift": float(np.abs(shifts).max()),
+    }
+
+
+def _score_estimates(case: Case, posterior: certified.CertifiedPosterior) -> dict[str, float]:
+    """Our quadrature as users call it: greatest difference from what is enclosed, in posterior sds."""
+    from pyimpl.design.checks import STAN_LMER_CHECKS
+    from pyimpl.design.design import build_design
+    from pyimpl.posterior.quadrature import integrate
+    from validation.certify.posteriors import default_density
+    from validation.certify.run import data_of
+
+    with warnings.catch_warnings(action="ignore"):
+        found = integrate(default_density(build_design(case.formula, data_of(case), checks=STAN_LMER_CHECKS)))
+    worst = {"moments": 0.0, "quantiles": 0.0}
+    columns = {"q2.5": "2.5%", "q50": "50%", "q97.5": "97.5%"}
+    for parameter, statistic, value, _, kind in posterior.rows:
+        if kind != certified.ENCLOSED or parameter not in found.table.index:
+            continue
+        got, sd = found.table.loc[parameter, [columns.get(statistic, statistic), "sd"]].to_numpy(dtype=float)
+        away = abs(got - float(value)) / sd
+        what = "quantiles" if statistic in columns else "moments"
+        worst[what] = max(worst[what], away)
+    worst["log evidence"] = abs(found.log_evidence - posterior.log_evidence)
+    return worst
+
+
+def score_posteriors(
+    cases: Iterable[Case], directory: Path | None = None, progress: Tracker | None = None
+) -> PosteriorScores:
+    """Judge our sampler, our quadrature and the recorded rstanarm by the enclosed posteriors, and write the scores.
+
+    Scores of other posteriors are kept. Each posterior has those of ``quadrature``, ``sampler``, and ``rstanarm`` where
+    it was recorded.
+    """
+    from pyimpl import stan_lmer
+    from validation.certify.posteriors import posterior_name
+    from validation.certify.run import data_of
+
+    there = certified.available_posteriors(directory)
+    chosen = {posterior_name(case): case for case in cases if posterior_name(case) in there}
+    try:
+        scores = load_posterior_scores(directory)
+    except LookupError:
+        scores = {}
+    for number, (name, case) in enumerate(chosen.items()):
+        posterior = certified.load_posterior(name, directory)
+        if not posterior.count(certified.ENCLOSED):
+            continue
+        if progress is not None:
+            progress(f"judging samplers by {name}", number / len(chosen))
+        with warnings.catch_warnings(action="ignore"):
+            fit = stan_lmer(case.formula, data_of(case), seed=SEED)
+        scores[name] = {
+            "quadrature": _score_estimates(case, posterior),
+            "sampler": score_summary(posterior_summary(*draws_of(fit)), posterior),
+        }
+        with contextlib.suppress(LookupError):  # not recorded
+            scores[name]["rstanarm"] = score_summary(load(name).fit.posterior_summary(), posterior)
+    _write(_POSTERIORS, dict(sorted(scores.items())), directory)
+    return scores
+
+
+def load_posterior_scores(directory: Path | None = None) -> PosteriorScores:
+    """The scores as last written.
+
+    Raises
+    ------
+    LookupError
+        There are none.
+    """
+    return cast("PosteriorScores", _read(_POSTERIORS, directory))
+
+
+def posterior_markdown(scores: PosteriorScores) -> str:
+    """Judgements of samplers as a Markdown table."""
+    head = ["posterior", "quadrature: mean, sd", "quantiles", "log evidence", "sampler: z", "rstanarm, recorded: z"]
+    rows = []
+    for name, sides in scores.items():
+        quadrature = sides["quadrature"]
+        quantiles = f"{quadrature['quantiles']:.0e}" if quadrature["quantiles"] else "–"
+        samplers = [
+            f"{found['rms z']:.2f}, {found['largest z']:.2f} of {found['numbers']} (limit {found['limit']:.2f})"
+            if found
+            else "–"
+            for found in (sides.get(side) for side in ("sampler", "rstanarm"))
+        ]
+        rows.append([name, f"{quadrature['moments']:.0e}", quantiles, f"{quadrature['log evidence']:.0e}", *samplers])
+    return "\n".join(table(head, rows))

@@ -1,114 +1,133 @@
-"""All numbers of a fit at a proved optimum, as balls, labelled as ``validation.quantities`` labels them."""
+"""All numbers of a fit, labelled as ``validation.quantities`` labels them, and those of a proved optimum as balls."""
 
-from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
-import pandas as pd
-from flint import arb
+from flint import arb, arb_mat
 
 from pyimpl.design.design import Design
-from validation.certify.criterion import Balls, Evaluation
-from validation.certify.enclose import Enclosure, Parameters
+from pyimpl.inference.random_effects import varcorr_names
+from validation.certify.criterion import Balls, Column
+from validation.certify.enclose import Enclosure
 
-#: quantity, group, term, term2, level, ball.
-Labelled: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, arb]
+#: quantity, group, term, term2, level
+Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None]
+
+_Number = TypeVar("_Number")
 
 
-def certified_values(
-    design: Design, components: pd.DataFrame, balls: Balls, REML: bool, enclosure: Enclosure
-) -> list[Labelled]:
-    """Enclose every number that users read off a fit.
+def labelled(design: Design, of: Mapping[str, Callable[..., _Number | None]]) -> Iterator[tuple[Key, _Number]]:
+    """Every number that users read off a fit, by its labels, in the order of the files.
 
     Quantities are those of ``validation.quantities.likelihood_quantities`` (without the sums over rows), and
-    ``condcov``: conditional covariances between the effects of a term. The labels are the design's, and those of the
-    components R's: ``VarCorr()`` of any fit of the design has them.
+    ``condcov``: conditional covariances between the effects of a term. ``of`` computes them, as numbers of any type,
+    from where they are: a coefficient or a pair of them; term, row and column in T; term and effects (none: the
+    residuals); term, level and effects. What is None does not exist.
     """
-    found = enclosure.parameters.evaluate(balls, REML, enclosure.values)
-    sigma2 = found.r2 / found.df
-    rows: list[Labelled] = []
 
-    def add(quantity: str, value: arb, term: str | None = None, term2: str | None = None) -> None:
-        rows.append((quantity, None, term, term2, None, value))
+    def row(
+        quantity: str,
+        *at: int,
+        group: str | None = None,
+        term: str | None = None,
+        term2: str | None = None,
+        level: str | None = None,
+    ) -> Iterator[tuple[Key, _Number]]:
+        if (value := of[quantity](*at)) is not None:
+            yield (quantity, group, term, term2, level), value
 
-    parameters = enclosure.parameters
-    npar = design.P + len(parameters.bound) + 1
-    add("logLik", -found.value / 2)
-    add("REMLcrit" if REML else "deviance", found.value)
-    add("AIC", found.value + 2 * npar)
-    add("BIC", found.value + npar * arb(design.N).log())
-    add("sigma", sigma2.sqrt())
-    names = design.coef_names
-    errors = [(sigma2 * found.unscaled[i, i]).sqrt() for i in range(design.P)]
-    beta = [value for (value,) in found.beta.tolist()]
-    for name, value in zip(names, beta, strict=True):
-        add("fixef", value, name)
-    for name, value, error in zip(names, beta, errors, strict=True):
-        add("se", error, name)
-        add("t", value / error, name)
-    for i, name in enumerate(names):
+    for quantity in ("logLik", "REMLcrit", "deviance", "AIC", "BIC", "sigma"):
+        yield from row(quantity)
+    for i, name in enumerate(design.coef_names):
+        yield from row("fixef", i, term=name)
+    for i, name in enumerate(design.coef_names):
+        yield from row("se", i, term=name)
+        yield from row("t", i, term=name)
+    for i, name in enumerate(design.coef_names):
         for j in range(i + 1):
-            add("vcov", sigma2 * found.unscaled[i, j], name, names[j])
-    own = parameters.by_term(enclosure.values)
-    for term, of_design, values in zip(parameters.terms, design.terms, own, strict=True):
-        T = term.template(values)
+            yield from row("vcov", i, j, term=name, term2=design.coef_names[j])
+    for t, of_design in enumerate(design.terms):
         index = of_design.covariance.theta_index
         for k, name in enumerate(of_design.theta_names):
-            row, column = of_design.covariance.places[index.index(k)]
-            add("theta", T[row, column], name)
-    if design.structure is not None:
-        for name, value in zip(design.par_names, enclosure.all_values(), strict=True):
-            add("par", value, name)
-    rows += _components(design, components, enclosure, sigma2)
-    rows += _random_effects(design, found, sigma2)
-    return rows
-
-
-def _components(design: Design, components: pd.DataFrame, enclosure: Enclosure, sigma2: arb) -> Iterator[Labelled]:
-    """Variances, covariances, sds and correlations, in VarCorr's order."""
-    relatives = enclosure.parameters.relative(enclosure.values)
-    groups = list(dict.fromkeys(components["grp"]))
-    for t, (group, term) in enumerate(zip(groups, design.terms, strict=False)):
-        relative = relatives[t]
-        sds = [(sigma2 * relative[i, i]).sqrt() for i in range(term.p)]
-        for i, name in enumerate(term.effects):
-            yield "variance", group, name, None, None, sigma2 * relative[i, i]
-            yield "sd", group, name, None, None, sds[i]
-        for j in range(term.p):
-            for i in range(j + 1, term.p):
-                pair = (term.effects[j], term.effects[i])
-                yield "covariance", group, *pair, None, sigma2 * relative[i, j]
-                yield "cor", group, *pair, None, sigma2 * relative[i, j] / (sds[i] * sds[j])
-    yield "variance", "Residual", None, None, None, sigma2
-    yield "sd", "Residual", None, None, None, sigma2.sqrt()
-
-
-def _random_effects(design: Design, found: Evaluation, sigma2: arb) -> Iterator[Labelled]:
-    """Conditional modes b = ΣZ'V⁻¹(y − Xβ̂) and their variances σ²ΣP, by level."""
-    modes: dict[tuple[int, int, int], arb] = {}
-    variances: dict[tuple[int, int, int, int], arb] = {}
-    for columns, Sigma, G, M in found.solutions:
-        left = Sigma * G
-        spread = Sigma * M.inv()
-        for i, (t, level, k) in enumerate(columns):
-            explained = sum((left[i, c] * found.beta[c, 0] for c in range(design.P)), arb(0))
-            modes[t, level, k] = left[i, design.P] - explained
-            first = i - k
-            for other in range(k + 1):
-                variances[t, level, k, other] = sigma2 * spread[i, first + other]
+            yield from row("theta", t, *of_design.covariance.places[index.index(k)], term=name)
+    for k, name in enumerate(design.par_names if design.structure is not None else ()):
+        yield from row("par", k, term=name)
+    names = varcorr_names([term.group for term in design.terms])
+    for t, (group, effects) in enumerate(zip(names, (term.effects for term in design.terms), strict=True)):
+        for i, effect in enumerate(effects):
+            yield from row("variance", t, i, group=group, term=effect)
+            yield from row("sd", t, i, group=group, term=effect)
+        for j, effect in enumerate(effects):
+            for i in range(j + 1, len(effects)):
+                yield from row("covariance", t, i, j, group=group, term=effect, term2=effects[i])
+                yield from row("cor", t, i, j, group=group, term=effect, term2=effects[i])
+    yield from row("variance", group="Residual")
+    yield from row("sd", group="Residual")
     for t, term in enumerate(design.terms):
         for k, effect in enumerate(term.effects):
-            for level, label in enumerate(term.levels):
-                yield "ranef", term.group, effect, None, label, modes[t, level, k]
+            for j, level in enumerate(term.levels):
+                yield from row("ranef", t, j, k, group=term.group, term=effect, level=level)
     for t, term in enumerate(design.terms):
-        for level, label in enumerate(term.levels):
+        for j, level in enumerate(term.levels):
             for k, effect in enumerate(term.effects):
-                yield "condsd", term.group, effect, None, label, variances[t, level, k, k].sqrt()
-                for other in range(k):
-                    pair = (effect, term.effects[other])
-                    yield "condcov", term.group, *pair, label, variances[t, level, k, other]
+                yield from row("condsd", t, j, k, group=term.group, term=effect, level=level)
+                for m in range(k):
+                    pair = {"term": effect, "term2": term.effects[m]}
+                    yield from row("condcov", t, j, k, m, group=term.group, level=level, **pair)
 
 
-def objective_at(enclosure: Enclosure, balls: Balls, REML: bool, parameters: Iterable[float]) -> arb:
-    """The criterion at any parameters (doubles, taken for exactly what they are)."""
-    free = Parameters(enclosure.parameters.terms, (False,) * len(enclosure.parameters.bound))
-    return free.evaluate(balls, REML, [arb(value) for value in parameters]).value
+def certified_values(design: Design, balls: Balls, REML: bool, enclosure: Enclosure) -> Iterator[tuple[Key, arb]]:
+    """Enclose every number of a fit."""
+    parameters, P = enclosure.parameters, design.P
+    found = parameters.evaluate(balls, REML, enclosure.values)
+    sigma2 = found.r2 / found.df
+    relative = parameters.relative(enclosure.values)
+    own = zip(parameters.terms, parameters.by_term(enclosure.values), strict=True)
+    templates = [term.template(values) for term, values in own]
+    npar = P + len(parameters.bound) + 1
+    #: of each column of Z: ΣZ'V⁻¹[X y] and ΣP of its block, and its row there
+    blocks: dict[Column, tuple[arb_mat, arb_mat, int]] = {}
+    for columns, Sigma, G, M in found.solutions:
+        left, spread = Sigma * G, Sigma * M.inv()
+        blocks.update({column: (left, spread, i) for i, column in enumerate(columns)})
+
+    def se(i: int) -> arb:
+        return (sigma2 * found.unscaled[i, i]).sqrt()
+
+    def covariance(*at: int) -> arb:
+        return sigma2 * relative[at[0]][at[1], at[-1]] if at else sigma2
+
+    def correlation(t: int, i: int, j: int) -> arb | None:
+        value = covariance(t, i, j) / (covariance(t, i).sqrt() * covariance(t, j).sqrt())
+        return value if value.is_finite() else None  # there is none with a variance of 0
+
+    def mode(t: int, level: int, k: int) -> arb:  # b = ΣZ'V⁻¹(y − Xβ̂)
+        left, _, i = blocks[t, level, k]
+        return left[i, P] - sum((left[i, c] * found.beta[c, 0] for c in range(P)), arb(0))
+
+    def conditional(t: int, level: int, k: int, other: int) -> arb:  # σ²ΣP
+        _, spread, i = blocks[t, level, k]
+        return sigma2 * spread[i, blocks[t, level, other][2]]
+
+    of: dict[str, Callable[..., arb | None]] = {
+        "logLik": lambda: -found.value / 2,
+        "REMLcrit": lambda: found.value if REML else None,
+        "deviance": lambda: None if REML else found.value,
+        "AIC": lambda: found.value + 2 * npar,
+        "BIC": lambda: found.value + npar * arb(design.N).log(),
+        "sigma": sigma2.sqrt,
+        "fixef": lambda i: found.beta[i, 0],
+        "se": se,
+        "t": lambda i: found.beta[i, 0] / se(i),
+        "vcov": lambda i, j: sigma2 * found.unscaled[i, j],
+        "theta": lambda t, i, j: templates[t][i, j],
+        "par": lambda k: enclosure.all_values()[k],
+        "variance": covariance,
+        "sd": lambda *at: covariance(*at).sqrt(),
+        "covariance": covariance,
+        "cor": correlation,
+        "ranef": mode,
+        "condsd": lambda t, level, k: conditional(t, level, k, k).sqrt(),
+        "condcov": conditional,
+    }
+    return labelled(design, of)

@@ -27,10 +27,10 @@ from validation.tolerances import SINGULAR, Match
 from validation.wellformed import (
     MalformedError,
     by_group,
+    components_of,
     label,
     labelled,
     labelled_columns,
-    labels_of,
     most_entries,
     number,
     numbers,
@@ -75,6 +75,10 @@ _PARTS = frozenset(
 )
 
 
+#: Columns of the variance components that name effects.
+_EFFECTS = ("var1", "var2")
+
+
 class NotOfferedError(LookupError):
     """The answer does not hold a quantity, nor what it would follow from."""
 
@@ -84,17 +88,23 @@ class AnswerError(MalformedError):
 
 
 def as_fit(
-    answer: object, formula: str, data: pd.DataFrame, reml: bool, missing: frozenset[str] = frozenset()
+    answer: object,
+    formula: str,
+    data: pd.DataFrame,
+    reml: bool,
+    missing: frozenset[str] = frozenset(),
+    reference: LinearMixedFit | None = None,
 ) -> LinearMixedFit:
     """Dress what a candidate returned as a fit.
 
     That is a mapping of quantities (keys of :data:`OFFERS`, and ``X``, ``Z``, ``y``, ``flist``, ``devfun``, ...), or an
     object with methods of :class:`validation.contract.LinearMixedFit`, which is returned as it is. ``data`` are what
     the candidate was given (fitted values without labels get their index), and what it declares ``missing`` is not
-    worked out.
+    worked out. Pairs of labels are written in the ``reference``'s order: a covariance is the same whichever effect is
+    named first.
     """
     if isinstance(answer, Mapping):
-        return cast("LinearMixedFit", Answer(answer, formula, data, reml, missing))  # in part
+        return cast("LinearMixedFit", Answer(answer, formula, data, reml, missing, reference))  # in part
     if not any(callable(getattr(answer, name, None)) for name in ("fixef", "VarCorr", "ranef", "sigma")):
         raise AnswerError(
             f"the candidate returned a {type(answer).__name__}; expected a mapping of quantities (fixef, se, sigma, "
@@ -106,19 +116,14 @@ def as_fit(
 def as_posterior(answer: object) -> BayesianFit:
     """Dress the draws that a candidate returned (DataTree, Dataset, DataFrame, mapping) as a posterior fit."""
     names = dir(answer)  # hasattr would build the posterior
-    if not isinstance(answer, Mapping | pd.DataFrame) and ("posterior" in names and not hasattr(answer, "children")):
-        return cast("BayesianFit", _OwnDraws(answer))
-    if "posterior_summary" in names and "data_vars" not in names and not isinstance(answer, Mapping | pd.DataFrame):
-        raise AnswerError(
-            f"the candidate returned a {type(answer).__name__} with summaries; expected draws: what a candidate says "
-            "of its own Monte Carlo errors is nothing to judge it by"
-        )
-    if not isinstance(answer, Mapping | pd.DataFrame) and not hasattr(answer, "data_vars"):
+    alone = isinstance(answer, Mapping | pd.DataFrame) or not {"data_vars", "children"}.isdisjoint(names)
+    if not alone and "posterior" not in names:
         raise AnswerError(
             f"the candidate returned a {type(answer).__name__}; expected draws: an xarray DataTree or Dataset, a "
-            "DataFrame, or a mapping from R's parameter names to arrays of shape (chains, draws)"
+            "DataFrame, or a mapping from R's parameter names to arrays of shape (chains, draws); what a candidate "
+            "says of its own Monte Carlo errors is nothing to judge it by"
         )
-    return cast("BayesianFit", DrawsAlone(cast("Draws", answer)))
+    return cast("BayesianFit", DrawsAlone(cast("Draws", answer)) if alone else _OwnDraws(answer))
 
 
 class _OwnDraws:
@@ -184,6 +189,11 @@ def _lower(fit: "Answer") -> pd.Series:
     return pd.Series(low, index=index)
 
 
+def _singular(fit: "Answer") -> bool:
+    """Whether a diagonal element of θ is (nearly) 0."""
+    return bool((fit.read.getME("theta")[_lower(fit).to_numpy() == 0.0] < SINGULAR).any())
+
+
 def _npar(fit: "Answer") -> int:
     sizes = [len(effects) for _, effects, _ in fit.terms()] if "theta" not in fit.given else []
     n_theta = sum(p * (p + 1) // 2 for p in sizes) if sizes else len(fit.read.getME("theta"))
@@ -198,6 +208,7 @@ class Answer:
     """
 
     read: CheckedFit
+    criterion: str  # that was asked for
 
     def __init__(
         self,
@@ -206,6 +217,7 @@ class Answer:
         data: pd.DataFrame,
         reml: bool,
         missing: frozenset[str] = frozenset(),
+        reference: LinearMixedFit | None = None,
     ) -> None:
         known = sorted({*OFFERS, *_PARTS} - {"design", "objective", "criterion"})
         for key in values:
@@ -217,9 +229,9 @@ class Answer:
         self.missing = missing
         self.read = CheckedFit(cast("LinearMixedFit", self), strict=False)
         self._data, self._reml = data, reml
-        self._order: list[str] = []
-        self._pairs: set[tuple[str, str, str]] = set()
-        self._groups: list[str] = []
+        self.criterion = "REMLcrit" if reml else "deviance"
+        self.devfun = cast("Callable[..., float] | None", self.given.get("devfun"))  # the objective at any θ
+        self._order, self._groups, self._pairs = _labels_in(reference)
         self.formula = str(self.given.get("formula", formula))
         self.label = str(self.given.get("label", ""))
         self.warnings, self.messages = (_texts(self.given.get(key), key) for key in ("warnings", "messages"))
@@ -231,20 +243,6 @@ class Answer:
         refuse_beyond_rows(self.given[name], most_entries(len(self._data)), name)
         return self.given[name]
 
-    def align(self, reference: LinearMixedFit) -> None:
-        """Write pairs of labels in the reference's order: a covariance is the same whichever effect is named first."""
-        try:
-            names = [str(name) for name in reference.fixef().index]
-            terms = [str(name) for name in dict.fromkeys(reference.VarCorr()["grp"])]
-            pairs = {
-                (str(r.grp), str(r.var1), str(r.var2))
-                for r in reference.VarCorr().itertuples(index=False)
-                if not _absent(r.var2)
-            }
-        except Exception:  # a reference that lacks them has nothing to align with
-            return
-        self._order, self._pairs, self._groups = names, pairs, terms
-
     fixef = _given_or("fixef")
     sigma = _given_or("sigma")
     nobs = _given_or("nobs")
@@ -254,28 +252,15 @@ class Answer:
     AIC = _given_or("AIC", lambda fit: -2.0 * fit.read.logLik() + 2.0 * fit.read.npar)
     BIC = _given_or("BIC", lambda fit: -2.0 * fit.read.logLik() + math.log(fit.read.nobs()) * fit.read.npar)
     df_residual = _given_or("df_residual", lambda fit: fit.read.nobs() - fit.read.npar)
+    isSingular = _given_or("singular", _singular)
     ngrps = _given_or("ngrps", lambda fit: {group: len(frame) for group, frame in fit.read.ranef().items()}, "ranef")
     npar = property(_given_or("npar", _npar))
-
-    @property
-    def criterion(self) -> str:
-        """Name of the criterion that was asked for."""
-        return "REMLcrit" if self._reml else "deviance"
-
-    def isSingular(self, tol: float = SINGULAR) -> bool:
-        """Whether a diagonal element of θ is (nearly) 0."""
-        return cast("bool", _singular(self))
 
     def isREML(self) -> bool:
         """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
         if "criterion" in self.missing:
             raise NotOfferedError("criterion is declared missing")
         return cast("bool", self.given.get("isREML", self._reml))
-
-    @property
-    def devfun(self) -> Callable[..., float] | None:
-        """The objective at any θ, where the candidate has one."""
-        return cast("Callable[..., float] | None", self.given.get("devfun"))
 
     @property
     def getReCovs(self) -> Callable[[], pd.DataFrame]:
@@ -311,40 +296,30 @@ class Answer:
     def VarCorr(self) -> pd.DataFrame:
         """Variance components as ``as.data.frame(VarCorr(m))``."""
         given = self.take("VarCorr")
-        if isinstance(given, pd.DataFrame):
-            frame = given.copy()
-            absent = {"grp", "var1", "var2", "vcov"} - set(frame.columns)
-            if absent:
-                raise AnswerError(f"VarCorr lacks the columns {', '.join(sorted(absent))} of R's data frame")
-            frame["vcov"] = numbers(frame["vcov"].array, "VarCorr's vcov")
-        else:
-            frame = _components(given)
-        if "sdcor" not in frame.columns:
-            frame["sdcor"] = _sdcor(frame)
-        frame["sdcor"] = numbers(frame["sdcor"].array, "VarCorr's sdcor")
-        rows = records(frame)
+        if not isinstance(given, pd.DataFrame):
+            given = _components(given)
+        figures = ("vcov", "sdcor") if "sdcor" in given.columns else ("vcov",)
+        rows = records(components_of(given, "VarCorr", figures=figures))
+        variances = {(r["grp"], r["var1"]): r["vcov"] for r in rows if r["var2"] is None}
         for r in rows:
-            if not _absent(r["var2"]) and (r["grp"], r["var2"], r["var1"]) in self._pairs:
+            if (r["grp"], r["var2"], r["var1"]) in self._pairs:
                 r["var1"], r["var2"] = r["var2"], r["var1"]
-        if "sigma" in self.given and "Residual" not in frame["grp"].to_list():
+            r.setdefault("sdcor", _sdcor(r, variances))
+        if "sigma" in self.given and all(r["grp"] != "Residual" for r in rows):
             sigma = self.read.sigma()
             rows.append({"grp": "Residual", "var1": None, "var2": None, "vcov": sigma**2, "sdcor": sigma})
-        return pd.DataFrame(rows, columns=frame.columns, dtype=object)
+        return pd.DataFrame(rows, columns=["grp", *_EFFECTS, "vcov", "sdcor"], dtype=object)
 
     def terms(self) -> list[tuple[str, list[str], np.ndarray]]:
         """Each random term: its name, its effects, its covariance matrix."""
-        frame = self.VarCorr()
         terms = []
-        for name in dict.fromkeys(frame["grp"]):
-            rows = [r for r in frame[frame["grp"] == name].itertuples(index=False) if not _absent(r.var1)]
-            effects = [str(r.var1) for r in rows if _absent(r.var2)]
+        for name, rows in self.VarCorr().dropna(subset="var1").groupby("grp", sort=False):
+            effects = rows.loc[rows["var2"].isna(), "var1"].tolist()
             matrix = np.zeros((len(effects), len(effects)))
-            for r in rows:
-                i = effects.index(str(r.var1))
-                j = i if _absent(r.var2) else effects.index(str(r.var2))
-                matrix[i, j] = matrix[j, i] = float(r.vcov)
-            if effects:
-                terms.append((str(name), effects, matrix))
+            for r in rows.itertuples(index=False):
+                i, j = effects.index(r.var1), effects.index(r.var1 if r.var2 is None else r.var2)
+                matrix[i, j] = matrix[j, i] = float(cast("float", r.vcov))
+            terms.append((str(name), effects, matrix))
         if {name for name, _, _ in terms} <= set(self._groups):
             terms.sort(key=lambda term: self._groups.index(term[0]))
         return terms
@@ -371,10 +346,8 @@ class Answer:
         """Conditional fitted values."""
         return self._rows(self.take("fitted"), "fitted")
 
-    def residuals(self, type: str = "response", scaled: bool = False) -> pd.Series:  # noqa: A002
+    def residuals(self, scaled: bool = False) -> pd.Series:
         """Response residuals; scaled ones only where there are no weights to divide by."""
-        if type != "response":
-            raise NotOfferedError(f"residuals of type {type!r}")
         left = None if "residuals" in self.given else self._left_by_fitted()
         residuals = self._rows(self.take("residuals"), "residuals") if left is None else left
         return residuals / self.read.sigma() if scaled else residuals
@@ -384,14 +357,11 @@ class Answer:
         name = self.formula.partition("~")[0].strip().strip("`")
         if "fitted" not in self.given or name not in self._data or not is_numeric_dtype(self._data[name]):
             return None
-        fitted = self.fitted()
-        response = self._data[name].astype(float)
-        response.index = pd.Index(labels_of(response.index, "the data", unique=False), dtype=object)
-        labels = pd.Index(labels_of(fitted.index, "fitted", unique=False), dtype=object)
-        if not labels.equals(response.index):
-            if not response.index.is_unique or not labels.isin(response.index).all():
+        fitted, response = self.fitted(), labelled(self._data[name].astype(float), "the data", unique=False)
+        if not fitted.index.equals(response.index):
+            if not response.index.is_unique or not fitted.index.isin(response.index).all():
                 return None
-            response = response.loc[labels]
+            response = response.loc[fitted.index]
         return pd.Series(response.to_numpy() - fitted.to_numpy(), fitted.index)
 
     def _rows(self, values: object, name: str) -> pd.Series:
@@ -400,7 +370,7 @@ class Answer:
         array = numbers(values, name)
         for index in (self._data.index, _complete(self.formula, self._data).index):
             if len(index) == array.size:
-                return pd.Series(array, index=index)
+                return labelled(pd.Series(array, index=index), name, unique=False)
         raise AnswerError(f"{name} has {array.size} values, the data have {len(self._data)} rows; give a Series")
 
     def getME(self, name: str) -> object:
@@ -409,9 +379,6 @@ class Answer:
 
 
 #: Quantities that the contract has under another name, or as a part of another.
-_singular = _given_or(
-    "singular", lambda fit: bool((fit.read.getME("theta")[_lower(fit).to_numpy() == 0.0] < SINGULAR).any())
-)
 _standard_errors = _given_or(
     "se", lambda fit: np.sqrt(pd.Series(np.diag(fit.read.vcov()), fit.read.vcov().index)), "vcov"
 )
@@ -430,8 +397,17 @@ def _table(value: object, what: str) -> pd.DataFrame:
     return labelled_columns(value, what, unique_columns=False)
 
 
-def _absent(value: object) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float | np.floating) and math.isnan(value))
+def _labels_in(reference: LinearMixedFit | None) -> tuple[list[str], list[str], set[tuple[str, str, str]]]:
+    """The reference's coefficients, its random terms, and its pairs of effects, in its order."""
+    if reference is None:
+        return [], [], set()
+    try:
+        components = reference.VarCorr()
+        pairs = components[components["var2"].notna()][["grp", *_EFFECTS]].astype(str)
+        names = [str(name) for name in reference.fixef().index]
+        return names, [*map(str, dict.fromkeys(components["grp"]))], {*pairs.itertuples(index=False, name=None)}
+    except Exception:  # a reference that lacks them has nothing to align with
+        return [], [], set()
 
 
 def _texts(value: object, name: str) -> tuple[str, ...]:
@@ -472,17 +448,12 @@ def _components(given: object) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov"], dtype=object)
 
 
-def _sdcor(frame: pd.DataFrame) -> list[float]:
-    rows = records(frame)
-    variances = {(r["grp"], r["var1"]): float(r["vcov"]) for r in rows if _absent(r["var2"])}
-    result = []
-    for r in rows:
-        if _absent(r["var2"]):
-            result.append(math.sqrt(r["vcov"]) if r["vcov"] >= 0 else math.nan)
-        else:
-            product = variances.get((r["grp"], r["var1"]), math.nan) * variances.get((r["grp"], r["var2"]), math.nan)
-            result.append(float(r["vcov"]) / math.sqrt(product) if product > 0 else math.nan)
-    return result
+def _sdcor(row: Mapping[str, Any], variances: Mapping[tuple[str, str], float]) -> float:
+    """The standard deviation to a variance, the correlation to a covariance."""
+    if row["var2"] is None:
+        return math.sqrt(row["vcov"]) if row["vcov"] >= 0 else math.nan
+    product = math.prod(variances.get((row["grp"], row[name]), math.nan) for name in _EFFECTS)
+    return float(row["vcov"]) / math.sqrt(product) if product > 0 else math.nan
 
 
 def _by_level(given: object, name: str) -> Any:

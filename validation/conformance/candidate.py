@@ -1,5 +1,6 @@
 """The candidate: a third party's function, named as ``package.module:function``, and what it claims to do."""
 
+import contextlib
 import difflib
 import importlib
 import re
@@ -66,26 +67,27 @@ class Candidate:
         return sorted(set(needs) - self.can)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What there is of a candidate, and what it says of itself."""
+
+    fit: Function | None
+    sample: Function | None
+    can: Words  # ``CAN`` and ``MISSING``, of the function or its module; None where it says nothing
+    missing: Words
+    versions: Mapping[str, str]
+
+
 def words(text: Words) -> list[str]:
     """Split ``"a,b c"`` into words."""
-    if text is None:
-        return []
-    parts = [text] if isinstance(text, str) else list(text)
+    parts = [text] if isinstance(text, str) else [*(text or ())]
+    if not all(isinstance(part, str) for part in parts):
+        raise CandidateError(f"what it can do and what is missing are lists of words; not {parts!r:.80}")
     return [word for part in parts for word in re.split(r"[,\s]+", part) if word]
 
 
-def load_candidate(
-    target: str,
-    can: Words = None,
-    missing: Words = None,
-) -> Candidate:
-    """Import a candidate.
-
-    The target is ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors,
-    ``sample`` (or ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`). Claims and gaps are
-    ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every feature of likelihood fits
-    and no gap.
-    """
+def find_candidate(target: str) -> Found:
+    """Import a candidate: ``package.module:function``, a module, or the short name of an adapter that ships."""
     path = f"validation.candidates.{SHIPPED[target]}" if target in SHIPPED else target
     module_name, _, attribute = path.partition(":")
     try:
@@ -101,87 +103,69 @@ def load_candidate(
                 hint = f". Install it in this environment: pip install {target}"
         raise CandidateError(f"the candidate {target!r} cannot be imported: {error_in_words(error)}{hint}") from error
     if attribute:
-        function = module
+        function: object = module
         for part in attribute.split("."):
-            function = getattr(function, part, None)  # type: ignore[assignment]
+            function = getattr(function, part, None)
         if not callable(function):
             near = difflib.get_close_matches(attribute, [name for name in dir(module) if name[:1] != "_"], n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise CandidateError(f"the module {module_name} has no function {attribute!r}{hint}")
-        fit: Function | None = function
-        sample: Function | None = function
-    else:
-        fit = _first(module, "fit", "lmer")
-        sample = _first(module, "sample", "stan_lmer")
-        if fit is None and sample is None:
-            raise CandidateError(
-                f"the module {module_name} has no function 'fit' or 'lmer' (nor 'sample' or 'stan_lmer' for "
-                f"posteriors); name the function: {module_name}:FUNCTION"
-            )
-    home = fit if attribute else module
-    return _made(target, fit, sample, home, module, can, missing)
+        return _found(function, function, function, module)
+    fit, sample = (
+        next((found for name in names if callable(found := getattr(module, name, None))), None)
+        for names in (("fit", "lmer"), ("sample", "stan_lmer"))
+    )
+    if fit is None and sample is None:
+        raise CandidateError(
+            f"the module {module_name} has no function 'fit' or 'lmer' (nor 'sample' or 'stan_lmer' for "
+            f"posteriors); name the function: {module_name}:FUNCTION"
+        )
+    return _found(fit, sample, module, module)
+
+
+def _found(fit: Function | None, sample: Function | None, home: object, module: ModuleType | None) -> Found:
+    can, missing = (
+        next((words(said) for place in (home, module) if (said := getattr(place, name, None)) is not None), None)
+        for name in ("CAN", "MISSING")
+    )
+    return Found(fit, sample, can, missing, _versions(module))
+
+
+def load_candidate(target: str, can: Words = None, missing: Words = None) -> Candidate:
+    """Import a candidate.
+
+    The target is ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors,
+    ``sample`` (or ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`). Claims and gaps are
+    ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every feature of likelihood fits
+    and no gap.
+    """
+    return claiming(target, find_candidate(target), can, missing)
 
 
 def candidate_of(function: Function, can: Words = None, missing: Words = None) -> Candidate:
     """Make a candidate of a function in hand (for likelihood fits and, where it claims ``bayes``, posteriors)."""
     module = sys.modules.get(str(getattr(function, "__module__", "")))
     name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
-    return _made(name, function, function, function, module, can, missing)
+    return claiming(name, _found(function, function, function, module), can, missing)
 
 
-def _made(
-    name: str,
-    fit: Function | None,
-    sample: Function | None,
-    home: object,
-    module: ModuleType | None,
-    can: Words,
-    missing: Words,
-) -> Candidate:
-    default_can = frozenset(FEATURES) - {"bayes"} if fit is not None else frozenset(FEATURES) - {"ml", "reml"}
-    said = frozenset(words(can)) if can is not None else _declared(home, module, "CAN", default_can)
-    claimed = _claimed(said, default_can)
-    gaps = frozenset(words(missing)) if missing is not None else _declared(home, module, "MISSING", frozenset())
-    _check(claimed, FEATURES, "--can", "feature")
-    _check(gaps, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "--missing", "quantity")
-    return Candidate(name, fit, sample, claimed, gaps, _versions(module))
+def claiming(name: str, found: Found, can: Words = None, missing: Words = None) -> Candidate:
+    """A candidate with its claims and gaps: those that are given, or else its own.
 
-
-def _claimed(said: frozenset[str], usual: frozenset[str]) -> frozenset[str]:
-    """Features that a claim stands for: what it names and what it need not name, less what it denies (``no-missing``).
-
-    A claim that only denies is of everything else.
+    A claim is what it names and what it need not name, less what it denies (``no-missing``); one that only denies is of
+    everything else.
     """
+    usual = frozenset(FEATURES) - ({"bayes"} if found.fit is not None else {"ml", "reml"})
+    can, missing = (own if given is None else given for given, own in ((can, found.can), (missing, found.missing)))
+    said = usual if can is None else frozenset(words(can))
     denied = frozenset(word.removeprefix("no-") for word in said if word.startswith("no-"))
-    named = frozenset(word for word in said if not word.startswith("no-"))
     _check(denied, FEATURES, "--can no-", "feature")
-    return ((named or (usual if denied else named)) | ASSUMED) - denied
-
-
-def checked_claims(can: object, missing: object) -> tuple[frozenset[str], frozenset[str]]:
-    """What a candidate claims and does not offer, as it says itself from its own process."""
-    found = []
-    for given, known, option, kind in (
-        (can, FEATURES, "CAN", "feature"),
-        (missing, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "MISSING", "quantity"),
-    ):
-        if not isinstance(given, list) or not all(isinstance(word, str) for word in given):
-            raise CandidateError(f"{option} of the candidate is no list of words")
-        _check(frozenset(given), known, option, kind)
-        found.append(frozenset(given))
-    return found[0], found[1]
-
-
-def _first(module: ModuleType, *names: str) -> Function | None:
-    return next((found for name in names if callable(found := getattr(module, name, None))), None)
-
-
-def _declared(home: object, module: ModuleType | None, name: str, default: frozenset[str]) -> frozenset[str]:
-    for place in (home, module):
-        found = getattr(place, name, None)
-        if found is not None:
-            return frozenset(words(found))
-    return default
+    named = frozenset(word for word in said if not word.startswith("no-"))
+    claimed = ((named or (usual if denied else named)) | ASSUMED) - denied
+    _check(claimed, FEATURES, "--can", "feature")
+    gaps = frozenset(words(missing))
+    _check(gaps, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "--missing", "quantity")
+    return Candidate(name, found.fit, found.sample, claimed, gaps, found.versions)
 
 
 def _check(given: frozenset[str], known: Mapping[str, object], option: str, kind: str) -> None:
@@ -198,18 +182,10 @@ def _versions(module: ModuleType | None) -> dict[str, str]:
     if callable(tell := getattr(module, "versions", None)):
         return {str(name): str(version) for name, version in tell().items()}
     wanted = list(getattr(module, "DISTRIBUTIONS", ()))
-    if not wanted:
-        top = module.__name__.partition(".")[0]
-        wanted = list(metadata.packages_distributions().get(top, ()))[:1] if _installed(module, top) else []
+    if not wanted and "site-packages" in str(getattr(module, "__file__", "")):  # a file beside the tests is of none
+        wanted = list(metadata.packages_distributions().get(module.__name__.partition(".")[0], ()))[:1]
     found = {}
     for name in wanted:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
-
-
-def _installed(module: ModuleType, top: str) -> bool:
-    """Whether the module belongs to an installed package (a file beside the tests does not)."""
-    return top in sys.modules and "site-packages" in str(getattr(module, "__file__", ""))

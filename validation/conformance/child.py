@@ -8,17 +8,16 @@ import contextlib
 import inspect
 import os
 import pickle
-import struct
 import sys
 import threading
 import time
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
-from validation.conformance.candidate import CandidateError, load_candidate
-from validation.conformance.wire import MOST_BYTES, dumps, encode, framed
+from validation.conformance.candidate import CandidateError, find_candidate
+from validation.conformance.wire import MOST_BYTES, dumps, encode, framed, receive
 from validation.contract import BayesianFit, StructuredFit
 from validation.errors import text_of
 from validation.plain import Json
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from validation.conformance.candidate import Candidate, Function, Words
+    from validation.conformance.candidate import Found, Function
 
 #: What the judge may ask of a fit besides the contract's verbs.
 _BESIDES = ("predict", "satterthwaite", "label", "provenance", "divergences", "diagnostics")
@@ -65,7 +64,7 @@ class Request(TypedDict):
 class _Server:
     def __init__(self) -> None:
         self.kept: list[object] = []
-        self.candidate: Candidate | None = None
+        self.candidate: Found | None = None
 
     def keep(self, value: object) -> int:
         self.kept.append(value)
@@ -84,19 +83,11 @@ class _Server:
             kind = "CandidateError" if isinstance(error, CandidateError) else type(error).__name__
             return {"raised": kind, "text": text_of(error), "ours": isinstance(error, CandidateError)}
 
-    def do_load(self, target: str, can: "Words", missing: "Words") -> Json:
-        found = load_candidate(target, can, missing)
-        self.candidate = found
-        return encode(
-            {
-                "fit": found.fit is not None,
-                "sample": found.sample is not None,
-                "can": sorted(found.can),
-                "missing": sorted(found.missing),
-                "versions": dict(found.versions),
-            },
-            self.keep,
-        )
+    def do_load(self, target: str) -> Json:
+        self.candidate = found = find_candidate(target)
+        parts = {"fit": found.fit is not None, "sample": found.sample is not None}
+        own = {"can": found.can, "missing": found.missing, "versions": dict(found.versions)}
+        return encode({**parts, **own}, self.keep)
 
     def do_fit(self, kind: str, formula: str, data: "pd.DataFrame", options: dict[str, object]) -> Json:
         self.kept = []  # one fit at a time is judged
@@ -133,14 +124,6 @@ def _offers(answer: object, name: str) -> bool | None:
     return callable(found) or isinstance(found, staticmethod | classmethod)
 
 
-def _read(channel: BinaryIO) -> Request | None:
-    header = channel.read(8)
-    if len(header) < 8:
-        return None
-    (length,) = struct.unpack(">Q", header)
-    return pickle.loads(channel.read(length))  # from the judge, which is trusted here
-
-
 def _callers(frame: "FrameType | None") -> "Iterator[FrameType]":
     while frame is not None:
         yield frame
@@ -174,7 +157,8 @@ def main() -> None:
     os.dup2(2, 1)  # what the candidate prints goes to the log, never among the answers
     own = os.getpid()
     server = _Server()
-    while (request := _read(requests)) is not None:
+    while (asked := receive(requests.read, most=sys.maxsize)) is not None:
+        request: Request = pickle.loads(asked)  # from the judge, which is trusted here
         reply = {"id": request["id"], **server.answer(request)}
         if os.getpid() != own:  # a fork of the candidate's came back here: one of us is enough
             os._exit(0)

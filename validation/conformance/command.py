@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -28,15 +27,6 @@ _STYLES = {
     **dict.fromkeys((Status.AGREES, Status.KNOWN), "green"),
     **dict.fromkeys((Status.DISAGREES, Status.MALFORMED, Status.RAISED), "red"),
 }
-
-
-@dataclass(frozen=True)
-class Files:
-    """What is read besides the candidate, and where the outcome is written (``-``: printed)."""
-
-    deviations: Path | None = None
-    data: Path | None = None
-    report: Path | None = None
 
 
 def features() -> str:
@@ -71,15 +61,20 @@ def judge(
     candidate: Candidate,
     source: str | Source,
     names: Sequence[str],
-    files: Files,
     *,
+    deviations: Path | None,
+    data: Path | None,
+    report: Path | None,
     seed: int | None,
     quiet: bool,
     out: Console,
     err: Console,
 ) -> Verdict:
-    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict."""
-    if str(files.data) == "-":
+    """Judge a candidate, print a line for each case, write what was asked for, and return the verdict.
+
+    ``deviations`` is read; the JSON ``data`` (``-``: printed) and the report are files that are written.
+    """
+    if str(data) == "-":
         out = err  # standard output is for the JSON alone
 
     def say(text: str, style: str = "", always: bool = False) -> None:
@@ -90,7 +85,7 @@ def judge(
         if result.status not in (Status.NOT_CLAIMED, Status.NOT_RUN):
             say(line(result), _STYLES.get(result.status, ""))
 
-    known = read_deviations(files.deviations) if files.deviations is not None else ()
+    known = read_deviations(deviations) if deviations is not None else ()
     settled = choose_source(source, certified_first=True)
     cases = with_reference(settled, names)
     began = time.monotonic()
@@ -104,9 +99,8 @@ def judge(
             track=track,
             finished=show,
         )
-    seen = [result.seen for result in results if result.seen is not None]
     could = claimed_cases(candidate, settled)
-    problems = [problem for deviation in known for problem in problems_of(deviation, seen, could)]
+    problems = [problem for deviation in known for problem in problems_of(deviation, results, could)]
     # a known deviation that no longer applies is a failure
     verdict = Verdict.DISAGREES if problems else overall_status(results)
     unclaimed = [result.case.name for result in results if result.status is Status.NOT_CLAIMED]
@@ -125,8 +119,16 @@ def judge(
         )
     for problem in problems:
         say(f"Known deviations: {problem}", "red", always=True)
-    for path in _write(candidate, settled, results, problems, files):
-        say(f"Wrote {path}")
+    if data is not None:
+        write_or_print(data, as_json(candidate, results, settled.name, problems).rstrip("\n"))
+        if str(data) != "-":
+            say(f"Wrote {data}")
+    if report is not None:
+        from validation.report.html import write_report
+
+        judged = [result for result in results if result.status is not Status.NOT_CLAIMED]
+        for path in write_report(report, [as_comparison(result, candidate) for result in judged]):
+            say(f"Wrote {path}")
     seconds = time.monotonic() - began
     say(f"{headline(candidate, results, verdict)} ({seconds:.0f} s).", "bold", always=True)
     return verdict
@@ -145,22 +147,6 @@ def headline(candidate: Candidate, results: Sequence[Result], verdict: Verdict) 
         Verdict.AGREES: "agrees",
     }[verdict]
     return f"{candidate.label} {words} with the reference on what it claims: {counts}"
-
-
-def _write(
-    candidate: Candidate, source: Source, results: Sequence[Result], problems: Sequence[str], files: Files
-) -> list[Path]:
-    """Write what was asked for (``-``: print it); each file is whole or not there."""
-    from validation.report.files import write_report
-
-    written = []
-    if files.data is not None:
-        write_or_print(files.data, as_json(candidate, results, source.name, problems).rstrip("\n"))
-        written += [] if str(files.data) == "-" else [files.data]
-    if files.report is not None:
-        judged = [result for result in results if result.status is not Status.NOT_CLAIMED]
-        written += write_report(files.report, [as_comparison(result, candidate) for result in judged])
-    return written
 
 
 def _undeclared(results: Sequence[Result]) -> list[str]:

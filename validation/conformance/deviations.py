@@ -24,11 +24,14 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from validation.checks import Row
 from validation.files import FileError, read_bytes
 from validation.tolerances import Multiple
+
+if TYPE_CHECKING:
+    from validation.conformance.run import Result
 
 
 class DeviationError(ValueError):
@@ -61,28 +64,18 @@ class Deviation:
         """Whether a case's name matches."""
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.cases)
 
-    def covers_row(self, check: str, quantity: str, scaled: float) -> bool:
-        """Whether a failed row is the one that is meant and no larger than known."""
-        if (
-            self.error
-            or (self.quantities and quantity not in self.quantities)
-            or (self.checks and check not in self.checks)
-        ):
-            return False
-        return not math.isfinite(scaled) or (self.at_most is not None and scaled <= self.at_most)
+    def means(self, row: Row) -> bool:
+        """Whether a row is of its quantities and checks."""
+        return row.quantity in (self.quantities or [row.quantity]) and row.check in (self.checks or [row.check])
+
+    def covers_row(self, row: Row) -> bool:
+        """Whether a failed row is one that is meant and no larger than known."""
+        known = not math.isfinite(row.scaled) or (self.at_most is not None and row.scaled <= self.at_most)
+        return not self.error and self.means(row) and known
 
     def covers_error(self, kind: str) -> bool:
         """Whether an exception of the candidate is the one that is meant."""
         return bool(self.error) and fnmatch.fnmatchcase(kind, self.error)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What one case showed: its failed rows before any deviation was allowed for, or the exception's name."""
-
-    case: str
-    failed: pd.DataFrame
-    error: str = ""
 
 
 def read_deviations(path: str | Path) -> tuple[Deviation, ...]:
@@ -142,30 +135,27 @@ def _list(place: str, key: str, value: object) -> tuple[str, ...]:
     return tuple(values)
 
 
-def problems_of(deviation: Deviation, seen: Sequence[Seen], names: Collection[str]) -> list[str]:
-    """What is wrong with an entry, given the cases that were judged: stale, or too wide.
+def problems_of(deviation: Deviation, results: Sequence["Result"], names: Collection[str]) -> list[str]:
+    """What is wrong with an entry, given the results of the cases: stale, or too wide.
 
     An entry none of whose cases was judged is not judged itself, and one of which only some were is judged case by
     case; ``names`` are those of every case that could have been judged.
     """
-    concerned = [one for one in seen if deviation.covers_case(one.case)]
+    concerned = [result for result in results if result.judged and deviation.covers_case(result.case.name)]
     if not concerned:
         return [] if any(map(deviation.covers_case, names)) else [f"{deviation.title} names no case that there is"]
     problems: list[str] = []
     hits: dict[str, bool] = {}
     largest = 0.0
     found: set[str] = set()
-    for one in concerned:
+    for result in concerned:
         if deviation.error:
-            hits[one.case] = deviation.covers_error(one.error)
+            hits[result.case.name] = deviation.covers_error(result.error.partition(":")[0])
             continue
-        rows = one.failed
-        rows = rows[rows["quantity"].isin(deviation.quantities)] if deviation.quantities else rows
-        rows = rows[rows["check"].isin(deviation.checks)] if deviation.checks else rows
-        hits[one.case] = len(rows) > 0
-        found |= {*rows["quantity"], *rows["check"]}
-        finite = [value for value in rows["scaled"] if math.isfinite(value)]
-        largest = max([largest, *finite])
+        rows = [r for r in result.rows if r.verdict.failed and deviation.means(r)]
+        hits[result.case.name] = bool(rows)
+        found |= {name for r in rows for name in (r.quantity, r.check)}
+        largest = max([largest, *(r.scaled for r in rows if math.isfinite(r.scaled))])
     whole = {name for name in names if deviation.covers_case(name)} <= hits.keys()
     if whole and not any(hits.values()):
         return [f"{deviation.title} is stale: nothing that it names deviates any more; delete it"]

@@ -11,7 +11,6 @@ import os
 import pickle
 import queue
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from r_scripts.programs import named_places
-from validation.conformance.candidate import Candidate, CandidateError, Function, Words, checked_claims
-from validation.conformance.wire import Call, Unreadable, WireError, decode, loads, receive
+from validation.conformance.candidate import Candidate, CandidateError, Found, Function, Words, claiming
+from validation.conformance.wire import Unreadable, WireError, decode, framed, loads, receive
 from validation.plain import Json
 
 if TYPE_CHECKING:
@@ -65,9 +64,8 @@ class CandidateProcess:
     The candidate finds modules in the folders besides the interpreter's path, and has ``limit`` seconds for an answer.
     """
 
-    def __init__(self, target: str, can: Words, missing: Words, folders: Iterable[str], limit: float) -> None:
-        self.target, self.can, self.missing = target, can, missing
-        self.folders, self.limit = list(folders), limit
+    def __init__(self, target: str, folders: list[str], limit: float) -> None:
+        self.target, self.folders, self.limit = target, folders, limit
         self.generation = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._finalizer: weakref.finalize[[subprocess.Popen[bytes]], CandidateProcess] | None = None
@@ -77,14 +75,19 @@ class CandidateProcess:
 
     def load(self) -> dict[object, object]:
         """Start the process and import the candidate there; what it says of itself."""
-        found = decode(self._ask("load", target=self.target, can=self.can, missing=self.missing))
+        found = decode(self._ask("load", target=self.target))
         if not isinstance(found, dict):
             raise CandidateError(f"the candidate {self.target!r} says nothing of itself that can be read")
         return found
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not been ended."""
+        return self._process is not None
+
     def ask(self, do: str, **more: object) -> Json:
         """Have something done, in a process that has the candidate."""
-        if self._process is None:
+        if not self.runs:
             self.load()
         return self._ask(do, **more)
 
@@ -113,7 +116,8 @@ class CandidateProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            # of PYTHONPATH what is named outright: our own modules are imported before the candidate's
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(named_places())},
             start_new_session=True,  # Ctrl-C is ours to hear
         )
         threading.Thread(target=_read_log, args=(process, self._log), daemon=True).start()
@@ -177,11 +181,6 @@ class CandidateProcess:
             self._finalizer()
 
 
-def _environment() -> dict[str, str]:
-    """The environment; of PYTHONPATH what is named outright: our own modules are imported before the candidate's."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(named_places())}
-
-
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a candidate's process, and what it started in its own session."""
     with contextlib.suppress(OSError):
@@ -204,7 +203,7 @@ def _exchange(
     assert channel is not None
     assert line is not None
     with contextlib.suppress(OSError, ValueError):  # its end is noticed where the answer is awaited
-        channel.write(struct.pack(">Q", len(request)) + request)
+        channel.write(framed(request))
         channel.flush()
     try:
         answers.put(receive(line.read))
@@ -236,12 +235,27 @@ def _named(name: str, base: type[_E]) -> type[_E]:
     return type(name if name.isidentifier() and len(name) < 80 else base.__name__, (base,), {})
 
 
+class _Kept:
+    """A value that stays in the candidate's process, and is there as long as that process; a function is called."""
+
+    def __init__(self, process: CandidateProcess, handle: int) -> None:
+        self.process, self.handle, self.generation = process, handle, process.generation
+
+    def ask(self, do: str, **more: object) -> object:
+        """Have something done with it; the answer as plain data."""
+        if self.process.generation != self.generation or not self.process.runs:
+            raise CandidateEndedError("the candidate's process has ended since this fit was made")
+        return _received(self.process, self.process.ask(do, handle=self.handle, **more))
+
+    def __call__(self, *args: object, **more: object) -> object:
+        return self.ask("call", name="", args=args, more=more)
+
+
 class RemoteFit:
     """A fit that stays in the candidate's process: its verbs are called there, and their answers are plain data."""
 
-    def __init__(self, process: CandidateProcess, handle: int, verbs: dict[str, bool], kind: str) -> None:
-        self._process, self._handle, self._verbs, self._kind = process, handle, verbs, kind
-        self._generation = process.generation
+    def __init__(self, kept: _Kept, verbs: dict[str, bool], kind: str) -> None:
+        self._kept, self._verbs, self._kind = kept, verbs, kind
 
     def __dir__(self) -> list[str]:
         return [*object.__dir__(self), *self._verbs]
@@ -251,34 +265,13 @@ class RemoteFit:
         if name not in verbs:
             raise AttributeError(f"the candidate's {self.__dict__.get('_kind')} has no {name!r}")
         if verbs[name]:
-            return _remote_call(self._process, self._generation, self._handle, name)
-        _same(self._process, self._generation)
-        return _received(self._process, self._process.ask("get", handle=self._handle, name=name))
-
-
-def _same(process: CandidateProcess, generation: int) -> None:
-    if process.generation != generation or process._process is None:
-        raise CandidateEndedError("the candidate's process has ended since this fit was made")
-
-
-def _remote_call(process: CandidateProcess, generation: int, handle: int, name: str = "") -> Function:
-    def call(*args: object, **more: object) -> object:
-        _same(process, generation)
-        return _received(process, process.ask("call", handle=handle, name=name, args=args, more=more))
-
-    return call
+            return lambda *args, **more: self._kept.ask("call", name=name, args=args, more=more)
+        return self._kept.ask("get", name=name)
 
 
 def _received(process: CandidateProcess, value: Json) -> object:
     """An answer as plain data, its functions as calls to the process."""
-    found = decode(value)
-
-    def bind(item: object) -> object:
-        if isinstance(item, Call):
-            return _remote_call(process, process.generation, item.handle)
-        return {key: bind(part) for key, part in item.items()} if type(item) is dict else item
-
-    return bind(found)
+    return decode(value, lambda handle: _Kept(process, handle))
 
 
 def _function(process: CandidateProcess, kind: str) -> Function:
@@ -288,7 +281,8 @@ def _function(process: CandidateProcess, kind: str) -> Function:
             verbs, handle = value.get("verbs"), value.get("handle")
             if not isinstance(verbs, dict) or not isinstance(handle, int):
                 return Unreadable("fit")
-            return RemoteFit(process, handle, {str(k): bool(v) for k, v in verbs.items()}, str(value.get("kind")))
+            verbs = {str(name): bool(method) for name, method in verbs.items()}
+            return RemoteFit(_Kept(process, handle), verbs, str(value.get("kind")))
         return _received(process, value)
 
     fit.__qualname__ = kind
@@ -309,8 +303,7 @@ def isolated_candidate(
     modules may lie in the folders besides the interpreter's path; they come first, in its process only. ``limit`` is in
     seconds, of one fit or one evaluation of its objective.
     """
-    can, missing = [None if part is None else part if isinstance(part, str) else list(part) for part in (can, missing)]
-    process = CandidateProcess(target, can, missing, [str(folder) for folder in folders], limit)
+    process = CandidateProcess(target, [str(folder) for folder in folders], limit)
     try:
         found = process.load()
     except (CandidateEndedError, CandidateRaisedError) as error:
@@ -318,7 +311,6 @@ def isolated_candidate(
         raise CandidateError(f"the candidate {target!r} cannot be imported: {kind}: {error}") from error
     versions = found.get("versions")
     versions = {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}
-    fit = _function(process, "fit") if found.get("fit") is True else None
-    sample = _function(process, "sample") if found.get("sample") is True else None
-    claims, gaps = checked_claims(found.get("can"), found.get("missing"))
-    return Candidate(target, fit, sample, claims, gaps, versions)
+    fit, sample = (_function(process, kind) if found.get(kind) is True else None for kind in ("fit", "sample"))
+    own, gaps = (said if isinstance(said := found.get(key), list) else None for key in ("can", "missing"))
+    return claiming(target, Found(fit, sample, own, gaps, versions), can, missing)

@@ -1,91 +1,67 @@
-"""What a run of conformance leaves: a table for the terminal, JSON, comparisons for the report."""
+"""What runs of conformance leave: lines for the terminal, JSON, comparisons for the report, a table of several."""
 
 import datetime as dt
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NotRequired, TypedDict, cast
+
+import pandas as pd
 
 from validation.checks import Check, Side
 from validation.comparison import Comparison
 from validation.conformance.candidate import Candidate
 from validation.conformance.run import Result, Status, overall_status
-from validation.judge.digits import DOUBLE_DIGITS
-from validation.plain import plain
+from validation.files import FileError, read_json
+from validation.judge.rows import DOUBLE_DIGITS
+from validation.plain import Json, misfit, plain
 from validation.quantities import records
 from validation.report.json import package_version
+from validation.report.markdown import escaped, table
 from validation.verdict import Verdict
 
 SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1
 
 
-class CandidateData(TypedDict):
-    """Who was judged, and what it claims."""
-
+class _Candidate(TypedDict):
     name: str
     versions: dict[str, str]
-    can: list[str]
-    missing: list[str]
 
 
-class CauseData(TypedDict):
-    """A cause; abridged, its name and title."""
-
-    name: str
-    fault: NotRequired[int]
+class _Cause(TypedDict):
     title: str
-    evidence: NotRequired[str]
 
 
-class FigureData(TypedDict):
-    """A quantity's figures (:func:`validation.conformance.run.figures_of`); abridged, three of them."""
-
-    check: NotRequired[str]
+class _Figure(TypedDict):
     quantity: str
-    numbers: NotRequired[int]
     failed: int
-    missing: NotRequired[int]
-    malformed: NotRequired[int]
     digits: float | None
-    scaled: NotRequired[float | str | None]
-    unit: NotRequired[str]
-    tolerance: NotRequired[float | None]
 
 
-class ResultData(TypedDict, total=False):
-    """A case, in a run's file; abridged it has only what the table needs."""
+class ResultData(TypedDict):
+    """A case, as far as a table needs what is in a run's file."""
 
     case: str
-    title: str
-    formula: str
     needs: list[str]
     status: str
-    reason: str
     error: str
-    warnings: list[str]
-    seconds: float | None
-    not_offered: list[str]
-    known_deviations: list[int]
-    judged_by: str
-    digits: dict[str, float | None]
+    judged_by: NotRequired[str]
+    digits: NotRequired[dict[str, float | None]]
     checks: list[dict[str, str]]
-    causes: list[CauseData]
-    figures: list[FigureData]
+    causes: list[_Cause]
+    figures: list[_Figure]
 
 
 class RunData(TypedDict):
-    """A run as its file has it (schema ``mlmparity-conformance``, version 1)."""
+    """A run, as far as a table needs what is in its file (schema ``mlmparity-conformance``, version 1)."""
 
     schema: str
     schema_version: int
-    generator: dict[str, str]
     date: str
-    python: str
-    candidate: CandidateData
+    candidate: _Candidate
     reference: dict[str, str]
-    verdict: str
-    deviation_problems: list[str]
     results: list[ResultData]
 
 
@@ -125,18 +101,13 @@ def as_comparison(result: Result, candidate: Candidate) -> Comparison:
     """The result as a comparison, for the HTML report: what was raised or not claimed is said in a check."""
     if result.comparison is not None:
         return result.comparison
-    verdict = Verdict.DISAGREES if result.status.failed else Verdict.INCONCLUSIVE
-    if result.status is Status.KNOWN:
-        verdict = Verdict.AGREES
     check = Check(
         "run",
         "The candidate fits the model",
-        verdict,
+        result.status.verdict,
         f"{result.status}: {result.reason}",
         "A candidate that claims a feature fits every case that needs it.",
     )
-    import pandas as pd
-
     return Comparison(
         result.case.title,
         result.case.formula,
@@ -148,7 +119,9 @@ def as_comparison(result: Result, candidate: Candidate) -> Comparison:
     )
 
 
-def as_data(candidate: Candidate, results: Sequence[Result], source: str, problems: Sequence[str] = ()) -> RunData:
+def as_data(
+    candidate: Candidate, results: Sequence[Result], source: str, problems: Sequence[str] = ()
+) -> dict[str, Json]:
     """The run as plain data (schema ``mlmparity-conformance``, version 1)."""
     reference = next((r.comparison.reference for r in results if r.comparison is not None), None)
     verdict = Verdict.DISAGREES if problems else overall_status(results)
@@ -181,7 +154,7 @@ def _digits(comparison: Comparison | None) -> dict[str, float | None]:
     return {name: round(value, 1) if math.isfinite(value) else None for name, value in found.items()}
 
 
-def _result(result: Result) -> ResultData:
+def _result(result: Result) -> dict[str, Json]:
     comparison = result.comparison
     return {
         "case": result.case.name,
@@ -205,7 +178,7 @@ def _result(result: Result) -> ResultData:
             {"name": cause.name, "fault": cause.fault, "title": cause.title, "evidence": cause.evidence}
             for cause in (comparison.causes if comparison is not None else ())
         ],
-        "figures": cast("list[FigureData]", [plain(row) for row in records(result.figures)]),
+        "figures": [plain(row) for row in records(result.figures)],
     }
 
 
@@ -230,3 +203,134 @@ def properties(result: Result, check: str | None = None) -> list[tuple[str, str]
     if math.isfinite(result.seconds):
         found.append(("seconds", f"{result.seconds:.3f}"))
     return found
+
+
+# ---------------------------------------------------------------------------------------------------- several runs
+
+
+_CELLS = {
+    "agrees": "✓",
+    "known deviation": "(✓)",
+    "disagrees": "✗",
+    "malformed": "✗ malformed",
+    "raised": "✗ raises",
+    "inconclusive": "?",
+    "no reference": "",
+    "not run": "",
+    "not claimed": "–",
+}
+
+
+def read_runs(paths: Iterable[Path]) -> list[RunData]:
+    """Read the JSON files of runs; a FileError where one is no such file, or of another version."""
+    runs = []
+    for path in paths:
+        try:
+            run = cast("RunData", read_json(path))
+        except FileNotFoundError:
+            raise FileError(f"there is no file {str(path)!r}") from None
+        if misfit(run, RunData) or (run["schema"], run["schema_version"]) != (SCHEMA, SCHEMA_VERSION):
+            raise FileError(f"{path.name} is no file of `mlmparity conformance --json` of this version; write it anew")
+        runs.append(run)
+    return runs
+
+
+def markdown(runs: Sequence[RunData]) -> str:
+    """The table, a row for each case and a column for each candidate, and below what fails, and why."""
+    if not runs:
+        return "*No runs yet.*"
+    statuses = [[result["status"] for result in run["results"]] for run in runs]
+    parts = table(
+        ["candidate", "version", "judged by", "date", "agrees", "fails", "not claimed"],
+        [
+            [
+                run["candidate"]["name"],
+                version_of(run),
+                _judges(run),
+                run["date"],
+                own.count("agrees"),
+                sum(own.count(status) for status in ("disagrees", "malformed", "raised")),
+                own.count("not claimed"),
+            ]
+            for run, own in zip(runs, statuses, strict=True)
+        ],
+    )
+    cases = {result["case"]: result for run in reversed(runs) for result in run["results"]}
+    order = dict.fromkeys(result["case"] for run in runs for result in run["results"])
+    by_run = [by_case(run) for run in runs]
+    parts += [
+        "",
+        *table(
+            ["case", "needs", *(run["candidate"]["name"] for run in runs)],
+            [
+                [name, ", ".join(cases[name]["needs"]), *(_mark(own[name]) if name in own else "" for own in by_run)]
+                for name in order
+            ],
+        ),
+        "",
+        "✓ agrees · ✗ 1 4 differs in tiers 1 and 4 (posteriors: gates) · – not claimed · ? inconclusive",
+        "",
+    ]
+    for run in runs:
+        parts += _failures(run)
+    return "\n".join(parts).rstrip()
+
+
+def by_case(run: RunData) -> dict[str, ResultData]:
+    """The results of a run, by the names of their cases."""
+    return {result["case"]: result for result in run["results"]}
+
+
+def _mark(result: ResultData) -> str:
+    """The cell of a result: which tiers or gates failed, where it disagrees."""
+    mark = _CELLS.get(result["status"], "?")
+    if result["status"] not in ("disagrees", "malformed"):
+        return mark
+    failed = [
+        check["id"].partition("-")[2]
+        for check in result["checks"]
+        if check["verdict"] in ("disagrees", "missing", "malformed")
+    ]
+    return f"{mark} {' '.join(failed)}"
+
+
+def _judges(run: RunData) -> str:
+    """What judged the candidate, with the number of cases where there are several."""
+    labels = [result.get("judged_by") for result in run["results"]]
+    counts = {label: labels.count(label) for label in dict.fromkeys(labels) if label}
+    if not counts:
+        return str(run["reference"]["label"])
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{label} ({count})" for label, count in counts.items())
+
+
+def version_of(run: RunData) -> str:
+    """The candidate's version."""
+    return ", ".join(run["candidate"]["versions"].values()) or "?"
+
+
+def _failures(run: RunData) -> list[str]:
+    """What a candidate fails, cases of one kind of failure together."""
+    kinds: dict[str, list[str]] = {}
+    for result in run["results"]:
+        if result["status"] == "raised":
+            kinds.setdefault(f"raises `{_code(result['error'])}`", []).append(result["case"])
+        elif result["status"] in ("disagrees", "malformed", "inconclusive"):
+            failed = [row for row in result["figures"] if row["failed"]]
+            quantities = ", ".join(dict.fromkeys(row["quantity"] for row in failed[:6]))
+            more = len({row["quantity"] for row in failed}) > 6
+            digits = [row["digits"] for row in failed if row["digits"] is not None and row["digits"] < DOUBLE_DIGITS]
+            cause = result["causes"][0]["title"] if result["causes"] else result["status"]
+            known = f"{cause}: {quantities}{', …' if more else ''}"
+            kinds.setdefault(known, []).append(result["case"] + (f" ({min(digits):.1f} digits)" if digits else ""))
+    if not kinds:
+        return []
+    lines = [f"**{run['candidate']['name']} {version_of(run)}**", ""]
+    lines += [f"- {escaped(kind)} — {', '.join(cases)}" for kind, cases in kinds.items()]
+    return [*lines, ""]
+
+
+def _code(text: str, most: int = 140) -> str:
+    short = " ".join(str(text).split()).replace("`", "'")
+    return short if len(short) <= most else short[: most - 1] + "…"

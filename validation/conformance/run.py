@@ -1,36 +1,37 @@
 """Judge a candidate case by case: fit, compare with the reference, allow for what is declared, say why it fails."""
 
 import logging
+import math
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import cast
 
-import numpy as np
 import pandas as pd
 
 from validation.cases import Case
 from validation.checks import Check, Side
 from validation.compare import About, is_refusal, judge_pair
 from validation.comparison import Comparison
-from validation.conformance.answer import OFFERS, Answer, as_fit, as_posterior
+from validation.conformance.answer import OFFERS, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
-from validation.conformance.deviations import Deviation, Seen
+from validation.conformance.deviations import Deviation
 from validation.contract import BayesianFit, LinearMixedFit
 from validation.errors import RAISED, error_in_words
 from validation.judge.diagnosis import unknown_cause
-from validation.judge.rows import Row, check_of, rows_of
+from validation.judge.rows import Row, check_of, rows_of, table_of
 from validation.options import DEFAULT_SEED
 from validation.progress import Tracker
-from validation.quantities import records
 from validation.references.choose import Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell
 from validation.tolerances import FAILED_ALIKE
-from validation.verdict import Cause, Verdict
+from validation.verdict import Verdict
 
 #: What the same error says of one model and of another: names in quotes, numbers.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[-+]?\d[\d.eE+-]*")
@@ -55,9 +56,21 @@ class Status(StrEnum):
     NOT_CLAIMED = "not claimed"  # nothing is said about it
 
     @property
+    def verdict(self) -> Verdict:
+        """What it says of the candidate."""
+        return _VERDICTS.get(self, Verdict.INCONCLUSIVE)
+
+    @property
     def failed(self) -> bool:
         """Whether the candidate fails."""
-        return self in (Status.DISAGREES, Status.MALFORMED, Status.RAISED)
+        return self.verdict.failed
+
+
+_VERDICTS = {
+    **dict.fromkeys((Status.AGREES, Status.KNOWN), Verdict.AGREES),
+    **dict.fromkeys((Status.DISAGREES, Status.RAISED), Verdict.DISAGREES),
+    Status.MALFORMED: Verdict.MALFORMED,
+}
 
 
 @dataclass(frozen=True)
@@ -73,22 +86,28 @@ class Result:
     seconds: float = float("nan")  # that its fit took
     not_offered: tuple[str, ...] = ()  # declared missing, and missing
     known: tuple[int, ...] = ()  # numbers of the entries of the file of known deviations that were needed
-    seen: Seen | None = None  # what failed before known deviations were allowed for
-    figures: pd.DataFrame = field(default_factory=pd.DataFrame)  # :func:`figures_of` the comparison
+
+    @property
+    def judged(self) -> bool:
+        """Whether the candidate was asked, and answered or raised."""
+        return self.comparison is not None or bool(self.error)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """What was compared; what failed has failed here, known deviation or not."""
+        return [] if self.comparison is None or self.comparison.table.empty else rows_of(self.comparison.table)
+
+    @cached_property
+    def figures(self) -> pd.DataFrame:
+        """:func:`figures_of` what was compared."""
+        return figures_of(self.rows)
 
 
 def overall_status(results: Sequence[Result]) -> Verdict:
     """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive."""
-    judged = [result.status for result in results if result.status is not Status.NOT_CLAIMED]
     if _failed_alike(results) is not None:
         return Verdict.INCONCLUSIVE  # it fitted nothing at all: nothing was compared
-    failures = {status for status in judged if status.failed}
-    if failures:
-        return Verdict.MALFORMED if failures == {Status.MALFORMED} else Verdict.DISAGREES
-    open_ = (Status.INCONCLUSIVE, Status.NOT_SUPPORTED, Status.NO_REFERENCE, Status.NOT_RUN)
-    if not judged or any(status in open_ for status in judged):
-        return Verdict.INCONCLUSIVE
-    return Verdict.AGREES
+    return Verdict.of(result.status.verdict for result in results if result.status is not Status.NOT_CLAIMED)
 
 
 def run(
@@ -110,14 +129,12 @@ def run(
         if (stuck := _failed_alike(results)) is not None:
             results.append(Result(case, Status.NOT_RUN, stuck))
             continue
-        followed = track is not None and not candidate.unclaimed(case.needs)
-        if track is not None and followed:
+        if track is not None and not candidate.unclaimed(case.needs):
             track.start(case.title)
-        result = judge_case(candidate, case, source, deviations=deviations, seed=seed)
-        if track is not None and followed:
+        results.append(judge_case(candidate, case, source, deviations=deviations, seed=seed))
+        if track is not None:
             track.finish()
-        results.append(result)
-        finished(result)
+        finished(results[-1])
     return results
 
 
@@ -158,21 +175,19 @@ def judge_case(
             logging.getLogger(__name__).debug("no reference of %s", case.name, exc_info=True)
             return Result(case, Status.NO_REFERENCE, f"the reference could not fit it: {error_in_words(error)}")
     data = reference.data if reference.data is not None else case.load("recorded")
-    options: dict[str, object] = dict(case.options)
-    if case.kind == "bayes":
-        options["seed"] = seed
-    else:
-        options["REML"] = case.REML
+    asked = {"seed": seed} if case.kind == "bayes" else {"REML": case.REML}
+    fit: BayesianFit | LinearMixedFit
+    failure: BaseException | None = None
     started = time.perf_counter()
     with warnings.catch_warnings(record=True, action="always") as caught:
         try:
-            answer = function(case.formula, data.copy(), **options)
-            fit = (
-                as_posterior(answer)
-                if case.kind == "bayes"
-                else as_fit(answer, case.formula, data, case.REML, candidate.missing)
-            )
-            failure: BaseException | None = None
+            answer = function(case.formula, data.copy(), **{**case.options, **asked})
+            if case.kind == "bayes":
+                fit = as_posterior(answer)
+            else:
+                fit = as_fit(
+                    answer, case.formula, data, case.REML, candidate.missing, cast("LinearMixedFit", reference.fit)
+                )
         except RAISED as error:  # a candidate may raise anything: it is a field of the result
             logging.getLogger(__name__).debug("%s raised", candidate.name, exc_info=True)
             failure = error
@@ -182,50 +197,38 @@ def judge_case(
     )
     if failure is not None:
         return _raised(case, failure, said, seconds, deviations)
+    density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
+    about = About(case.formula, case.title, case.REML, reference.data, seed, density=density)
+    side = Side(candidate.label, "third-party", dict(candidate.versions))
     try:
-        comparison = _compare(candidate, case, reference, fit, seed)
+        comparison = judge_pair(reference, Fitted(fit, side), about)
     except (SystemExit, GeneratorExit) as error:  # what a fit answers, it may compute when it is asked
         return _raised(case, error, said, seconds, deviations)
     comparison, not_offered = without_missing(comparison, candidate.missing)
     if case.kind == "bayes" and not any(check.id == "gate-1" for check in comparison.checks):
         not_offered = tuple(sorted({*not_offered, "density"}))
-    failed = comparison.table[[verdict.failed for verdict in comparison.table["verdict"]]]
     comparison, known = _allow(comparison, case.name, deviations)
     status = {
         Verdict.AGREES: Status.KNOWN if known else Status.AGREES,
         Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
         Verdict.MALFORMED: Status.MALFORMED,
     }.get(comparison.verdict, Status.DISAGREES)
-    figures = figures_of(comparison.table)
-    reason = ""
-    if status.failed:
-        quantities = ", ".join(dict.fromkeys(figures.loc[figures["failed"] > 0, "quantity"]))
-        reason = comparison.causes[0].title if comparison.causes else f"differs in {quantities}"
-    seen = Seen(case.name, failed)
-    return Result(case, status, reason, comparison, "", said, seconds, not_offered, known, seen, figures)
+    result = Result(case, status, "", comparison, "", said, seconds, not_offered, known)
+    if not status.failed:
+        return result
+    quantities = dict.fromkeys(r.quantity for r in result.rows if r.verdict.failed)
+    differ = f"differs in {', '.join(quantities)}"
+    return replace(result, reason=comparison.causes[0].title if comparison.causes else differ)
 
 
 def _raised(
     case: Case, error: BaseException, said: tuple[str, ...], seconds: float, deviations: Sequence[Deviation]
 ) -> Result:
-    kind = type(error).__name__
     text = cell(" ".join(error_in_words(error).split()))  # its own text: no escape code of it reaches a terminal
+    kind = type(error).__name__
     known = tuple(d.number for d in deviations if d.covers_case(case.name) and d.covers_error(kind))
     status = Status.KNOWN if known else Status.NOT_SUPPORTED if is_refusal(error) else Status.RAISED
-    nothing = pd.DataFrame(columns=["check", "quantity", "scaled"])
-    seen = Seen(case.name, nothing, kind)
-    return Result(case, status, text, None, text, said, seconds, known=known, seen=seen)
-
-
-def _compare(
-    candidate: Candidate, case: Case, reference: Reference, fit: LinearMixedFit | BayesianFit, seed: int
-) -> Comparison:
-    if isinstance(fit, Answer):
-        fit.align(cast("LinearMixedFit", reference.fit))
-    side = Side(candidate.label, "third-party", dict(candidate.versions))
-    density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
-    about = About(case.formula, case.title, case.REML, reference.data, seed, density=density)
-    return judge_pair(reference, Fitted(fit, side), about)
+    return Result(case, status, text, None, text, said, seconds, known=known)
 
 
 # ---------------------------------------------------------------------------------------------------- what is declared
@@ -236,72 +239,65 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
 
     What is declared are keys of ``OFFERS`` and ``POSTERIOR_OFFERS``; returned beside is which of them are missing.
     """
-    declared = set(missing)
-    table = comparison.table
-    if not declared or table.empty:
+    declared = frozenset(missing)
+    if not declared or comparison.table.empty:
         return comparison, ()
-    offered = _posterior_offer if comparison.kind == "bayes" else _likelihood_offer
-    names = np.array(
-        [offered(record) for record in records(table[["quantity", "term", "level", "group"]])], dtype=object
-    )
-    missing_there = np.array([verdict is Verdict.MISSING for verdict in table["verdict"]], dtype=bool)
-    lacking = missing_there & table["candidate"].isna().to_numpy() & np.isin(names, list(declared))
-    if not lacking.any():
+    rows, offer = rows_of(comparison.table), _posterior_offer if comparison.kind == "bayes" else _likelihood_offer
+    gaps = [
+        name if r.verdict is Verdict.MISSING and math.isnan(r.candidate) and (name := offer(r)) in declared else ""
+        for r in rows
+    ]
+    if not any(gaps):
         return comparison, ()
-    kept = table[~lacking].reset_index(drop=True)
     checks, notes = [], []
     for check in comparison.checks:
-        own = (table["check"] == check.id).to_numpy()
-        gone, rows = ", ".join(sorted(set(names[own & lacking]))), rows_of(table[own & ~lacking])
-        if gone and not rows:
-            notes.append(f"{check.title} was not judged: the candidate does not offer {gone}.")
-        else:
-            checks.append(_again(check, rows, f"not offered: {gone}") if gone else check)
+        lost = ", ".join(sorted({name for r, name in zip(rows, gaps, strict=True) if r.check == check.id} - {""}))
+        left = _again(check, rows, gaps, f"not offered: {lost}")
+        checks += [left] if left is not None else []
+        notes += [f"{check.title} was not judged: the candidate does not offer {lost}."] if left is None else []
+    kept = [r for r, name in zip(rows, gaps, strict=True) if not name]
+    # What is declared is no cause, and what the reference lacks is not missing in the candidate.
+    lacking = Counter(
+        r.quantity for r in kept if math.isnan(r.candidate) and r.verdict in (Verdict.MISSING, Verdict.DISAGREES)
+    )
+    evidence = "missing: " + ", ".join(f"{name} ({count})" for name, count in lacking.most_common())
     open_ = any(check.verdict.failed or check.verdict is Verdict.INCONCLUSIVE for check in checks)
-    causes = comparison.causes if open_ else ()
-    if not _lacking(kept).any():
-        # What is declared is no cause, and what the reference lacks is not missing in the candidate.
-        causes = tuple(cause for cause in causes if cause.name != "missing-numbers")
-    causes = tuple(_of_what_is_left(cause, kept) if cause.name == "missing-numbers" else cause for cause in causes)
+    causes = tuple(
+        replace(cause, evidence=evidence) if cause.name == "missing-numbers" else cause
+        for cause in (comparison.causes if open_ else ())
+        if lacking or cause.name != "missing-numbers"
+    )
     if any(check.verdict.failed for check in checks) and not causes:
-        causes = (unknown_cause(checks, rows_of(kept)),)
-    gaps = tuple(sorted(set(names[lacking])))
-    notes.append(f"The candidate declares that it does not offer {', '.join(gaps)}.")
-    found = replace(comparison, checks=tuple(checks), table=kept, causes=causes, notes=(*comparison.notes, *notes))
-    return found, gaps
+        causes = (unknown_cause(checks, kept),)
+    undeclared = tuple(sorted({*gaps} - {""}))
+    notes.append(f"The candidate declares that it does not offer {', '.join(undeclared)}.")
+    found = replace(
+        comparison, checks=tuple(checks), table=table_of(kept), causes=causes, notes=(*comparison.notes, *notes)
+    )
+    return found, undeclared
 
 
-def _lacking(table: pd.DataFrame) -> np.ndarray:
-    """Which rows the candidate lacks."""
-    missing = np.array([verdict in (Verdict.MISSING, Verdict.DISAGREES) for verdict in table["verdict"]], dtype=bool)
-    return missing & table["candidate"].isna().to_numpy()
+def _likelihood_offer(row: Row) -> str:
+    return next((offer for offer, quantities in OFFERS.items() if row.quantity in quantities), row.quantity)
 
 
-def _of_what_is_left(cause: Cause, kept: pd.DataFrame) -> Cause:
-    """The cause that numbers are missing, of those that are offered."""
-    lacking = kept.loc[_lacking(kept), "quantity"].value_counts()
-    return replace(cause, evidence="missing: " + ", ".join(f"{name} ({count})" for name, count in lacking.items()))
-
-
-def _likelihood_offer(record: Mapping[str, object]) -> str:
-    quantity = record["quantity"]
-    return next((offer for offer, quantities in OFFERS.items() if quantity in quantities), str(quantity))
-
-
-def _posterior_offer(record: Mapping[str, object]) -> str:
-    term, group, level = record["term"], record["group"], record["level"]
-    if record["quantity"] == "log-density":
+def _posterior_offer(row: Row) -> str:
+    if row.quantity == "log-density":
         return "density"
-    if isinstance(level, str) and group is not None:
-        return "new-levels" if "_NEW_" in level else "ranef"
-    return "VarCorr" if group is not None else str(term)
+    if isinstance(row.level, str) and row.group is not None:
+        return "new-levels" if "_NEW_" in row.level else "ranef"
+    return "VarCorr" if row.group is not None else str(row.term)
 
 
-def _again(check: Check, rows: Sequence[Row], added: str) -> Check:
-    """Make the check's outcome anew from the rows that are left."""
-    failed = [r for r in rows if r.verdict.failed]
-    summary = f"{len(rows)} compared, {len(failed)} failed" if failed else f"{len(rows)} compared, none failed"
-    return check_of(check.id, rows, f"{summary}; {added}", check.rule)
+def _again(check: Check, rows: Sequence[Row], out: Sequence[object], added: str) -> Check | None:
+    """Make a check's outcome anew without its rows that are out, if any; None where nothing is left of it."""
+    own = [(r, gone) for r, gone in zip(rows, out, strict=True) if r.check == check.id]
+    left = [r for r, gone in own if not gone]
+    if len(left) == len(own):
+        return check
+    failed = sum(r.verdict.failed for r in left)
+    summary = f"{len(left)} compared, {failed or 'none'} failed; {added}"
+    return check_of(check.id, left, summary, check.rule) if left else None
 
 
 def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -> tuple[Comparison, tuple[int, ...]]:
@@ -309,25 +305,18 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
     concerned = [deviation for deviation in deviations if deviation.covers_case(name)]
     if not concerned or comparison.table.empty:
         return comparison, ()
-    table = comparison.table.copy()
-    hits = [
-        {d.number for d in concerned if r.verdict.failed and d.covers_row(r.check, r.quantity, r.scaled)}
-        for r in rows_of(table)
-    ]
-    known = np.array([bool(numbers) for numbers in hits], dtype=bool)
-    if not known.any():
+    rows = rows_of(comparison.table)
+    hits = [{d.number for d in concerned if r.verdict.failed and d.covers_row(r)} for r in rows]
+    if not any(hits):
         return comparison, ()
-    table["reason"] = table["reason"].astype(object).mask(known, "known deviation: " + table["reason"].astype(str))
+    table = table_of(
+        r._replace(reason=f"known deviation: {r.reason}") if hit else r for r, hit in zip(rows, hits, strict=True)
+    )
     checks = []
     for check in comparison.checks:
-        own = (table["check"] == check.id).to_numpy()
-        text, rows = f"{int((own & known).sum())} known deviations", rows_of(table[own & ~known])
-        if not (own & known).any():
-            checks.append(check)
-        elif rows:
-            checks.append(_again(check, rows, text))
-        else:
-            checks.append(replace(check, verdict=Verdict.AGREES, summary=f"only {text}"))
+        text = f"{sum(bool(hit) for r, hit in zip(rows, hits, strict=True) if r.check == check.id)} known deviations"
+        only = replace(check, verdict=Verdict.AGREES, summary=f"only {text}")
+        checks.append(_again(check, rows, hits, text) or only)
     causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
     return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(set().union(*hits)))
 
@@ -335,28 +324,27 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
 # ---------------------------------------------------------------------------------------------------- figures
 
 
-_FIGURES = ("check", "quantity", "numbers", "failed", "missing", "malformed", "digits", "scaled", "unit", "tolerance")
-
-
-def figures_of(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each check and quantity: numbers, failures, fewest digits, largest difference (:data:`_FIGURES`)."""
-
-    def of(part: pd.DataFrame) -> dict[str, object]:
-        scaled = part["scaled"].to_numpy(dtype=float)
-        worst = part.iloc[int(np.nanargmax(scaled)) if np.isfinite(scaled).any() else 0]
-        verdicts = list(part["verdict"])
-        return {
-            "check": worst["check"],
-            "quantity": worst["quantity"],
-            "numbers": len(part),
-            "failed": sum(verdict.failed for verdict in verdicts),
-            "missing": verdicts.count(Verdict.MISSING),
-            "malformed": verdicts.count(Verdict.MALFORMED),
-            "digits": float(part["digits"].astype(float).where(np.isfinite).min()),
-            "scaled": float(worst["scaled"]),
-            "unit": str(worst["unit"]),
-            "tolerance": float(worst["tolerance"]),
-        }
-
-    rows = [of(part) for _, part in table.groupby(["check", "quantity"], sort=False)]
-    return pd.DataFrame(rows, columns=list(_FIGURES))
+def figures_of(rows: Iterable[Row]) -> pd.DataFrame:
+    """One row for each check and quantity: numbers, failures, fewest digits, and the largest difference in its unit."""
+    parts: dict[tuple[str, str], list[Row]] = {}
+    for r in rows:
+        parts.setdefault((r.check, r.quantity), []).append(r)
+    figures = []
+    for (check, quantity), own in parts.items():
+        worst = max(own, key=lambda r: -math.inf if math.isnan(r.scaled) else r.scaled)
+        verdicts = [r.verdict for r in own]
+        figures.append(
+            {
+                "check": check,
+                "quantity": quantity,
+                "numbers": len(own),
+                "failed": sum(verdict.failed for verdict in verdicts),
+                "missing": verdicts.count(Verdict.MISSING),
+                "malformed": verdicts.count(Verdict.MALFORMED),
+                "digits": min((r.digits for r in own if math.isfinite(r.digits)), default=math.nan),
+                "scaled": worst.scaled,
+                "unit": worst.unit,
+                "tolerance": worst.tolerance,
+            }
+        )
+    return pd.DataFrame(figures)

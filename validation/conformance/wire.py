@@ -11,9 +11,8 @@ import io
 import json
 import math
 import struct
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,9 +20,6 @@ import scipy.sparse as sp
 
 from validation.plain import Json
 from validation.wellformed import MalformedError, filled, label, pairs_of
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 #: Longest message.
 MOST_BYTES = 1 << 30
@@ -33,7 +29,7 @@ _DIGEST_BYTES = 16
 _DEEPEST = 30
 #: No mapping of more entries is sent: longer tables are series and arrays.
 _MOST_KEYS = 5_000_000
-_KINDS = "iufbc"
+_NUMBERS = "iufbc"
 
 
 #: A value with its parts, or a whole message.
@@ -54,22 +50,15 @@ class Unreadable:
         return f"<{self.kind}>"
 
 
-class Call:
-    """A function that stays in the candidate's process, by its number."""
-
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
-
-
 def framed(data: bytes) -> bytes:
     """A message with its mark, length and digest before it, so that whatever else is written to the line is noticed."""
     return _MARK + struct.pack(">Q", len(data)) + _digest(data) + data
 
 
-def receive(read: Callable[[int], bytes]) -> bytes | None:
+def receive(read: Callable[[int], bytes], most: int = MOST_BYTES) -> bytes | None:
     """The next message on a line; None where the line ended before the message did.
 
-    ``read`` reads so many bytes, or as many as there are before the end.
+    ``read`` reads so many bytes, or as many as there are before the end; no message has more than ``most``.
     """
     size = len(_MARK) + 8 + _DIGEST_BYTES
     header = read(size)
@@ -78,7 +67,7 @@ def receive(read: Callable[[int], bytes]) -> bytes | None:
     if len(header) < size or header[: len(_MARK)] != _MARK:
         raise WireError("no message of ours begins like this")
     (length,) = struct.unpack_from(">Q", header, len(_MARK))
-    if length > MOST_BYTES:
+    if length > most:
         raise WireError(f"a message of {length} bytes")
     data = read(length)
     if len(data) < length:
@@ -111,12 +100,11 @@ def loads(data: bytes) -> dict[str, Json]:
 # ---------------------------------------------------------------------------------------------------- there and back
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(NamedTuple):
     """A kind of value that is made of others."""
 
     holds: Callable[[object], bool]  # whether a value is of the kind
-    parts: Callable[..., Mapping[str, object]]  # what it is made of, by name
+    parts: Callable[[Any], Sequence[object]]  # what it is made of
     make: Callable[..., object]  # makes it of its parts; refuses what does not fit together
 
 
@@ -124,22 +112,40 @@ def _of(*types: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, types)
 
 
-def _xarray(name: str) -> Callable[[object], bool]:
-    """Whether a value is of a class of xarray's, which is loaded only where one is."""
-    return lambda value: any(c.__name__ == name and c.__module__.startswith("xarray.") for c in type(value).__mro__)
+def _in_numpy(value: pd.api.extensions.ExtensionArray) -> np.ndarray:
+    """An array of pandas' own as numpy has it: its numbers with NaN where they are missing."""
+    if isinstance(value, pd.arrays.NumpyExtensionArray):
+        return value.to_numpy()
+    if value.dtype.kind in "iuf":
+        return value.to_numpy(dtype=np.float64, na_value=np.nan)
+    return value.to_numpy(dtype=object, na_value=None)  # type: ignore[arg-type]
 
 
-def _frame(index: pd.Index, columns: pd.Index, values: list[object]) -> pd.DataFrame:
-    series = [pd.Series(cast("np.ndarray", column), index=index) for column in values]
+def _bytes_of(array: np.ndarray) -> str:
+    native = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine
+        native = native.astype("<c16" if native.dtype.kind == "c" else "<f8")
+    file = io.BytesIO()
+    np.save(file, native, allow_pickle=False)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _array(text: str) -> np.ndarray:
+    array = np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False)
+    if array.dtype.kind not in _NUMBERS:
+        raise ValueError(array.dtype)
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _frame(index: pd.Index, columns: pd.Index, values: list[Any]) -> pd.DataFrame:
+    series = [pd.Series(column, index=index) for column in values]
     frame = pd.concat(series, axis=1) if series else pd.DataFrame(index=index)
     return frame.set_axis(columns, axis=1)
 
 
-def _objects(shape: list[int], items: list[object]) -> np.ndarray:
-    array = np.empty(len(items), dtype=object)
-    for i, item in enumerate(items):
-        array[i] = item
-    return array.reshape(shape)
+def _sparse_parts(value: sp.sparray) -> Sequence[object]:
+    matrix = sp.csc_array(value)
+    return matrix.shape, matrix.data, matrix.indices, matrix.indptr
 
 
 def _sparse(shape: list[int], data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> sp.csc_array:
@@ -148,84 +154,48 @@ def _sparse(shape: list[int], data: np.ndarray, indices: np.ndarray, indptr: np.
     return matrix
 
 
-def _sparse_parts(value: sp.sparray) -> dict[str, object]:
-    matrix = sp.csc_array(value)
-    return {"shape": list(matrix.shape), "data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
+def _of_xarray(name: str, **options: str) -> _Kind:
+    """A class of xarray's, in its own plain form; xarray is loaded only where one is."""
 
+    def make(plain: object) -> object:
+        import xarray as xr
 
-def _masked(value: pd.api.extensions.ExtensionArray) -> dict[str, object]:
-    """An array of pandas' own, as numpy has it: its numbers with NaN where they are missing."""
-    if value.dtype.kind in "iuf" and not isinstance(value, pd.arrays.NumpyExtensionArray):
-        return {"array": value.to_numpy(dtype=np.float64, na_value=np.nan)}
-    if isinstance(value, pd.arrays.NumpyExtensionArray):
-        return {"array": value.to_numpy()}
-    return {"array": value.to_numpy(dtype=object, na_value=None)}  # type: ignore[arg-type]
+        return getattr(xr, name).from_dict(plain)
 
-
-def _labelled(dims: list[str], coords: dict[str, pd.Index], values: np.ndarray) -> "xr.DataArray":
-    import xarray as xr
-
-    return xr.DataArray(values, dims=dims, coords={name: list(own) for name, own in coords.items() if name in dims})
-
-
-def _labelled_parts(value: "xr.DataArray") -> dict[str, object]:
-    coords = {
-        str(name): pd.Index(part.to_numpy(), dtype=object) for name, part in value.coords.items() if part.ndim == 1
-    }
-    return {"dims": [str(name) for name in value.dims], "coords": coords, "values": value.to_numpy()}
-
-
-def _dataset(variables: "dict[str, xr.DataArray]") -> "xr.Dataset":
-    import xarray as xr
-
-    return xr.Dataset({str(name): part for name, part in variables.items()})
-
-
-def _tree(groups: "dict[str, xr.Dataset]") -> "xr.DataTree":
-    import xarray as xr
-
-    return xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
+    return _Kind(
+        lambda value: any(c.__name__ == name and c.__module__.startswith("xarray.") for c in type(value).__mro__),
+        lambda value: [value.to_dict(**options)],
+        make,
+    )
 
 
 #: Kinds of values by their names on the wire; the first that holds a value is its kind.
-_KINDS_OF_PARTS: dict[str, _Kind] = {
+_KINDS: dict[str, _Kind] = {
+    "array": _Kind(
+        lambda value: isinstance(value, np.ndarray) and value.dtype.kind in _NUMBERS,
+        lambda value: [_bytes_of(value)],
+        _array,
+    ),
     "factor": _Kind(
         _of(pd.Categorical),
-        lambda value: {"codes": np.asarray(value.codes, dtype="<i8"), "levels": value.categories},
+        lambda value: [np.asarray(value.codes, dtype="<i8"), value.categories],
         lambda codes, levels: pd.Categorical.from_codes(codes, categories=levels),
     ),
-    "masked": _Kind(_of(pd.api.extensions.ExtensionArray), _masked, lambda array: array),
+    "index": _Kind(_of(pd.Index), lambda value: [[*map(_key, value)]], lambda items: pd.Index(items, dtype=object)),
     "series": _Kind(
         _of(pd.Series),
-        lambda value: {"index": value.index, "values": value.array},
+        lambda value: [value.index, value.array],
         lambda index, values: pd.Series(values, index=index),
     ),
     "frame": _Kind(
         _of(pd.DataFrame),
-        lambda value: {
-            "index": value.index,
-            "columns": value.columns,
-            "values": [value.iloc[:, j].array for j in range(value.shape[1])],
-        },
+        lambda value: [value.index, value.columns, [value.iloc[:, j].array for j in range(value.shape[1])]],
         _frame,
     ),
     "sparse": _Kind(sp.issparse, _sparse_parts, _sparse),
-    "tree": _Kind(
-        _xarray("DataTree"),
-        lambda value: {"groups": {name: child.to_dataset() for name, child in value.children.items()}},
-        _tree,
-    ),
-    "dataset": _Kind(
-        _xarray("Dataset"),
-        lambda value: {"variables": {name: value[name] for name in value.data_vars}},
-        _dataset,
-    ),
-    "labelled": _Kind(_xarray("DataArray"), _labelled_parts, _labelled),
-    "objects": _Kind(
-        lambda value: isinstance(value, np.ndarray) and value.dtype.kind in "UO",
-        lambda value: {"shape": list(value.shape), "items": filled(value).ravel().tolist()},
-        _objects,
-    ),
+    "tree": _of_xarray("DataTree"),
+    "dataset": _of_xarray("Dataset", data="array"),
+    "labelled": _of_xarray("DataArray", data="array"),
 }
 
 
@@ -247,16 +217,16 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
     if isinstance(value, str):
         return label(value)
     if isinstance(value, complex | np.complexfloating):
-        return _encode_array(np.asarray(complex(value)))
-    if isinstance(value, np.ma.MaskedArray):
-        value = filled(value)
-    for name, kind in _KINDS_OF_PARTS.items():
-        if kind.holds(value):
-            return {"$": name, **{part: encode(item, keep, depth + 1) for part, item in kind.parts(value).items()}}
+        value = np.asarray(complex(value))
+    elif isinstance(value, pd.api.extensions.ExtensionArray) and not isinstance(value, pd.Categorical):
+        value = _in_numpy(value)
     if isinstance(value, np.ndarray):
-        return _encode_array(value)
-    if isinstance(value, pd.Index):
-        return {"$": "index", "items": _keys(value)}
+        value = filled(value)
+        if value.dtype.kind in "UO":
+            return encode(value.tolist(), keep, depth + 1)
+    for name, kind in _KINDS.items():
+        if kind.holds(value):
+            return {"$": name, "parts": [encode(part, keep, depth + 1) for part in kind.parts(value)]}
     if isinstance(value, Mapping):
         try:
             pairs = pairs_of(value, "a mapping") if len(value) <= _MOST_KEYS else None
@@ -272,17 +242,6 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
     return _unreadable(value)
 
 
-def _encode_array(array: np.ndarray) -> Json:
-    if array.dtype.kind not in _KINDS:
-        return _unreadable(array)
-    native = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine
-        native = native.astype("<c16" if native.dtype.kind == "c" else "<f8")
-    file = io.BytesIO()
-    np.save(file, native, allow_pickle=False)
-    return {"$": "array", "npy": base64.b64encode(file.getvalue()).decode("ascii")}
-
-
 def _key(item: object) -> bool | int | float | str:
     if isinstance(item, str):
         return label(item)
@@ -293,57 +252,43 @@ def _key(item: object) -> bool | int | float | str:
     return float(item) if isinstance(item, float | np.floating) else str(item)
 
 
-def _keys(items: Iterable[object]) -> list[bool | int | float | str]:
-    return [_key(item) for item in items]
-
-
 def _unreadable(value: object) -> dict[str, str]:
     return {"$": "unreadable", "kind": type(value).__name__[:80]}
 
 
-def decode(value: Json) -> object:
-    """What :func:`encode` made, as plain data; what does not fit together is :class:`Unreadable`."""
+def _no_function(handle: int) -> object:
+    return Unreadable("function")
+
+
+def decode(value: Json, function: Callable[[int], object] = _no_function) -> object:
+    """What :func:`encode` made, as plain data; what does not fit together is :class:`Unreadable`.
+
+    ``function`` makes one that is called in the candidate's process, of its number.
+    """
     if isinstance(value, list):
         return Unreadable("list")
     if not isinstance(value, dict):
         return value
     name = str(value.get("$"))[:80]
     try:
-        return _decode(name, {key: part for key, part in value.items() if key != "$"})
+        return _decode(name, value, function)
     except Exception as error:  # a message that contradicts itself: shapes, types, lengths
         return Unreadable(f"{name} that contradicts itself: {type(error).__name__}")
 
 
-def _decode(name: str, given: Message) -> object:
-    if name in _KINDS_OF_PARTS:
-        parts = {key: decode(part) for key, part in given.items()}
-        inner = [
-            item
-            for part in parts.values()
-            for item in (part if isinstance(part, list) else part.values() if isinstance(part, dict) else ())
-        ]
-        if any(isinstance(part, Unreadable) for part in (*parts.values(), *(inner if name != "objects" else ()))):
-            raise ValueError("a part that cannot be read")
-        return _KINDS_OF_PARTS[name].make(**parts)
-    if name == "array":
-        array = np.load(io.BytesIO(base64.b64decode(str(given["npy"]), validate=True)), allow_pickle=False)
-        if array.dtype.kind not in _KINDS:
-            raise ValueError(array.dtype)
-        return array.astype(array.dtype.newbyteorder("="))
+def _decode(name: str, given: dict[str, Any], function: Callable[[int], object]) -> object:
     if name == "call":
-        return Call(int(cast("int", given["handle"])))
+        return function(int(given["handle"]))
     if name == "unreadable":
         return Unreadable(str(given["kind"]))
-    items = given.get("items")
-    if not isinstance(items, list) or name not in ("index", "list", "map"):
-        return Unreadable(name)
     if name == "list":
-        return [decode(item) for item in items]
+        return [decode(item, function) for item in given["items"]]
     if name == "map":
-        found = {key: decode(item) for key, item in items}
-        if len(found) < len(items):
+        found = {key: decode(item, function) for key, item in given["items"]}
+        if len(found) < len(given["items"]):
             raise ValueError("a key twice")
         return found
-    if not all(isinstance(item, str | int | float) for item in items):
-        raise ValueError("labels")
-    return pd.Index(items, dtype=object)
+    parts = [decode(part) for part in given["parts"]]
+    if any(isinstance(part, Unreadable) for part in parts):
+        raise ValueError("a part that cannot be read")
+    return _KINDS[name].make(*parts)

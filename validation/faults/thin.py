@@ -61,8 +61,7 @@ def compare_answers(base: BaseFit, given: Mapping[str, object]) -> Comparison:
     from validation import compare_fits
 
     missing = frozenset(OFFERS) - frozenset(given)
-    answer = Answer(dict(given), base.formula, base.data, base.reml, missing)
-    answer.align(base.fit)
+    answer = Answer(dict(given), base.formula, base.data, base.reml, missing, base.fit)
     comparison, _ = without_missing(
         compare_fits(base.fit, cast("LinearMixedFit", answer), data=base.data, REML=base.reml), missing
     )

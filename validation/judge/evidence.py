@@ -15,14 +15,14 @@ from validation.algebra import Pieces, Solution, objective_floor, pieces_of, sol
 from validation.checked_fit import CheckedFit
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
-from validation.judge.ahead import Objective
-from validation.judge.noise import measured_noise
+from validation.judge.devfun import Objective, measured_noise
 from validation.judge.rows import Row, missing_row
 from validation.quantities import (
     Extraction,
     inference_quantities,
     join,
     likelihood_quantities,
+    named,
     prediction_quantities,
     quietly,
 )
@@ -61,11 +61,6 @@ class _Reordered:
         return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
 
 
-def _extended(base: Extraction, more: Extraction, quantities: set[str]) -> Extraction:
-    rows = more.table[more.table["quantity"].isin(quantities)]
-    return Extraction(pd.concat([base.table, rows], ignore_index=True), base.problems)
-
-
 @dataclass
 class Evidence:
     """Two likelihood fits, read once."""
@@ -80,7 +75,6 @@ class Evidence:
     same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)  # tier 2's points, and both objectives there
     objective_agrees: bool | None = None  # tier 2: one function on both sides; None where it could not tell
     undetermined: bool = False  # tier 4: the objective is flat between the two θ̂
-    _objectives: dict[str, Objective | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
@@ -93,19 +87,22 @@ class Evidence:
             self.candidate = _Reordered(self.candidate, order)
         self.left = likelihood_quantities(self.reference, self.reml)
         self.right = likelihood_quantities(self.candidate, self.reml)
-        for extra in (inference_quantities, lambda fit: prediction_quantities(fit, self.data)):
-            self._add_common(extra)
+        self._add_common(inference_quantities)
+        self._add_common(lambda fit: prediction_quantities(fit, self.data))
         self.joined = join(self.left.table, self.right.table)
 
     def _add_common(self, extract: Callable[[Any], Extraction]) -> None:
         """Quantities that lme4 has none of, or that cost a prediction: compared where both sides give them."""
-        right = extract(self.candidate)  # the reference may be R, which is asked only where there is something to ask
-        if right.table.empty:
-            return
-        left = extract(self.reference)
-        common = set(left.table["quantity"]) & set(right.table["quantity"])
+        right = extract(self.candidate).table  # the reference may be R, asked only where there is something to ask
+        left = right if right.empty else extract(self.reference).table
+        common = set(left["quantity"]) & set(right["quantity"])
+
+        def extended(base: Extraction, more: pd.DataFrame) -> Extraction:
+            rows = more[more["quantity"].isin(common)]
+            return Extraction(pd.concat([base.table, rows], ignore_index=True), base.problems)
+
         if common:
-            self.left, self.right = _extended(self.left, left, common), _extended(self.right, right, common)
+            self.left, self.right = extended(self.left, left), extended(self.right, right)
 
     def fit(self, side: str) -> LinearMixedFit:
         """The fit of ``"reference"`` or ``"candidate"``."""
@@ -147,10 +144,10 @@ class Evidence:
         problems = {"reference": self.left.problems, "candidate": self.right.problems}
         return "; ".join(f"{side}: {known[quantity]}" for side, known in problems.items() if quantity in known)
 
-    def absent(self, check: str, *quantities: str) -> list[Row]:
+    def absent(self, *quantities: str) -> list[Row]:
         """Rows of what neither side gives, though a tier asks for it."""
         lost = [quantity for quantity in quantities if self.rows(quantity).empty]
-        return [missing_row(check, quantity, False, False, why=self.problem(quantity)) for quantity in lost]
+        return [missing_row(named(quantity), False, False, why=self.problem(quantity)) for quantity in lost]
 
     def malformed(self, side: str) -> Mapping[str, str]:
         """Part -> what is wrong with it, of what a side handed over (:class:`validation.checked_fit.CheckedFit`)."""
@@ -178,9 +175,11 @@ class Evidence:
 
     def devfun(self, side: str) -> Objective | None:
         """A side's objective as a function of θ in the *reference's* order; None where there is none."""
-        if side not in self._objectives:
-            self._objectives[side] = self._objective(side)
         return self._objectives[side]
+
+    @cached_property
+    def _objectives(self) -> dict[str, Objective | None]:
+        return {side: self._objective(side) for side in ("reference", "candidate")}
 
     def _objective(self, side: str) -> Objective | None:
         fit, names, own = self.fit(side), self.theta("reference"), self.theta(side)
@@ -285,12 +284,12 @@ class Evidence:
         return None if any(part is None for part in found) else np.concatenate([[], *found])
 
     @cached_property
-    def both_optima(self) -> tuple[float, float] | None:
-        """One objective at the reference's θ̂ and at the candidate's; None where none is trusted.
+    def improvement(self) -> float | None:
+        """By how much the candidate's θ̂ has the lower objective (negative: higher); None where nobody can say.
 
-        The reference's own function where it can be called and has its digits at both, or the candidate's where tier 2
-        found it to be the same; otherwise the judge's own algebra, where it gives the reference's log-likelihood at the
-        reference's θ̂.
+        By the reference's own function where it can be called and has its digits at both θ̂, or the candidate's where
+        tier 2 found it to be the same; otherwise by the judge's own algebra, where it gives the reference's
+        log-likelihood at the reference's θ̂.
         """
         ours, theirs = self.reference_theta, self.candidate_theta
         if ours is None or theirs is None:
@@ -303,15 +302,9 @@ class Evidence:
                 # correlation of cs() is 1.
                 values = [quietly(partial(devfun, theta), math.nan) for theta in (ours, theirs)]
                 if np.isfinite(values).all():
-                    return values[0], values[1]
+                    return values[0] - values[1]
         own = self.at_reference, self.solve(theirs)
-        return None if own[0] is None or own[1] is None else (own[0].objective, own[1].objective)
-
-    @cached_property
-    def improvement(self) -> float | None:
-        """By how much the candidate's θ̂ has the lower objective (negative: higher); None where nobody can say."""
-        both = self.both_optima
-        return None if both is None else both[0] - both[1]
+        return None if own[0] is None or own[1] is None else own[0].objective - own[1].objective
 
     @cached_property
     def most_improvement(self) -> float:

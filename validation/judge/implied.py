@@ -1,17 +1,26 @@
-"""What follows from a θ: every number by the judge's own algebra, and what is accepted for it."""
+"""What follows from a θ: every number by the judge's own algebra, and what is accepted for it.
+
+Satterthwaite's degrees of freedom as Kuznetsova, Brockhoff & Christensen (2017, J. Stat. Softw. 82(13), section 2.1):
+df = 2V² / g'Ag, with V the variance of a coefficient, g its gradient in the variance parameters (θ, σ), and A = 2H⁻¹
+their covariance, H the Hessian of the deviance. Derivatives are central differences; those in σ are known.
+"""
 
 import math
 
 import numpy as np
+from scipy.special import stdtr
 
 from validation import tolerances
-from validation.algebra import Solution
+from validation.algebra import Solution, solve
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row
-from validation.judge.satterthwaite import accept_tests
-from validation.judge.units import components
-from validation.quantities import Key
+from validation.judge.rows import Row, judge_p
+from validation.judge.units import components, curvature
+from validation.quantities import Key, named
 from validation.verdict import Verdict
+
+#: Step of the differences, in units in which θ moves the response by about σ: its square is what a second difference
+#: is off by, and the rounding error of the deviance over its square is small beside the deviance's curvature.
+_STEP = 2e-3
 
 
 def implied_by(evidence: Evidence) -> tuple[Verdict, str, Solution, Solution | None] | None:
@@ -82,7 +91,7 @@ def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Ro
             if distance <= limit * scale:
                 r = r._replace(verdict=verdict, reason=reason)
         accepted.append(r)
-    return accept_tests(evidence, accepted, verdict, reason, solution)
+    return _accept_tests(evidence, accepted, verdict, reason, solution)
 
 
 def implied_numbers(solution: Solution) -> dict[Key, float]:
@@ -90,22 +99,86 @@ def implied_numbers(solution: Solution) -> dict[Key, float]:
     values: dict[Key, float] = {}
     names, se = solution.pieces.coef_names, solution.se
     for i, name in enumerate(names):
-        values["fixef", None, name, None, None] = float(solution.beta[i])
-        values["se", None, name, None, None] = float(se[i])
-        values["t", None, name, None, None] = float(solution.beta[i] / se[i])
+        for quantity, value in (("fixef", solution.beta[i]), ("se", se[i]), ("t", solution.beta[i] / se[i])):
+            values[named(quantity, term=name)] = float(value)
         for j in range(i + 1):
-            values["vcov", None, name, names[j], None] = float(solution.vcov[i, j])
-    values["sigma", None, None, None, None] = solution.sigma
-    values["sd", "Residual", None, None, None] = solution.sigma
-    values["variance", "Residual", None, None, None] = solution.sigma**2
+            values[named("vcov", None, name, names[j])] = float(solution.vcov[i, j])
+    values[named("sigma")] = solution.sigma
+    values[named("sd", "Residual")] = solution.sigma
+    values[named("variance", "Residual")] = solution.sigma**2
     values |= components(solution.pieces, solution.theta, solution.sigma)
     # R's isSingular() looks at the parameters as they are, in the predictors' own units.
     low, high = np.array(solution.pieces.bounds).reshape(-1, 2).T
     distance = np.minimum(np.abs(solution.theta - low), np.abs(high - solution.theta))
-    singular = bool((distance < tolerances.SINGULAR).any())
-    values["singular", None, None, None, None] = float(singular)
-    for (group, effect, level), value in solution.ranef().items():
-        values["ranef", group, effect, None, level] = value
-    for (group, effect, level), value in solution.conditional_sds().items():
-        values["condsd", group, effect, None, level] = value
+    values[named("singular")] = float((distance < tolerances.SINGULAR).any())
+    for quantity, by_level in (("ranef", solution.ranef()), ("condsd", solution.conditional_sds())):
+        for (group, effect, level), value in by_level.items():
+            values[named(quantity, group, effect, level=level)] = value
     return values
+
+
+def degrees_of_freedom(at: Solution, reml: bool) -> np.ndarray:
+    """Satterthwaite's degrees of freedom of the coefficients, at the optimum of a criterion."""
+    pieces, n = at.pieces, at.theta.size
+    nu = len(pieces.y) - (len(at.beta) if reml else 0)
+    steps = _STEP * np.maximum(np.abs(at.theta), pieces.theta_scale)
+    sigma2 = at.sigma**2
+
+    def there(theta: np.ndarray) -> tuple[float, np.ndarray, float]:
+        """At another θ: the deviance and the coefficients' variances at σ̂, and σ² profiled."""
+        solution = solve(pieces, theta, reml)
+        ratio = solution.sigma**2 / sigma2
+        deviance = solution.objective + nu * (ratio - 1.0 - math.log(ratio))
+        return deviance, np.diag(solution.vcov) / ratio, solution.sigma**2
+
+    hessian = np.empty((n + 1, n + 1))
+    gradient = np.empty((n + 1, len(at.beta)))
+    hessian[:n, :n] = curvature(lambda theta: there(theta)[0], at.theta, steps)
+    for i, step in enumerate(np.diag(steps)):
+        up, down = there(at.theta + step), there(at.theta - step)
+        gradient[i] = (up[1] - down[1]) / (2.0 * steps[i])
+        hessian[i, n] = hessian[n, i] = -2.0 * nu / at.sigma**3 * (up[2] - down[2]) / (2.0 * steps[i])
+    hessian[n, n] = 4.0 * nu / sigma2
+    variances = np.diag(at.vcov)
+    gradient[n] = 2.0 * variances / at.sigma
+    # lmerTest leaves out directions in which the deviance does not rise
+    rates, directions = np.linalg.eigh(hessian)
+    rising = rates > np.sqrt(np.finfo(float).eps)
+    along = directions[:, rising].T @ gradient
+    return variances**2 / np.sum(along**2 / rates[rising, None], axis=0)
+
+
+def _accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: str, solution: Solution) -> list[Row]:
+    """Judge anew the df and p of tier 4 that differ, where they follow from the candidate's θ̂: ``verdict`` then.
+
+    Inconclusive where the reference's own df are not Satterthwaite's: the judge knows no other.
+    """
+    if not any(r.quantity in ("df", "p") and r.verdict is Verdict.DISAGREES for r in rows):
+        return rows
+    names = solution.pieces.coef_names
+    own = evidence.at_reference
+    if own is None:
+        return rows
+    implied = dict(zip(names, degrees_of_freedom(solution, evidence.reml), strict=True))
+    known = dict(zip(names, degrees_of_freedom(own, evidence.reml), strict=True))
+    ts = dict(zip(names, solution.beta / solution.se, strict=True))
+    given = {r.term: r.reference for r in rows if r.quantity == "df"}
+    satterthwaite = all(
+        math.isclose(df, known.get(str(term), math.nan), rel_tol=tolerances.Match.ROUGH) for term, df in given.items()
+    )
+    unknown = "the reference's optimum is another, and its degrees of freedom are not Satterthwaite's: none to judge by"
+
+    def judged(r: Row) -> Row:
+        term, quantity = r.term, r.quantity
+        if quantity not in ("df", "p") or r.verdict is not Verdict.DISAGREES or term not in implied:
+            return r
+        if not satterthwaite or not given:
+            return r._replace(verdict=Verdict.INCONCLUSIVE, reason=unknown)
+        if quantity == "df":
+            follows = math.isclose(r.candidate, implied[term], rel_tol=tolerances.DEGREES_OF_FREEDOM.limit)
+        else:
+            p = 2.0 * float(stdtr(implied[term], -abs(ts[term])))
+            follows = judge_p(named("p"), p, r.candidate, tolerances.P_VALUE).verdict is Verdict.AGREES
+        return r._replace(verdict=verdict, reason=reason) if follows else r
+
+    return [judged(r) for r in rows]

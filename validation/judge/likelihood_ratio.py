@@ -15,31 +15,21 @@ from validation.checks import Check
 from validation.contract import AnovaTable, LinearMixedFit
 from validation.judge.evidence import Evidence
 from validation.judge.objective import DIRECTION
-from validation.judge.rows import Measure, Row, check_of, counts, judge_number, judge_p, missing_row, row
+from validation.judge.rows import Row, conclude, counts, judge_number, judge_p, row
+from validation.quantities import named
 from validation.verdict import Verdict
 
-#: Columns of R's table (lme4 calls ``deviance`` ``-2*log(L)`` since 1.1-37), and the quantity that each becomes.
-COLUMNS: dict[str, str] = {
-    "npar": "npar",
-    "AIC": "AIC",
-    "BIC": "BIC",
-    "logLik": "logLik",
-    "deviance": "deviance",
-    "Chisq": "chisq",
-    "Df": "df",
-    "Pr(>Chisq)": "p",
-}
-
-#: What other programs call R's columns, in small letters and without blanks, underlines and dots.
-_SYNONYMS: dict[str, tuple[str, ...]] = {
+#: Columns of R's table (lme4 calls ``deviance`` ``-2*log(L)`` since 1.1-37), and their names: first the quantity that
+#: each becomes, then what other programs call it, in small letters and without blanks, underlines and dots.
+COLUMNS: dict[str, tuple[str, ...]] = {
     "npar": ("npar", "nparams", "parameters", "k"),
-    "AIC": ("aic",),
-    "BIC": ("bic",),
-    "logLik": ("loglik", "loglikelihood", "llf", "ll"),
+    "AIC": ("AIC",),
+    "BIC": ("BIC",),
+    "logLik": ("logLik", "loglikelihood", "llf", "ll"),
     "deviance": ("deviance", "-2*log(l)", "-2*loglik", "-2log(l)", "-2loglik"),
     "Chisq": ("chisq", "chi2", "chi2stat", "x2", "lr", "lrt", "lrstat", "statistic", "stat"),
     "Df": ("df", "chidf", "chisqdf", "dfdiff", "ddf", "dof"),
-    "Pr(>Chisq)": ("pr(>chisq)", "p", "pvalue", "p-value", "pr(>chi)"),
+    "Pr(>Chisq)": ("p", "pr(>chisq)", "pvalue", "p-value", "pr(>chi)"),
 }
 
 
@@ -55,7 +45,7 @@ def tidy_table(table: AnovaTable) -> pd.DataFrame:
     found: dict[str, Any] = {}
     for name in frame.columns:
         key = str(name).casefold().replace(" ", "").replace("_", "").replace(".", "")
-        column = next((ours for ours, theirs in _SYNONYMS.items() if key in theirs), None)
+        column = next((ours for ours, theirs in COLUMNS.items() if key in map(str.casefold, theirs)), None)
         if column is None:
             continue
         if column in found:
@@ -72,15 +62,10 @@ def tidy_table(table: AnovaTable) -> pd.DataFrame:
 
 
 def refitted(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit]:
-    """The fits that ``anova(refit=)`` compares, fewest parameters first: by ML where they were by REML and ``refit``.
+    """The fits that ``anova(refit=)`` compares, in the order given: by ML where they were by REML and ``refit``.
 
     A ValueError where a REML fit has no ``refitML()``.
     """
-    return sorted(_by_ml(fits, refit), key=lambda fit: fit.npar)  # a stable sort, like R's order()
-
-
-def _by_ml(fits: Sequence[LinearMixedFit], refit: bool) -> list[LinearMixedFit]:
-    """The same, in the order given."""
     found = []
     for fit in fits:
         by_ml = getattr(fit, "refitML", None) if refit and fit.isREML() else lambda fit=fit: fit
@@ -98,6 +83,7 @@ def table_of_fits(fits: Sequence[LinearMixedFit]) -> pd.DataFrame:
 
     Fits as :func:`refitted` gives them; a ValueError where they do not use the same number of rows.
     """
+    fits = sorted(fits, key=lambda fit: fit.npar)  # a stable sort, like R's order()
     if len({int(fit.nobs()) for fit in fits}) > 1:
         raise ValueError("models were not all fitted to the same size of dataset")
     loglik = np.array([float(fit.logLik()) for fit in fits])
@@ -152,7 +138,7 @@ class AnovaEvidence:
         # in the reference's order: the candidate may count parameters otherwise
         return tuple(
             Evidence(ours, their, bool(ours.isREML()), self.data)
-            for ours, their in zip(self.compared_fits, _by_ml(self.candidate_fits, self.refit), strict=True)
+            for ours, their in zip(self.compared_fits, refitted(self.candidate_fits, self.refit), strict=True)
         )
 
     def column(self, side: str, name: str) -> np.ndarray:
@@ -175,17 +161,14 @@ def judge_anova(evidence: AnovaEvidence) -> tuple[list[Check], list[Row]]:
     """
     rows = _models(evidence)
     said = "; ".join(f"the {side} refuses: {text}" for side, text in evidence.refusals.items())
-    checks = [check_of("anova-models", rows, said or counts(rows), tolerances.EXACT.reason)]
-    if evidence.reference is None or evidence.candidate is None or len(evidence.reference) != len(evidence.candidate):
-        return checks, rows
-    for identifier, part, rule in (
-        ("anova-fits", _fits(evidence), tolerances.OPTIMUM.reason),
-        ("anova-tests", _tests(evidence), tolerances.CHI_SQUARE.reason),
-    ):
-        if part or identifier == "anova-tests":
-            checks.append(check_of(identifier, part, counts(part), rule))
-            rows += part
-    return checks, rows
+    concluded = [conclude("anova-models", (rows, said or counts(rows)), tolerances.EXACT.reason)]
+    left, right = evidence.reference, evidence.candidate
+    if left is not None and right is not None and len(left) == len(right):
+        fits, tests = _fits(evidence), _tests(evidence)
+        if fits:
+            concluded.append(conclude("anova-fits", (fits, counts(fits)), tolerances.OPTIMUM.reason))
+        concluded.append(conclude("anova-tests", (tests, counts(tests)), tolerances.CHI_SQUARE.reason))
+    return [check for check, _ in concluded], [r for _, judged in concluded for r in judged]
 
 
 def _models(evidence: AnovaEvidence) -> list[Row]:
@@ -196,31 +179,26 @@ def _models(evidence: AnovaEvidence) -> list[Row]:
         reason = f"both sides refuse to compare the models. {reason}" if both else f"one side refuses: {reason}"
         verdict = Verdict.AGREES if both else Verdict.DISAGREES
         one, other = (float(side not in evidence.refusals) for side in ("reference", "candidate"))
-        return [row("anova-models", "comparable", one, other, verdict, reason, Measure(unit="exact", limit=0.0))]
+        return [row(named("comparable"), one, other, verdict, reason, unit="exact", limit=0.0)]
     left, right = evidence.reference, evidence.candidate
     if left is None or right is None:
         raise ValueError("a side that gives no table has refused, and says so in refusals")
-    rows = [judge_number("anova-models", "models", len(left), len(right), 1.0, tolerances.EXACT)]
-    if len(left) != len(right):
-        return rows
-    for i, name in enumerate(evidence.names):
+    rows = [judge_number(named("models"), len(left), len(right), 1.0, tolerances.EXACT)]
+    for i, name in enumerate(evidence.names if len(left) == len(right) else ()):
         if "npar" in evidence.columns:
-            rows.append(_number(evidence, "anova-models", "npar", i, tolerances.EXACT))
+            rows.append(_number(evidence, "npar", i, tolerances.EXACT))
         if evidence.candidate_fits:
             ours, theirs = (float(fits[i].nobs()) for fits in (evidence.reference_fits, evidence.candidate_fits))
-            rows.append(judge_number("anova-models", "nobs", ours, theirs, 1.0, tolerances.EXACT, term=name))
+            rows.append(judge_number(named("nobs", term=name), ours, theirs, 1.0, tolerances.EXACT))
     return rows
 
 
-def _number(evidence: AnovaEvidence, check: str, column: str, i: int, tolerance: tolerances.Tolerance) -> Row:
-    name = evidence.names[i]
+def _number(evidence: AnovaEvidence, column: str, i: int, tolerance: tolerances.Tolerance) -> Row:
     table = evidence.candidate
-    left = float(evidence.column("reference", column)[i])
-    if table is None or column not in table:
-        why = "a column that R's table has; name those that are to be compared (columns=) where it cannot be had"
-        return missing_row(check, COLUMNS[column], True, False, left, why=why, term=name)
-    right = float(evidence.column("candidate", column)[i])
-    return judge_number(check, COLUMNS[column], left, right, 1.0, tolerance, term=name)
+    left, right = (float(values[i]) for values in evidence.both(column))
+    why = "a column that R's table has; name those that are to be compared (columns=) where it cannot be had"
+    given = None if table is None or column not in table else right
+    return judge_number(named(COLUMNS[column][0], term=evidence.names[i]), left, given, 1.0, tolerance, why)
 
 
 def _fits(evidence: AnovaEvidence) -> list[Row]:
@@ -228,7 +206,7 @@ def _fits(evidence: AnovaEvidence) -> list[Row]:
     factors = {column: factor for column, factor in DIRECTION.items() if column in evidence.columns}
     for i in range(len(evidence.names)):
         for column, factor in factors.items():
-            judged = _number(evidence, "anova-fits", column, i, tolerances.OPTIMUM)
+            judged = _number(evidence, column, i, tolerances.OPTIMUM)
             change = factor * judged.difference
             if math.isfinite(judged.scaled):
                 fails = abs(change) > tolerances.OPTIMUM.limit
@@ -253,14 +231,14 @@ def _tests(evidence: AnovaEvidence) -> list[Row]:
     for i in range(1, len(evidence.names)):
         better = [_gain(evidence, k) for k in (i - 1, i)]
         if "Chisq" in evidence.columns:
-            judged = _number(evidence, "anova-tests", "Chisq", i, tolerances.CHI_SQUARE)
+            judged = _number(evidence, "Chisq", i, tolerances.CHI_SQUARE)
             expected = judged.reference + better[1] - better[0]
             follows = any(better) and abs(judged.candidate - expected) <= tolerances.CHI_SQUARE.limit
             if judged.verdict is Verdict.DISAGREES and follows:
                 judged = judged._replace(verdict=Verdict.BETTER, reason="follows from a better optimum")
             rows.append(judged)
         if "Df" in evidence.columns:
-            rows.append(_number(evidence, "anova-tests", "Df", i, tolerances.EXACT))
+            rows.append(_number(evidence, "Df", i, tolerances.EXACT))
         if "Pr(>Chisq)" in evidence.columns:
             rows.append(_p_value(evidence, i, any(better)))
     return rows
@@ -273,7 +251,7 @@ def _gain(evidence: AnovaEvidence, i: int) -> float:
 
 
 def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
-    judged = _number(evidence, "anova-tests", "Pr(>Chisq)", i, tolerances.LIKELIHOOD_RATIO_P)
+    judged = _number(evidence, "Pr(>Chisq)", i, tolerances.LIKELIHOOD_RATIO_P)
     left, right = judged.reference, judged.candidate
     if not (0.0 <= left <= 1.0 and 0.0 <= right <= 1.0):
         return judged  # missing on one side or both, or no probability
@@ -284,11 +262,11 @@ def _p_value(evidence: AnovaEvidence, i: int, better: bool) -> Row:
     with np.errstate(all="ignore"):
         edge = [float(chi2.logsf(max(0.0, chisq + sign * tolerances.CHI_SQUARE.limit), df)) for sign in (-1, 1)]
     slack = abs(edge[0] - edge[1]) if all(map(math.isfinite, edge)) else 0.0
-    tolerance, term = tolerances.LIKELIHOOD_RATIO_P, evidence.names[i]
-    judged = judge_p("anova-tests", "p", left, right, tolerance, slack, term=term)
+    tolerance = tolerances.LIKELIHOOD_RATIO_P
+    judged = judge_p(judged.key, left, right, tolerance, slack)
     if better and judged.verdict is Verdict.DISAGREES:
         own = [float(evidence.column("candidate", name)[i]) for name in ("Chisq", "Df")]
-        follows = judge_p("anova-tests", "p", math.exp(float(chi2.logsf(*own))), right, tolerance)
+        follows = judge_p(judged.key, math.exp(float(chi2.logsf(*own))), right, tolerance)
         if follows.verdict is Verdict.AGREES and own[1] == df:
             judged = judged._replace(verdict=Verdict.BETTER, reason="follows from a better optimum")
     return judged

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from validation import tolerances
-from validation.checks import Check
 from validation.contract import LinearMixedFit
 from validation.judge.evidence import Evidence
-from validation.judge.rows import Row, asked, check_of, counts, judge_number, judge_record, missing_row
-from validation.quantities import quietly, records
+from validation.judge.rows import Found, Row, asked, counts, judge_number, judge_record, missing_row
+from validation.quantities import named, quietly, records
 from validation.tolerances import Match
 from validation.verdict import Verdict
 
@@ -51,64 +50,62 @@ def theta_points(
     return points
 
 
-def same_theta(evidence: Evidence, seed: int) -> tuple[Check, list[Row]]:
+def same_theta(evidence: Evidence, seed: int) -> Found:
     """Tier 2: the objective of both sides at the same θ, and each side's optimum as its own function gives it."""
     rows: list[Row] = []
     theta, left, right = evidence.reference_theta, evidence.devfun("reference"), evidence.devfun("candidate")
     if theta is None or left is None or right is None:
         sides = [name for name, fun in (("reference", left), ("candidate", right)) if fun is None]
         why = f"no objective that can be called at the reference's θ: {', '.join(sides) or 'no θ'}"
-        rows.append(missing_row("tier-2", "objective", left is not None, right is not None, why=why))
-        return check_of("tier-2", rows, why, tolerances.SAME_THETA.reason), rows
-    recorded = evidence.reference.theta_points() if hasattr(evidence.reference, "theta_points") else None
-    if recorded is not None:
-        points = [(str(name), np.asarray(point, dtype=float)) for name, point in recorded]
-    else:
-        pieces = evidence.reference_pieces
-        bounds = pieces.bounds if pieces is not None else _bounds(evidence.reference, len(theta))
-        scale = pieces.theta_scale if pieces is not None else None
-        points = theta_points(theta, evidence.candidate_theta, bounds, seed, scale=scale)
+        return [missing_row(named("objective"), left is not None, right is not None, why=why)], why
+    points = _points(evidence, theta, seed)
     for function in (left, right):
         function.ask(point for _, point in points)
     nobs = evidence.value("reference", "nobs")
     rows_used = nobs if math.isfinite(nobs) else 1.0
-    values = []
     for name, point in points:
-        first, second, problem = asked(left, right, lambda function: function(point))  # noqa: B023
-        both = math.nan if first is None else first, math.nan if second is None else second
-        there = math.isfinite(both[0]), math.isfinite(both[1])
-        values.append((name, *both))
-        size = max(abs(both[0]), rows_used)
-        shown = "θ = (" + ", ".join(f"{value:.6g}" for value in point) + ")"
-        if problem:
-            rows.append(missing_row("tier-2", "objective", *there, *both, problem, level=name))
-        else:
-            judged = judge_number("tier-2", "objective", *both, size, tolerances.SAME_THETA, level=name)
-            if judged.verdict is Verdict.DISAGREES and there[1]:
-                judged = _third_opinion(evidence, point, judged)
-            rows.append(judged._replace(reason=f"at {shown}. {judged.reason}"))
-    evidence.same_theta = pd.DataFrame(values, columns=["point", "reference", "candidate"])
+        key = named("objective", level=name)
+        pair = asked(key, left, right, lambda function: function(point))  # noqa: B023
+        if isinstance(pair, Row):
+            rows.append(pair)
+            continue
+        judged = judge_number(key, *pair, max(abs(pair[0]), rows_used), tolerances.SAME_THETA)
+        if judged.verdict is Verdict.DISAGREES and math.isfinite(pair[1]):
+            judged = _third_opinion(evidence, point, judged)
+        shown = ", ".join(f"{value:.6g}" for value in point)
+        rows.append(judged._replace(reason=f"at θ = ({shown}). {judged.reason}"))
+    evidence.same_theta = pd.DataFrame(
+        [(r.level, r.reference, r.candidate) for r in rows], columns=["point", "reference", "candidate"]
+    )
     evidence.objective_agrees = bool(rows) and not any(r.verdict.failed for r in rows)
+    largest = max((r.scaled for r in rows if math.isfinite(r.scaled)), default=math.nan)
+    limit = tolerances.SAME_THETA.limit
+    summary = f"largest relative difference {largest:.2g} at {len(rows)} points (allowed {limit:g})"
 
+    own = []
     for side, fit_theta, function in (("reference", theta, left), ("candidate", evidence.candidate_theta, right)):
         reported = -2.0 * evidence.value(side, "logLik")
         # a side that fails at its own θ̂ failed above already
         at_optimum = None if fit_theta is None else quietly(partial(function, fit_theta), None)
         if at_optimum is None or math.isnan(reported):
             continue
-        size = max(abs(reported), rows_used)
-        judged = judge_number("tier-2", "own-optimum", at_optimum, reported, size, tolerances.CONSISTENT, level=side)
+        size, key = max(abs(reported), rows_used), named("own-optimum", level=side)
+        judged = judge_number(key, at_optimum, reported, size, tolerances.CONSISTENT)
         told = f"the {side}'s objective at its own θ, and what it reports. {judged.reason}"
-        rows.append(judged._replace(reason=told))
-    compared = [r for r in rows if r.quantity == "objective"]
-    largest = max((r.scaled for r in compared if math.isfinite(r.scaled)), default=math.nan)
-    summary = (
-        f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {tolerances.SAME_THETA.limit:g})"
-    )
-    own = [r for r in rows if r.quantity == "own-optimum" and r.verdict.failed]
-    if own:
-        summary += f"; the {own[0].level} does not report its own optimum"
-    return check_of("tier-2", rows, summary, tolerances.SAME_THETA.reason), rows
+        own.append(judged._replace(reason=told))
+    failed = [f"; the {r.level} does not report its own optimum" for r in own if r.verdict.failed]
+    return rows + own, summary + "".join(failed[:1])
+
+
+def _points(evidence: Evidence, theta: np.ndarray, seed: int) -> list[tuple[str, np.ndarray]]:
+    """Where the objectives are compared: at the points where a recorded reference knows its own, or anywhere."""
+    recorded = evidence.reference.theta_points() if hasattr(evidence.reference, "theta_points") else None
+    if recorded is not None:
+        return [(str(name), np.asarray(point, dtype=float)) for name, point in recorded]
+    pieces = evidence.reference_pieces
+    bounds = pieces.bounds if pieces is not None else _bounds(evidence.reference, len(theta))
+    scale = pieces.theta_scale if pieces is not None else None
+    return theta_points(theta, evidence.candidate_theta, bounds, seed, scale=scale)
 
 
 def _bounds(fit: LinearMixedFit, n: int) -> list[tuple[float, float]]:
@@ -140,51 +137,42 @@ def _third_opinion(evidence: Evidence, point: np.ndarray, judged: Row) -> Row:
 DIRECTION = {"logLik": -2.0, "deviance": 1.0, "REMLcrit": 1.0, "AIC": 1.0, "BIC": 1.0}
 
 
-def optimum(evidence: Evidence) -> tuple[Check, list[Row]]:
+def optimum(evidence: Evidence) -> Found:
     """Tier 3: logLik, deviance, REML criterion, AIC, BIC; one-sided."""
     rows: list[Row] = []
-    wanted = [name for name in DIRECTION if name != "REMLcrit" or evidence.reml]
-    for quantity in wanted:
-        found = records(evidence.rows(quantity))
-        if not found:
-            rows += evidence.absent("tier-3", quantity)
-            continue
-        judged = judge_record("tier-3", found[0], 1.0, tolerances.OPTIMUM, evidence.problem(quantity))
-        change = DIRECTION[quantity] * judged.difference  # of -2 log-likelihood; negative is better
-        if judged.verdict is not Verdict.MISSING:
-            judged = judged._replace(scaled=abs(change))
-        if judged.verdict in (Verdict.AGREES, Verdict.DISAGREES) and math.isfinite(change):
-            verdict, reason = _one_sided(change, evidence)
-            judged = judged._replace(verdict=verdict, reason=reason)
-        rows.append(judged)
+    for quantity in [name for name in DIRECTION if name != "REMLcrit" or evidence.reml]:
+        rows += evidence.absent(quantity)
+        for record in records(evidence.rows(quantity))[:1]:
+            judged = judge_record(record, 1.0, tolerances.OPTIMUM, evidence.problem(quantity))
+            change = DIRECTION[quantity] * judged.difference  # of -2 log-likelihood; negative is better
+            if judged.verdict is not Verdict.MISSING:
+                judged = judged._replace(scaled=abs(change))
+            if judged.verdict in (Verdict.AGREES, Verdict.DISAGREES) and math.isfinite(change):
+                verdict, reason = _one_sided(change, evidence)
+                judged = judged._replace(verdict=verdict, reason=reason)
+            rows.append(judged)
     improvement = evidence.improvement
-    summary = counts(rows)
     if any(r.verdict is Verdict.BETTER for r in rows) and improvement is not None:
-        summary = f"a better optimum than the reference's: lower by {improvement:.3g}"
-    return check_of("tier-3", rows, summary, tolerances.OPTIMUM.reason), rows
+        return rows, f"a better optimum than the reference's: lower by {improvement:.3g}"
+    return rows, counts(rows)
 
 
 def _one_sided(change: float, evidence: Evidence) -> tuple[Verdict, str]:
-    improvement = evidence.improvement
+    improvement, limit = evidence.improvement, tolerances.OPTIMUM.limit
     lower = f"lower than the reference by {-change:.6g}, but"
-    if abs(change) <= tolerances.OPTIMUM.limit:
+    not_its_own = "(constants missing, another criterion?)"
+    if abs(change) <= limit:
         return Verdict.AGREES, tolerances.OPTIMUM.reason
     if change > 0:
         words = f"above the reference by {change:.3g} in -2 log-likelihood. {tolerances.OPTIMUM.reason}"
         return Verdict.DISAGREES, words
-    if improvement is None and -change > evidence.most_improvement + tolerances.OPTIMUM.limit:
-        return (
-            Verdict.DISAGREES,
-            f"{lower} no θ of this model has an objective that is lower by more than {evidence.most_improvement:.4g}: "
-            "the reported number is not its own (constants missing, another criterion?)",
-        )
+    if improvement is None and -change > evidence.most_improvement + limit:
+        most = f"no θ of this model has an objective that is lower by more than {evidence.most_improvement:.4g}"
+        return Verdict.DISAGREES, f"{lower} {most}: the reported number is not its own {not_its_own}"
     if improvement is None:
         words = f"lower than the reference by {-change:.3g}, but no trusted objective to say whether the θ is better"
         return Verdict.INCONCLUSIVE, words
-    if abs(-change - improvement) <= tolerances.OPTIMUM.limit:
+    if abs(-change - improvement) <= limit:
         return Verdict.BETTER, f"a better optimum: the objective is lower by {improvement:.3g} at the candidate's θ"
-    return (
-        Verdict.DISAGREES,
-        f"{lower} at the candidate's θ the objective is lower by only {improvement:.3g}: the reported number is not "
-        "that of its θ (constants missing, another criterion?)",
-    )
+    only = f"at the candidate's θ the objective is lower by only {improvement:.3g}"
+    return Verdict.DISAGREES, f"{lower} {only}: the reported number is not that of its θ {not_its_own}"

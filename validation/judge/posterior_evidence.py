@@ -12,10 +12,8 @@ from scipy.special import stdtrit
 from validation import tolerances
 from validation.contract import BayesianFit
 from validation.errors import RAISED, error_in_words
-from validation.judge.quantiles import QuantileSide, quantile_side
 from validation.quantities import (
     MAIN_EXCLUDED,
-    QUANTILES,
     draws_of,
     groups_of,
     join,
@@ -65,16 +63,7 @@ class PosteriorEvidence:
         # The names of both sides tell the grouping factors: so one name is taken apart alike on both.
         self.groups = groups_of(str(name) for summary in self.summaries.values() for name in summary.index)
         summaries = (self.summaries.get(side, pd.DataFrame()) for side in ("reference", "candidate"))
-        self.joined = join(*(summary_quantities(summary, self.groups).table for summary in summaries))
-
-    def quantile_sides(self, side: str) -> dict[float, QuantileSide]:
-        """What a side knows of each quantile."""
-        if side not in self.summaries:
-            return {}
-        return {
-            probability: quantile_side(self.summaries[side], probability, self.names.get(side), self.draws.get(side))
-            for probability in QUANTILES
-        }
+        self.joined = join(*(summary_quantities(summary, self.groups) for summary in summaries))
 
     def freedom(self, side: str) -> dict[tuple[object, ...], float]:
         """Degrees of freedom of each mean's and sd's mcse, by (quantity, group, term, term2, level)."""

@@ -1,114 +1,102 @@
-"""One compared number: how a row of the comparison's table is judged and written down."""
+"""One compared number: its digits of agreement, and how a row of the comparison's table is judged and written down."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Check, Row
 from validation.errors import RAISED, error_in_words
-from validation.judge.digits import digits
+from validation.quantities import Key, frame_of, key_of
 from validation.tolerances import SAME_DIGITS, TITLES, Match, Tolerance
 from validation.verdict import Verdict
 
 F = TypeVar("F")
 T = TypeVar("T")
 
+#: Significant decimal digits that a double carries faithfully (``DBL_DIG`` of C): the most that any reference held in
+#: a float can have.
+DOUBLE_DIGITS = 15.0
 
-class Place(TypedDict, total=False):
-    """Which of the numbers of a quantity a row holds."""
-
-    group: str | None
-    term: str | None
-    term2: str | None
-    level: str | None
+#: The rows of one tier or gate, and a sentence with its figures: what :func:`conclude` makes a check of.
+Found: TypeAlias = tuple[list[Row], str]
 
 
-class Measure(NamedTuple):
-    """A difference in the unit it is judged by, and the largest that agrees."""
+def digits(value: float, reference: float) -> float:
+    """Log relative error of ``value``: about the number of significant digits that agree with ``reference``.
 
-    scaled: float = math.nan
-    unit: str = ""
-    limit: float = math.nan
+    ``-log10(|x - c| / |c|)``, or ``-log10|x|`` where ``c`` is 0 (McCullough, B. D. 1998, Am. Stat. 52, 358-366):
+    between 0 and :data:`DOUBLE_DIGITS`; NaN where either number is missing, 0 where one is infinite and the other is
+    something else.
+    """
+    if math.isnan(value) or math.isnan(reference):
+        return math.nan
+    if value == reference:
+        return DOUBLE_DIGITS
+    if math.isinf(value) or math.isinf(reference):
+        return 0.0
+    # Dividing first would overflow for a subnormal reference: the logarithms are subtracted instead.
+    error = abs(value - reference) if reference != 0.0 else abs(value)
+    with np.errstate(all="ignore"):
+        lre = -np.log10(error) + (np.log10(abs(reference)) if reference != 0.0 else 0.0)
+    return float(min(max(lre, 0.0), DOUBLE_DIGITS))
 
 
 def row(
-    check: str,
-    quantity: str,
+    key: Key,
     reference: float,
     candidate: float,
     verdict: Verdict,
     reason: str = "",
-    measured: Measure = Measure(),  # noqa: B008 (a tuple)
-    **place: Unpack[Place],
+    *,
+    scaled: float = math.nan,
+    unit: str = "",
+    limit: float = math.nan,
 ) -> Row:
-    """A row of the comparison's table."""
+    """A row of the comparison's table, of no check yet: its difference as ``scaled`` to a unit, and the limit."""
+    left, right = float(reference), float(candidate)
     with np.errstate(invalid="ignore"):
-        difference = float(np.subtract(candidate, reference))
-    return Row(
-        check,
-        quantity,
-        place.get("group"),
-        place.get("term"),
-        place.get("term2"),
-        place.get("level"),
-        float(reference),
-        float(candidate),
-        difference,
-        digits(float(candidate), float(reference)),
-        float(measured.scaled),
-        measured.unit,
-        float(measured.limit),
-        verdict,
-        reason,
-    )
+        difference = float(np.subtract(right, left))
+    numbers = left, right, difference, digits(right, left), float(scaled)
+    return Row("", *key, *numbers, unit, float(limit), verdict, reason)
 
 
 def missing_row(
-    check: str,
-    quantity: str,
-    has_reference: bool,
-    has_candidate: bool,
-    reference: float = math.nan,
-    candidate: float = math.nan,
-    why: str = "",
-    **place: Unpack[Place],
+    key: Key, has_reference: bool, has_candidate: bool, numbers: Sequence[float] = (math.nan, math.nan), why: str = ""
 ) -> Row:
     """A row that one side (or both) lacks: a failure, not a gap."""
     who = "the candidate lacks" if has_reference else "the reference lacks" if has_candidate else "neither side has"
-    reason = f"{who} this number" + (f": {why}" if why else "")
-    return row(check, quantity, reference, candidate, Verdict.MISSING, reason, **place)
+    return row(key, numbers[0], numbers[1], Verdict.MISSING, f"{who} this number" + (f": {why}" if why else ""))
 
 
-def asked(reference: F, candidate: F, read: Callable[[F], T]) -> tuple[T | None, T | None, str]:
-    """What both sides answer, and why a side does not: ``"candidate: AttributeError: ..."``."""
-    given: list[T | None] = []
-    problems = []
-    for side, fit in (("reference", reference), ("candidate", candidate)):
+def asked(key: Key, reference: F, candidate: F, read: Callable[[F], T]) -> tuple[T, T] | Row:
+    """What both sides answer; where one does not, the row that is missing, which says why."""
+    given: list[T] = []
+    numbers, problems = [math.nan, math.nan], ["", ""]
+    for i, (side, fit) in enumerate((("reference", reference), ("candidate", candidate))):
         try:
             given.append(read(fit))
+            numbers[i] = given[-1] if isinstance(given[-1], float) else math.nan
         except RAISED as error:  # a candidate may raise anything: the row says what is missing
-            given.append(None)
-            problems.append(f"{side}: {error_in_words(error)}")
-    return given[0], given[1], "; ".join(problems)
+            problems[i] = f"{side}: {error_in_words(error)}"
+    if len(given) == 2:
+        return given[0], given[1]
+    return missing_row(key, not problems[0], not problems[1], numbers, "; ".join(filter(None, problems)))
 
 
 def judge_number(
-    check: str,
-    quantity: str,
-    reference: float,
-    candidate: float,
-    scale: float,
-    tolerance: Tolerance,
-    **place: Unpack[Place],
+    key: Key, reference: float | None, candidate: float | None, scale: float, tolerance: Tolerance, why: str = ""
 ) -> Row:
-    """Judge one pair of numbers in units of ``scale``.
+    """Judge one pair of numbers in units of ``scale``; what one side lacks (None) is missing, ``why`` it may be.
 
     A scale that is 0, negative, infinite or missing lets nothing pass: the row is inconclusive where the numbers are
     the same to 12 digits, and disagrees where they are not.
     """
+    if reference is None or candidate is None:
+        numbers = [math.nan if value is None else value for value in (reference, candidate)]
+        return missing_row(key, reference is not None, candidate is not None, numbers, why)
     limit, unit, reason = tolerance.limit, tolerance.unit, tolerance.reason
     both_missing = math.isnan(reference) and math.isnan(candidate)
     scaled = math.nan
@@ -130,34 +118,24 @@ def judge_number(
         verdict = Verdict.AGREES if scaled <= limit else Verdict.DISAGREES
         if verdict is Verdict.DISAGREES:
             reason = f"differs by {scaled:.3g} {unit}, allowed {limit:.3g}. {reason}"
-    return row(check, quantity, reference, candidate, verdict, reason, Measure(scaled, unit, limit), **place)
+    return row(key, reference, candidate, verdict, reason, scaled=scaled, unit=unit, limit=limit)
 
 
-def judge_p(
-    check: str,
-    quantity: str,
-    reference: float,
-    candidate: float,
-    tolerance: Tolerance,
-    slack: float = 0.0,
-    **place: Unpack[Place],
-) -> Row:
+def judge_p(key: Key, reference: float, candidate: float, tolerance: Tolerance, slack: float = 0.0) -> Row:
     """Judge a pair of p-values by their logarithms, of which ``slack`` is open; the row shows the p-values."""
     left, right = (math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (reference, candidate))
     scale = max(1.0, abs(left), slack / tolerance.limit)
-    judged = judge_number(check, quantity, left, right, scale, tolerance, **place)
-    measured = Measure(judged.scaled, judged.unit, judged.tolerance)
-    return row(check, quantity, reference, candidate, judged.verdict, judged.reason, measured, **place)
+    judged = judge_number(key, left, right, scale, tolerance)
+    return row(
+        key, reference, candidate, judged.verdict, judged.reason,
+        scaled=judged.scaled, unit=judged.unit, limit=judged.tolerance,
+    )  # fmt: skip
 
 
-def judge_record(check: str, record: Mapping[str, Any], scale: float, tolerance: Tolerance, why: str = "") -> Row:
+def judge_record(record: Mapping[str, Any], scale: float, tolerance: Tolerance, why: str = "") -> Row:
     """Judge a number of the joined tables (:func:`validation.quantities.join`); what one side lacks is missing."""
-    quantity, left, right = record["quantity"], record["reference"], record["candidate"]
-    place = cast("Place", {key: record[key] for key in ("group", "term", "term2", "level")})
-    there = record["has_reference"], record["has_candidate"]
-    if not all(there):
-        return missing_row(check, quantity, *there, left, right, why, **place)
-    return judge_number(check, quantity, left, right, scale, tolerance, **place)
+    left, right = (record[side] if record[f"has_{side}"] else None for side in ("reference", "candidate"))
+    return judge_number(key_of(record), left, right, scale, tolerance, why)
 
 
 def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> Check:
@@ -166,21 +144,17 @@ def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> C
     verdict = Verdict.of(verdicts)
     if verdict is Verdict.AGREES and Verdict.BETTER in verdicts:
         verdict = Verdict.BETTER
-    summary = summary if rows else "nothing could be compared"
-    return Check(identifier, TITLES[identifier], verdict, summary, rule)
+    return Check(identifier, TITLES[identifier], verdict, summary if rows else "nothing could be compared", rule)
+
+
+def conclude(identifier: str, found: Found, rule: str) -> tuple[Check, list[Row]]:
+    """The outcome of a tier or gate, and its rows with its name."""
+    return check_of(identifier, *found, rule), [r._replace(check=identifier) for r in found[0]]
 
 
 def table_of(rows: Iterable[Row]) -> pd.DataFrame:
     """Rows as the comparison's table."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(TABLE_COLUMNS)
-    numbers = {"reference", "candidate", "difference", "digits", "scaled", "tolerance"}
-    # Columns of objects, one by one: pandas would turn verdicts into plain strings.
-    return pd.DataFrame(
-        {
-            name: pd.Series(list(values), dtype=float if name in numbers else object)
-            for name, values in zip(TABLE_COLUMNS, columns, strict=True)
-        }
-    )
+    return frame_of(rows, TABLE_COLUMNS, ("reference", "candidate", "difference", "digits", "scaled", "tolerance"))
 
 
 def rows_of(table: pd.DataFrame) -> list[Row]:

@@ -1,22 +1,36 @@
-"""Gates 3, 4 and 6: z-scores of all summaries, sizes in posterior sds, and quadrature."""
+"""Gates 3 to 5, and quadrature: z-scores of all summaries, sizes in posterior sds, whole distributions and dependence.
+
+z-scores of quantiles go by proportions instead of densities. The Monte Carlo standard error of a quantile needs the
+density there, which a few thousand autocorrelated draws give to 10% or 20% (in the tails worse): z-scores made with it
+have heavier tails than a normal, and with some hundred of them a right sampler is soon beyond Bonferroni's limit. The
+share of draws below one common point needs no density: under the null hypothesis it is p on both sides, with variance
+p(1 − p)/ESS (Vehtari et al. 2021, section 4: the ESS of a quantile is that of the indicator).
+
+Dependence is what no comparison of margins can see: draws that were put together wrongly (each parameter's own draws
+right, in an order of their own) have right means, sds, quantiles and distributions, and wrong predictions, contrasts
+and R².
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
 
-from scipy.special import ndtri
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri, stdtr
 
 from validation import tolerances
-from validation.checks import Check
-from validation.judge.posterior_evidence import PosteriorEvidence, error_and_limit, z_limit
-from validation.judge.quantiles import QuantileSide, quantile_side, quantile_z
-from validation.judge.rows import Row, check_of, counts, judge_record
+from validation.judge.ecdf import ecdf_difference
+from validation.judge.posterior_evidence import PosteriorEvidence, error_and_limit, main_parameters, z_limit
+from validation.judge.rows import Found, Row, counts, judge_record, row
 from validation.quantities import (
     MAIN_EXCLUDED,
     QUANTILES,
     Key,
     join,
     key_of,
+    named,
     records,
     split_parameter,
     summary_quantities,
@@ -25,60 +39,54 @@ from validation.tolerances import Match, Tolerance
 from validation.verdict import Verdict
 
 
-def z_scores(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
+def z_scores(evidence: PosteriorEvidence) -> Found:
     """Gate 3: z of every posterior mean, sd and quantile, with Bonferroni's limit."""
-    left, right = (evidence.quantile_sides(side) for side in ("reference", "candidate"))
-    freedoms = [evidence.freedom(side) for side in ("reference", "candidate")]
-    joined, unit = evidence.joined, "Monte Carlo standard errors of the difference"
-    tests = int((joined["has_reference"] & joined["has_candidate"]).sum())
-    scores = _quantile_scores(left, right, evidence.groups)
-    why = "; ".join(evidence.problems.values())
-    rows = [
-        judge_record("gate-3", record, *_unit_and_rule(record, scores, tests, freedoms, unit), why)
-        for record in records(joined)
-    ]
+    unit, why = "Monte Carlo standard errors of the difference", "; ".join(evidence.problems.values())
+    rows = _scored(evidence, evidence.joined, ("reference", "candidate"), unit, why)
     scored = [r for r in rows if math.isfinite(r.scaled)]
-    summary = counts(rows)
-    if scored:
-        worst, failed = max(scored, key=lambda r: r.scaled), sum(r.verdict.failed for r in rows)
-        root_mean_square = math.hypot(*(r.scaled for r in scored)) / math.sqrt(len(scored))  # squares may overflow
-        summary = (
-            f"{f'{failed} failed: ' if failed else ''}{tests} z-scores, root mean square "
-            f"{root_mean_square:.2f}, largest {worst.scaled:.2f} ({worst.name}); "
-            f"limit {z_limit(tests):.2f} for a false-alarm rate of {tolerances.FALSE_ALARM_RATE:g} over all {tests}"
-        )
-    return check_of("gate-3", rows, summary, tolerances.Z_SCORE.reason), rows
+    if not scored:
+        return rows, counts(rows)
+    tests = sum(r.verdict is not Verdict.MISSING for r in rows)
+    worst, failed = max(scored, key=lambda r: r.scaled), sum(r.verdict.failed for r in rows)
+    root_mean_square = math.hypot(*(r.scaled for r in scored)) / math.sqrt(len(scored))  # squares may overflow
+    return rows, (
+        f"{f'{failed} failed: ' if failed else ''}{tests} z-scores, root mean square "
+        f"{root_mean_square:.2f}, largest {worst.scaled:.2f} ({worst.name}); "
+        f"limit {z_limit(tests):.2f} for a false-alarm rate of {tolerances.FALSE_ALARM_RATE:g} over all {tests}"
+    )
 
 
-def _unit_and_rule(
-    record: dict[str, Any],
-    scores: Mapping[Key, float],
-    tests: int,
-    freedoms: Sequence[dict[tuple[object, ...], float]],
-    unit: str,
-) -> tuple[float, Tolerance]:
-    """Monte Carlo error of a difference, and the limit for its z; of a quantile the unit that makes it its z."""
-    error, limit = error_and_limit(record, z_limit(tests), tests, freedoms)
-    z = scores.get(key_of(record))
-    if z is not None:
-        error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
-    return error, tolerances.Z_SCORE.at(limit, unit)
+def _scored(
+    evidence: PosteriorEvidence, joined: pd.DataFrame, sides: tuple[str, str], unit: str, why: str
+) -> list[Row]:
+    """Rows by the Monte Carlo error of a difference, and the limit for its z; of a quantile by the unit of its z."""
+    tests = int((joined["has_reference"] & joined["has_candidate"]).sum())
+    freedoms = [evidence.freedom(side) for side in sides]
+    scores = _quantile_scores(evidence, sides)
+    rows = []
+    for record in records(joined):
+        error, limit = error_and_limit(record, z_limit(tests), tests, freedoms)
+        z = scores.get(key_of(record))
+        if z is not None:
+            error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
+        rows.append(judge_record(record, error, tolerances.Z_SCORE.at(limit, unit), why))
+    return rows
 
 
-def _quantile_scores(
-    left: dict[float, QuantileSide], right: dict[float, QuantileSide], groups: Sequence[str]
-) -> dict[Key, float]:
+def _quantile_scores(evidence: PosteriorEvidence, sides: tuple[str, str]) -> dict[Key, float]:
     """Z of every quantile that draws can judge."""
-    scored = {
-        (f"post-q{100 * probability:g}", *split_parameter(name, groups)): quantile_z(name, probability, known, other)
-        for probability, known in left.items()
-        if (other := right.get(probability)) is not None
-        for name in known.value
-    }
-    return {key: z for key, z in scored.items() if z is not None}
+    known = evidence.summaries if evidence.truth is None else {**evidence.summaries, "truth": evidence.truth}
+    scored: dict[Key, float] = {}
+    for column, probability in QUANTILES.items() if set(sides) <= set(known) else ():
+        left, right = (quantile_side(known[side], probability, evidence.draws.get(side)) for side in sides)
+        for name in left.keys() & right.keys():
+            z = quantile_z(probability, left[name], right[name])
+            if z is not None:
+                scored[f"post-{column}", *split_parameter(name, evidence.groups)] = z
+    return scored
 
 
-def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
+def sizes(evidence: PosteriorEvidence) -> Found:
     """Gate 4: differences of means and sds in posterior sds, and the smallest shift that could have been detected."""
     joined = evidence.joined
     both = joined[joined["has_reference"] & joined["has_candidate"]]
@@ -89,7 +97,7 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     power = float(ndtri(tolerances.POWER))
     for record in records(both[both["quantity"].isin(["post-mean", "post-sd"])]):
         sd = sd_of.get(key_of(record)[1:], math.nan)
-        judged = judge_record("gate-4", record, sd, tolerances.SIZE)
+        judged = judge_record(record, sd, tolerances.SIZE)
         error = math.hypot(record["error_reference"], record["error_candidate"])
         z = abs(record["candidate"] - record["reference"]) / error if error > 0 else math.inf
         d = judged.scaled
@@ -116,26 +124,173 @@ def sizes(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
         )
         if evidence.detectable > tolerances.SHIFT_FINE:
             summary += ": a weak comparison, more draws would sharpen it"
-    return check_of("gate-4", rows, summary, tolerances.SIZE.reason), rows
+    return rows, summary
 
 
-def against_truth(evidence: PosteriorEvidence, side: str) -> tuple[Check, list[Row]]:
+def against_truth(evidence: PosteriorEvidence, side: str) -> Found | None:
     """One side against quadrature: no Monte Carlo error on the other side, so it tells which side is off."""
-    identifier = f"truth-{side}"
-    if evidence.truth is None or side not in evidence.summaries:
-        return check_of(identifier, [], "", tolerances.Z_SCORE.reason), []
-    truth = summary_quantities(evidence.truth, evidence.groups).table
-    truth = truth[truth["value"].notna()]
-    own = summary_quantities(evidence.summaries[side], evidence.groups).table
-    joined = join(truth, own)
+    if evidence.truth is None:
+        return None
+    if side not in evidence.summaries:
+        return [], ""
+    truth, own = (summary_quantities(known, evidence.groups) for known in (evidence.truth, evidence.summaries[side]))
+    joined = join(truth[truth["value"].notna()], own)
     joined = joined[joined["has_reference"]]  # quadrature gives what it gives; the rest is judged by gates 3 to 5
-    exact = {probability: quantile_side(evidence.truth, probability) for probability in QUANTILES}
-    scores = _quantile_scores(exact, evidence.quantile_sides(side), evidence.groups)
-    freedoms, unit = [{}, evidence.freedom(side)], "Monte Carlo standard errors"
-    rows = [
-        judge_record(
-            identifier, record, *_unit_and_rule(record, scores, len(joined), freedoms, unit), "quadrature has it"
+    rows = _scored(evidence, joined, ("truth", side), "Monte Carlo standard errors", "quadrature has it")
+    return rows, counts(rows)
+
+
+class Quantile(NamedTuple):
+    """One side's knowledge of a quantile of a parameter."""
+
+    value: float = math.nan
+    ess: float = math.nan  # effective draws behind it; infinite for quadrature
+    draws: np.ndarray | None = None  # where a side has more than summaries
+
+
+def quantile_side(summary: pd.DataFrame, probability: float, draws: np.ndarray | None = None) -> dict[str, Quantile]:
+    """One side's quantile of each parameter, from its summary (``quantities.posterior_summary``) and its draws."""
+    column, missing = f"q{100 * probability:g}", pd.Series(np.nan, index=summary.index)
+    values, given = summary.get(column, missing), [None] * len(summary) if draws is None else list(draws)
+    if draws is not None:
+        from arviz_stats.base import array_stats
+
+        with np.errstate(all="ignore"):
+            sizes = np.atleast_1d(np.asarray(array_stats.ess(draws, method="quantile", prob=probability), dtype=float))
+    else:
+        exact = summary.get(f"mcse_{column}", missing).to_numpy(dtype=float) == 0.0
+        kind = "ess_bulk" if column == "q50" else "ess_tail"
+        sizes = np.where(exact, math.inf, summary.get(kind, missing).to_numpy(dtype=float))
+    known = map(Quantile, values.to_numpy(dtype=float).tolist(), sizes.tolist(), given)
+    return dict(zip(map(str, summary.index), known, strict=True))
+
+
+def quantile_z(probability: float, left: Quantile, right: Quantile) -> float | None:
+    """Score the difference of one parameter's quantile: z of the left side's share of draws against the right's.
+
+    Both sides' shares of draws below a common point (their quantiles' mean, weighted by ESS) are compared; a side
+    without draws has its quantile as the point, and the share ``probability``. None where neither side has draws, or an
+    ESS is missing.
+    """
+    if any(map(math.isnan, (*left[:2], *right[:2]))) or min(left.ess, right.ess) <= 0:
+        return None
+    if left.draws is not None and right.draws is not None:
+        point = (left.ess * left.value + right.ess * right.value) / (left.ess + right.ess)
+    elif left.draws is None and right.draws is None:
+        return None
+    else:
+        point = left.value if left.draws is None else right.value
+    shares = [probability if side.draws is None else _share(side.draws, point) for side in (left, right)]
+    variance = probability * (1.0 - probability) * (1.0 / left.ess + 1.0 / right.ess)
+    return (shares[0] - shares[1]) / math.sqrt(variance)
+
+
+def _share(draws: np.ndarray, point: float) -> float:
+    """Fraction of draws below ``point``, those at it counted half."""
+    return float((np.mean(draws < point) + np.mean(draws <= point)) / 2.0)
+
+
+def distributions(evidence: PosteriorEvidence) -> Found:
+    """Gate 5: two-sample ECDF-difference test of every parameter that has draws on both sides, and of dependences."""
+    left, right = evidence.independent("reference"), evidence.independent("candidate")
+    names = [name for name in left if name in right]
+    together = _pairs(evidence)
+    limit = tolerances.FALSE_ALARM_RATE / max(len(names) + len(together), 1)
+    rows: list[Row] = []
+    for position, name in enumerate(names):
+        a, b = left[name], right[name]
+        key = ("ecdf", *split_parameter(name, evidence.groups))
+        try:
+            found = ecdf_difference(a, b, seed=position)
+        except ValueError as error:
+            rows.append(row(key, a.size, b.size, Verdict.INCONCLUSIVE, str(error)))
+            continue
+        distance = float(np.max(np.abs(found.difference), initial=0.0))
+        reason = f"largest ECDF difference {distance:.3f} of {a.size} and {b.size} draws. {tolerances.ECDF.reason}"
+        rows.append(_tested(key, 0.0, distance, found.p_value, tolerances.ECDF.at(limit), reason))
+    rows.extend(_dependences(evidence, together, limit))
+    smallest = min((r for r in rows if math.isfinite(r.scaled)), key=lambda r: r.scaled, default=None)
+    if smallest is None:
+        return rows, "no draws to compare"
+    failed = sum(r.verdict.failed for r in rows)
+    return rows, (
+        f"{len(names)} parameters{f' and {len(together)} pairs' if together else ''}"
+        f"{f', {failed} failed' if failed else ''}; smallest p-value "
+        f"{smallest.scaled:.2g} ({smallest.name}), limit {limit:.2g} for a false-alarm rate of "
+        f"{tolerances.FALSE_ALARM_RATE:g} over all"
+    )
+
+
+def _pairs(evidence: PosteriorEvidence) -> list[tuple[str, str]]:
+    """Pairs whose dependence can be compared: none where a side keeps no draws that belong together."""
+    if len(evidence.draws) < 2:
+        return []
+    names = [name for name in evidence.names["reference"] if name in set(evidence.names["candidate"])]
+    return pairs(main_parameters(names), names, evidence.groups)
+
+
+def _dependences(evidence: PosteriorEvidence, together: Sequence[tuple[str, str]], limit: float) -> list[Row]:
+    rows: list[Row] = []
+    evidence.dependence = []
+    tolerance = tolerances.DEPENDENCE.at(limit)
+    positions = {side: {name: i for i, name in enumerate(evidence.names[side])} for side in evidence.draws}
+    for first, second in together:
+        left, right = (
+            correlation(*(evidence.draws[side][positions[side][name]] for name in (first, second)))
+            for side in ("reference", "candidate")
         )
-        for record in records(joined)
-    ]
-    return check_of(identifier, rows, counts(rows), tolerances.Z_SCORE.reason), rows
+        p = p_value(left, right, tolerances.MCSE_DEGREES_OF_FREEDOM)
+        evidence.dependence.append((first, second, left[0], right[0], p >= limit))
+        key = named("dependence", term=first, term2=second)
+        rows.append(_tested(key, left[0], right[0], p, tolerance, tolerance.reason))
+    return rows
+
+
+def _tested(key: Key, left: float, right: float, p: float, tolerance: Tolerance, reason: str) -> Row:
+    """A row that is judged by a p-value; digits would say nothing of it."""
+    verdict, limit = Verdict.AGREES if p >= tolerance.limit else Verdict.DISAGREES, tolerance.limit
+    judged = row(key, left, right, verdict, reason, scaled=p, unit=tolerance.unit, limit=limit)
+    return judged._replace(digits=math.nan)
+
+
+def pairs(main: Sequence[str], names: Sequence[str], groups: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Pairs of parameters whose dependence is compared: of main ones (no random effects) each with every other.
+
+    And each random effect among all names, with the coefficient that it adds to.
+    """
+    coefficients = {split_parameter(name)[1]: name for name in main if split_parameter(name)[0] is None}
+    own = []
+    for name in names:
+        group, effect, _, level = split_parameter(name, groups)
+        if group is not None and level is not None and name.startswith("b[") and effect in coefficients:
+            own.append((coefficients[effect], name))
+    return [*combinations(main, 2), *own]
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Correlation of the normal scores of two parameters' ranks (van der Waerden), and its Monte Carlo error.
+
+    The error is that of the mean of the scores' products, by the effective sample size of those products: a little too
+    large where the correlation is strong, since the scores' own spread is known. Draws are chains by draws; both
+    numbers are none where a parameter does not vary.
+    """
+    from arviz_stats.base import array_stats
+    from scipy.stats import rankdata
+
+    scores = []
+    for draws in (first, second):
+        if not np.isfinite(draws).all() or np.ptp(draws) == 0.0:
+            return math.nan, math.nan
+        score = ndtri(rankdata(draws).reshape(draws.shape) / (draws.size + 1.0))
+        scores.append(score / score.std())
+    products = scores[0] * scores[1]
+    ess = float(array_stats.ess(products, method="mean"))
+    return float(products.mean()), float(products.std()) / math.sqrt(min(max(ess, 2.0), products.size))
+
+
+def p_value(left: tuple[float, float], right: tuple[float, float], freedom: float) -> float:
+    """Two-sided p-value of two correlations with their errors; 1 where both sides' are not to be had."""
+    difference, error = left[0] - right[0], math.hypot(left[1], right[1])
+    if math.isnan(difference) or error == 0.0:
+        return 1.0 if math.isnan(left[0]) and math.isnan(right[0]) else float(difference == 0.0)
+    return float(2.0 * stdtr(freedom, -abs(difference) / error))

@@ -4,6 +4,7 @@ Neither side reports them, and an absolute or relative tolerance would be wrong 
 from the curvature of the profiled deviance, or from a closed form where there is none (a boundary).
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from validation.algebra import Pieces
-from validation.judge.ahead import ask_ahead
-from validation.quantities import Key
+from validation.judge.devfun import ask_ahead
+from validation.quantities import Key, named
 
 
 @dataclass(frozen=True)
@@ -56,27 +57,15 @@ def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray, s
     elements whose effects move the response by about σ (``Pieces.theta_scale``). None where the Hessian is not positive
     definite or not finite.
     """
-    k, centre = len(theta), devfun(theta)
-    steps = np.zeros((k, k))  # a step along each coordinate, in rows
-    for i in range(k):
-        step = 0.05 * max(abs(theta[i]), 0.1 * scale[i])
+    centre = devfun(theta)
+    steps = 0.05 * np.maximum(np.abs(theta), 0.1 * scale)
+    for i, along in enumerate(np.eye(len(theta))):
         for _ in range(20):
-            steps[i, i] = step
-            rise = devfun(theta + steps[i]) - centre
+            rise = devfun(theta + steps[i] * along) - centre
             if 0.02 <= rise <= 0.5:
                 break
-            step = min(step * (math.sqrt(0.1 / rise) if rise > 1e-9 else 8.0), 1e6 * scale[i])
-        steps[i, i] = step
-    beside = [(i, theta + sign * step) for i, step in enumerate(steps) for sign in (1.0, -1.0)]
-    corners = [side + sign * step for i, side in beside for step in steps[:i] for sign in (1.0, -1.0)]
-    ask_ahead(devfun, [*(side for _, side in beside), *corners])
-    hessian = np.empty((k, k))
-    for i in range(k):
-        up, down = theta + steps[i], theta - steps[i]
-        hessian[i, i] = (devfun(up) - 2 * centre + devfun(down)) / steps[i, i] ** 2
-        for j in range(i):
-            mixed = devfun(up + steps[j]) - devfun(up - steps[j]) - devfun(down + steps[j]) + devfun(down - steps[j])
-            hessian[i, j] = hessian[j, i] = mixed / (4 * steps[i, i] * steps[j, j])
+            steps[i] = min(steps[i] * (math.sqrt(0.1 / rise) if rise > 1e-9 else 8.0), 1e6 * scale[i])
+    hessian = curvature(devfun, theta, steps)
     if not np.isfinite(hessian).all():
         return None
     try:
@@ -87,15 +76,31 @@ def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray, s
     return covariance if np.isfinite(covariance).all() and (np.diag(covariance) > 0).all() else None
 
 
+def curvature(devfun: Callable[[np.ndarray], float], theta: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The Hessian of an objective at θ by central differences, with a step of this size along each coordinate."""
+    k, centre, steps = len(theta), devfun(theta), np.diag(size)
+    beside = [(i, theta + sign * step) for i, step in enumerate(steps) for sign in (1.0, -1.0)]
+    corners = [side + sign * step for i, side in beside for step in steps[:i] for sign in (1.0, -1.0)]
+    ask_ahead(devfun, [*(side for _, side in beside), *corners])
+    hessian = np.empty((k, k))
+    for i in range(k):
+        up, down = theta + steps[i], theta - steps[i]
+        hessian[i, i] = (devfun(up) - 2 * centre + devfun(down)) / steps[i, i] ** 2
+        for j in range(i):
+            mixed = devfun(up + steps[j]) - devfun(up - steps[j]) - devfun(down + steps[j]) + devfun(down - steps[j])
+            hessian[i, j] = hessian[j, i] = mixed / (4 * steps[i, i] * steps[j, j])
+    return hessian
+
+
 def component_errors(
-    pieces: Pieces, theta: np.ndarray, sigma: float, reml: bool, devfun: Callable[[np.ndarray], float] | None
+    pieces: Pieces, theta: np.ndarray, sigma: float, reml: bool, *devfuns: Callable[[np.ndarray], float]
 ) -> ComponentErrors:
     """Standard errors of θ, σ, Σ, SDs and correlations at an optimum.
 
-    * Inside the parameter space: covariance of θ from the curvature of ``devfun`` (:func:`theta_covariance`), log σ
-      with variance 1/(2 df) beside it (its correlation with θ ignored: a per cent or so), Σ, SDs and correlations by
-      the delta method.
-    * On the boundary, without ``devfun`` or without curvature: the balanced one-way formula, Var(Σ̂_ij) ≈ (v_ii v_jj +
+    * Inside the parameter space: covariance of θ from the curvature (:func:`theta_covariance`) of the first function
+      that has one, log σ with variance 1/(2 df) beside it (its correlation with θ ignored: a per cent or so), Σ, SDs
+      and correlations by the delta method.
+    * On the boundary, without a function or without curvature: the balanced one-way formula, Var(Σ̂_ij) ≈ (v_ii v_jj +
       v_ij²)/J with v = Σ + σ² diag(1/s), s the mean over levels of Σ_rows z² (Searle, Casella & McCulloch 1992, section
       3.5). It is positive whenever σ is.
     """
@@ -103,13 +108,16 @@ def component_errors(
     df = max(N - P if reml else N, 1)
     of_sigma = sigma / math.sqrt(2 * df)
     known: dict[Key, float] = {
-        ("sigma", None, None, None, None): of_sigma,
-        ("sd", "Residual", None, None, None): of_sigma,
-        ("variance", "Residual", None, None, None): 2.0 * sigma * of_sigma,
+        named("sigma"): of_sigma,
+        named("sd", "Residual"): of_sigma,
+        named("variance", "Residual"): 2.0 * sigma * of_sigma,
     }
-    covariance = None
-    if devfun is not None and not pieces.on_boundary(theta).any() and len(theta) <= 21:
-        covariance = theta_covariance(devfun, theta, pieces.theta_scale)
+    inside, covariance = not pieces.on_boundary(theta).any() and len(theta) <= 21, None
+    for devfun in devfuns if inside else ():
+        with contextlib.suppress(Exception):  # a function that fails beside its optimum: the next one
+            covariance = theta_covariance(devfun, theta, pieces.theta_scale)
+        if covariance is not None:
+            break
     if covariance is None:
         return ComponentErrors(known | _closed_form(pieces, theta, sigma), "closed form")
 
@@ -119,7 +127,7 @@ def component_errors(
         found = components(pieces, values[:-1], math.exp(values[-1]))
         elements = pieces.elements(values[:-1]) if pieces.element_names else ()
         return found | {
-            _named("theta", name): value for name, value in zip(pieces.element_names, elements, strict=True)
+            named("theta", term=name): value for name, value in zip(pieces.element_names, elements, strict=True)
         }
 
     values, scale = np.append(theta, math.log(sigma)), np.append(pieces.theta_scale, 1.0)
@@ -131,12 +139,8 @@ def component_errors(
     errors = np.sqrt(np.maximum(np.einsum("ji,jk,ki->i", jacobian, joint, jacobian), 0.0))
     known |= {key: float(error) for key, error in zip(numbers(values), errors, strict=True)}
     own = "par" if pieces.structured else "theta"
-    named = zip(pieces.theta_names, np.sqrt(np.diag(covariance)), strict=True)
-    return ComponentErrors(known | {_named(own, name): float(error) for name, error in named}, "curvature")
-
-
-def _named(quantity: str, name: str) -> Key:
-    return quantity, None, name, None, None
+    sds = zip(pieces.theta_names, np.sqrt(np.diag(covariance)), strict=True)
+    return ComponentErrors(known | {named(own, term=name): float(error) for name, error in sds}, "curvature")
 
 
 def _closed_form(pieces: Pieces, theta: np.ndarray, sigma: float) -> dict[Key, float]:

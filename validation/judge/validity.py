@@ -1,34 +1,133 @@
-"""Gate 2: samplers that have converged, and draws that were drawn."""
+"""Gates 1 and 2, what must hold before draws are compared: one log density up to a constant, and valid samplers."""
 
 import math
 import operator
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from validation import tolerances
-from validation.checks import Check
 from validation.contract import BayesianFit
+from validation.errors import error_in_words
 from validation.judge.posterior_evidence import PosteriorEvidence
-from validation.judge.rows import Measure, Row, check_of, missing_row, row
-from validation.quantities import quietly
+from validation.judge.rows import Found, Row, asked, counts, judge_number, missing_row, row
+from validation.quantities import Key, named, quietly
 from validation.verdict import Verdict
+from validation.wellformed import number, numbers, whole
+
+#: Taken from each side.
+_DRAWS = 20
+
+
+def density_points(reference: BayesianFit, candidate: BayesianFit | None, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Where two log densities are compared: draws of both sides, points further out, and single coordinates moved.
+
+    50 points or more, and a label for each (``"reference draw 3"``, ``"far 2"``, ``"coordinate 7 up"``, ...).
+    """
+    if hasattr(reference, "recorded_points"):
+        points = np.asarray(reference.recorded_points(), dtype=float)
+        return points, [f"recorded {i + 1}" for i in range(len(points))]
+    draws, labels = [], []
+    for side, fit in (("reference", reference), ("candidate", candidate)):
+        # one side's draws are enough to compare at; log_prob itself is what is compared
+        given = None if fit is None else quietly(lambda: fit.unconstrained_draws(_DRAWS, seed), None)  # noqa: B023
+        if given is None:
+            continue
+        points = np.atleast_2d(np.asarray(given, dtype=float))
+        draws.append(points)
+        labels += [f"{side} draw {i + 1}" for i in range(len(points))]
+    if not draws:
+        raise ValueError("neither side gives unconstrained draws")
+    if len({points.shape[1] for points in draws}) > 1:
+        draws, labels = draws[:1], [label for label in labels if label.startswith("reference")]
+    inner = np.concatenate(draws)
+    centre, spread = inner.mean(axis=0), inner.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    rng = np.random.default_rng(seed)
+    far = centre + 3.0 * (inner[: _DRAWS // 2] - centre)
+    labels += [f"far {i + 1}" for i in range(len(far))]
+    # Coordinates one by one tell *which* prior differs. There are few but the random effects, which are in the middle.
+    size = inner.shape[1]
+    coordinates = list(range(size)) if size <= 40 else sorted({*range(12), *range(size - 20, size)})
+    probes = []
+    for k in coordinates:
+        for name, step in (("up", 1.5), ("down", -1.5)):
+            probe = centre.copy()
+            probe[k] += step * spread[k]
+            probes.append(probe)
+            labels.append(f"coordinate {k + 1} {name}")
+    scattered = centre + spread * rng.normal(size=(max(0, 50 - len(labels)), size)) * 1.5
+    labels += [f"scattered {i + 1}" for i in range(len(scattered))]
+    points = np.concatenate([centre[None], inner, far, np.array(probes), scattered])
+    return points, ["centre", *labels]
+
+
+def _densities(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
+    given = fit.log_prob(points)
+    if np.shape(given) == (len(points),):
+        return numbers(given, "log_prob()")
+    return np.array([number(fit.log_prob(point), "log_prob()") for point in points])
+
+
+def same_density(evidence: PosteriorEvidence, seed: int) -> Found | None:
+    """Gate 1: log densities at the same points, up to one constant; None where there are none to compare."""
+    if not evidence.density:
+        return None
+    rows: list[Row] = []
+    sides, key = (evidence.reference, evidence.candidate), named("log-density")
+
+    def count(fit: BayesianFit, quantity: str) -> float:
+        value = getattr(fit, quantity)
+        return float(whole(value() if callable(value) else value, quantity))
+
+    for quantity in ("nobs", "num_upars"):
+        pair = asked(named(quantity), *sides, partial(count, quantity=quantity))
+        rows.append(pair if isinstance(pair, Row) else judge_number(named(quantity), *pair, 1.0, tolerances.EXACT))
+    if any(r.verdict.failed for r in rows):
+        return rows, f"not the same data or parameters: {counts(rows)}"
+    try:
+        points, labels = density_points(evidence.reference, evidence.candidate, seed)
+    except Exception as error:
+        why = error_in_words(error)
+        return [*rows, missing_row(key, False, False, why=why)], f"no points to compare at: {why}"
+    given = asked(key, *sides, lambda fit: _densities(fit, points))
+    if isinstance(given, Row):
+        return [*rows, given], f"a density is missing: {given.reason.partition(': ')[2]}"
+    ours, theirs = given
+    evidence.points, evidence.point_labels = points, labels
+    evidence.densities = pd.DataFrame({"reference": ours, "candidate": theirs})
+    both_zero = np.isneginf(ours) & np.isneginf(theirs)
+    finite = np.isfinite(ours) & np.isfinite(theirs)
+    origin = int(np.argmax(finite)) if finite.any() else 0
+    for i, label in enumerate(labels):
+        if i == origin or both_zero[i]:
+            continue
+        with np.errstate(invalid="ignore"):
+            left, right = float(ours[i] - ours[origin]), float(theirs[i] - theirs[origin])
+        key = named("log-density", level=label)
+        if math.isnan(left) or math.isnan(right):
+            rows.append(row(key, left, right, Verdict.DISAGREES, "not a number"))
+        else:
+            rows.append(judge_number(key, left, right, max(1.0, abs(left)), tolerances.DENSITY))
+    compared = [r for r in rows if r.quantity == "log-density"]
+    largest = max((r.scaled for r in compared), default=math.nan)
+    constant = float(theirs[origin] - ours[origin])
+    summary = (
+        f"largest relative difference {largest:.2g} at {len(compared)} points (allowed {tolerances.DENSITY.limit:g}); "
+        f"constants differ by {constant:.2g}"
+    )
+    if len(compared) < 50:
+        few = f"only {len(compared)} points have a finite density; at least 50 are needed"
+        rows.append(row(named("log-density", level="points"), math.nan, math.nan, Verdict.INCONCLUSIVE, few))
+    return rows, summary
 
 
 def invalid_sides(rows: Sequence[Row]) -> set[str]:
     """Sides that gate 2 found not valid, or without draws."""
     told = [str(r.level) for r in rows if r.check == "gate-2" and r.verdict is not Verdict.AGREES]
     return {side for side in ("reference", "candidate") if any(side in level for level in told)}
-
-
-def left_open(check: Check, rows: list[Row]) -> tuple[Check, list[Row]]:
-    """What invalid draws can still say: that a number is missing; nothing about agreement or disagreement."""
-    why = "the draws are not valid (gate 2)"
-    judged = [
-        r._replace(verdict=Verdict.INCONCLUSIVE, reason=why) if r.verdict in (Verdict.AGREES, Verdict.DISAGREES) else r
-        for r in rows
-    ]
-    return check_of(check.id, judged, f"the draws are not valid (gate 2); {check.summary}", check.rule), judged
 
 
 def _divergences(fit: BayesianFit) -> float:
@@ -62,7 +161,7 @@ def repeated_draws(draws: np.ndarray) -> float:
     return float(together) if together >= tolerances.Share.HALF * alone else 0.0
 
 
-def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
+def validity(evidence: PosteriorEvidence) -> Found:
     """Gate 2: R-hat, bulk and tail ESS of every parameter, and divergences, on both sides."""
     rows: list[Row] = []
     texts = []
@@ -89,27 +188,30 @@ def validity(evidence: PosteriorEvidence) -> tuple[Check, list[Row]]:
     ):
         values = {side: found[quantity] for side, found in worst.items()}
         failed = [side for side, (value, _) in values.items() if not holds(value, limit)]
-        blamed = failed or list(values)
-        left, right = (values.get(side, (math.nan, None))[0] for side in ("reference", "candidate"))
-        verdict, level = Verdict.INCONCLUSIVE if failed else Verdict.AGREES, " and ".join(failed) or None
+        term = next((values[side][1] for side in (*failed, *values)), None)
         reason = (f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason
-        term, name = values[blamed[0]][1] if blamed else None, quantity.replace("_", "-")
-        measured = Measure(unit=unit, limit=float(limit))
-        rows.append(row("gate-2", name, left, right, verdict, reason, measured, term=term, level=level))
+        shown = {side: value for side, (value, _) in values.items()}
+        key = named(quantity.replace("_", "-"), term=term)
+        rows.append(_of_sides(key, shown, failed, Verdict.INCONCLUSIVE, reason, unit, float(limit)))
     copied = {side: repeated_draws(draws) for side, draws in evidence.draws.items()}
     if copied:
         failed = [side for side, share in copied.items() if share > 0.0]
-        left, right = (copied.get(side, math.nan) for side in ("reference", "candidate"))
         reason = "a draw of a continuous distribution comes again only at once, where a move is rejected"
         if failed:
             reason = f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
-        verdict, level = Verdict.DISAGREES if failed else Verdict.AGREES, " and ".join(failed) or None
-        measured = Measure(unit="share of draws that were copied", limit=0.0)
-        rows.append(row("gate-2", "repeated-draws", left, right, verdict, reason, measured, level=level))
+        key, unit = named("repeated-draws"), "share of draws that were copied"
+        rows.append(_of_sides(key, copied, failed, Verdict.DISAGREES, reason, unit, 0.0))
         texts += [f"{copied[side]:.1%} of the {side}'s draws are copies of others" for side in failed]
     for side, problem in evidence.problems.items():
-        rows.append(missing_row("gate-2", "draws", side != "reference", side != "candidate", why=problem, level=side))
+        rows.append(missing_row(named("draws", level=side), side != "reference", side != "candidate", why=problem))
         texts.append(f"the {side} has no usable draws: {problem}")
-    return check_of(
-        "gate-2", rows, "; ".join(texts) or "no Monte Carlo on either side", tolerances.VALIDITY.reason
-    ), rows
+    return rows, "; ".join(texts) or "no Monte Carlo on either side"
+
+
+def _of_sides(
+    key: Key, values: Mapping[str, float], failed: list[str], verdict: Verdict, reason: str, unit: str, limit: float
+) -> Row:
+    """A number of each side, judged by itself; ``level`` of the row says which sides failed."""
+    left, right = (values.get(side, math.nan) for side in ("reference", "candidate"))
+    key = (*key[:4], " and ".join(failed) or None)
+    return row(key, left, right, verdict if failed else Verdict.AGREES, reason, unit=unit, limit=limit)

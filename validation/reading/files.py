@@ -1,11 +1,18 @@
-"""``read_data``: a data file as people have it."""
+"""``read_data``: a data file as people have it.
+
+Tables of text are read in :mod:`validation.reading.text`, Stata's and SPSS's files in
+:mod:`validation.reading.labelled`, Excel's in :mod:`validation.reading.workbook`; those of Arrow (Feather, Parquet) and
+R's own are read here.
+"""
 
 import bz2
 import difflib
 import gzip
 import io
 import lzma
+import os
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,34 +21,58 @@ from typing import IO
 
 import pandas as pd
 
+from pyimpl.extras import need
 from pyimpl.linalg.forecast import Forecast
 from pyimpl.linalg.memory import in_words, memory
 from validation.errors import InputError
 from validation.files import at_once
 from validation.owndata import as_factors, understood
-from validation.reading.formats import BINARY, kind_of, read_binary
+from validation.reading.labelled import partly_labelled, read_labelled
 from validation.reading.text import TextOptions, read_text
+from validation.reading.workbook import read_workbook
 
 _TEXT = {".csv": None, ".tsv": "\t", ".tab": "\t", ".txt": None}
+_BINARY = (".dta", ".sav", ".zsav", ".por", ".xlsx", ".feather", ".parquet", ".rds")
+#: Kinds whose first bytes always say so.
+_ALWAYS_MARKED = (".xlsx", ".feather", ".parquet")
+#: Other endings of the same kinds of file.
+_SAME = {".pq": ".parquet", ".arrow": ".feather", ".ipc": ".feather", ".xlsm": ".xlsx"}
+_KINDS = ".csv, .tsv, .txt, .dta, .sav, .xlsx, .feather, .parquet or .rds"
 _UNPACK: Mapping[str, Callable[[io.BytesIO], io.BufferedIOBase]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file),
-    ".bz2": lambda file: bz2.BZ2File(file),
-    ".xz": lambda file: lzma.LZMAFile(file),  # noqa: SIM115 - closed where it is used
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
 }
-_PIECE = 2**22  # bytes that are read between two steps of Python, where Ctrl-C is heard
-_TEXT_NEEDS = 16  # bytes of memory for each of a text, measured: a string of Python for each cell
-_SECONDS = 0.25  # for each million bytes of text, on a processor of today
+#: What the first bytes of a file say it is.
+_MAGIC = {
+    b"PAR1": ".parquet",
+    b"ARROW1": ".feather",
+    b"FEA1": ".feather",
+    b"<stata_dta>": ".dta",
+    b"$FL2": ".sav",
+    b"$FL3": ".sav",
+    b"PK\x03\x04": ".xlsx",
+    b"\xd0\xcf\x11\xe0": ".xls",
+    b"\x1f\x8b": ".gz",
+    b"BZh": ".bz2",
+    b"\xfd7zXZ": ".xz",
+    b"X\n\x00\x00\x00": ".rds",
+    b"RDX": ".rdata",
+}
+#: Releases of Stata's format until Stata 12, each the first byte of its files; the order of bytes follows, and a 1.
+_OLD_STATA = frozenset((102, 103, 104, 105, 108, 110, 111, 113, 114, 115))
+_RDATA = "an .RData file, which may hold any number of things; in R write saveRDS(data, 'data.rds')"
 _ADVICE = {
     ".xls": "an old Excel workbook; save it as .xlsx",
-    ".rdata": "an .RData file, which may hold any number of things; in R write saveRDS(data, 'data.rds')",
-    ".rda": "an .RData file, which may hold any number of things; in R write saveRDS(data, 'data.rds')",
+    ".rdata": _RDATA,
+    ".rda": _RDATA,
     ".sas7bdat": "a SAS file; save it as .csv",
     ".json": "JSON, which is no table; save it as .csv",
     ".ods": "an OpenDocument sheet; save it as .xlsx or .csv",
 }
-#: Other endings of the same kinds of file.
-_SAME = {".pq": ".parquet", ".arrow": ".feather", ".ipc": ".feather", ".xlsm": ".xlsx"}
-_KINDS = ".csv, .tsv, .txt, .dta, .sav, .xlsx, .feather, .parquet or .rds"
+_PIECE = 2**22  # bytes that are read between two steps of Python, where Ctrl-C is heard
+_TEXT_NEEDS = 16  # bytes of memory for each of a text, measured: a string of Python for each cell
+_SECONDS = 0.25  # for each million bytes of text, on a processor of today
 
 
 @dataclass(frozen=True)
@@ -138,17 +169,9 @@ def read_file(
     strings_as_factors: bool = False,
 ) -> Reading:
     """Do what :func:`read_data` does, and return how the file was understood with the data."""
-    options = text or TextOptions()
     name, content, kind = _content(path)
     try:
-        if kind in BINARY:
-            _no_text_options(options, kind)
-            data, said = read_binary(content, kind, encoding=options.encoding, sheet=sheet)
-        else:
-            if sheet is not None:
-                raise InputError("a sheet can be chosen in an .xlsx file only")
-            _foretell(len(content))
-            data, said = read_text(content, options, separator=_TEXT.get(kind))
+        data, said = _table(content, kind, text or TextOptions(), sheet)
         data, dropped = _tidy_names(data)
         data = as_factors(data, factors, strings_as_factors)
     except InputError as error:
@@ -172,45 +195,63 @@ def read_file(
 def _content(path: str | Path) -> tuple[str, bytes, str]:
     """How a file is called in messages, its bytes unpacked, and its kind."""
     if str(path) == "-":
-        shown, named = "what came on standard input", ""
+        shown, ending = "what came on standard input", ""
         content = _whole(sys.stdin.buffer, shown)
         if not content:
             raise InputError("nothing came on standard input")
     else:
         path = Path(path)
-        shown, named = repr(str(path)), path.suffix.lower()
-        _is_file(path)
+        shown, ending = repr(str(path)), path.suffix.lower()
+        content = _of_file(path, shown)
+    if unpack := _UNPACK.get(ending or kind_of(content) or ""):
         try:
-            with open(path, "rb", opener=at_once) as file:
-                content = _whole(file, shown)
-        except OSError as error:
-            raise InputError(f"{shown} cannot be read: {error.strerror}") from None
-    packed = kind_of(content) if named in _UNPACK or not named else None
-    if packed in _UNPACK or named in _UNPACK:
-        try:
-            with _UNPACK[named or str(packed)](io.BytesIO(content)) as unpacked:
+            with unpack(io.BytesIO(content)) as unpacked:
                 content = _whole(unpacked, f"{shown}, unpacked,")
         except InputError:
             raise
         except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
             raise InputError(f"{shown} cannot be unpacked: {' '.join(str(error).split())}") from None
-        named = Path(Path(path).stem).suffix.lower() if named else ""
-    if named == ".rds":  # R packs it by itself
-        return shown, content, ".rds"
-    found = kind_of(content)
+        ending = ending and Path(Path(path).stem).suffix.lower()
     if not content:
         raise InputError(f"{shown} cannot be used: it is empty")
-    kind = named or found or ".csv"
+    found = kind_of(content)
+    kind = ending or found or ".csv"
     kind = _SAME.get(kind, kind)
     if kind == ".xlsx" and found == ".xls":  # Excel puts a workbook with a password into the envelope of the old ones
         raise InputError(f"{shown} is protected by a password, or an old workbook; save it as .xlsx without a password")
-    if kind in _ADVICE or found in (".xls", ".rdata"):
-        raise InputError(f"{shown} is {_ADVICE.get(kind) or _ADVICE[str(found)]}")
-    if kind not in _TEXT and kind not in BINARY:
+    if advice := _ADVICE.get(kind) or _ADVICE.get(found or ""):
+        raise InputError(f"{shown} is {advice}")
+    if kind not in _TEXT and kind not in _BINARY:
         raise InputError(f"{shown} has the ending {kind!r}; a {_KINDS} file is needed")
     if kind in _TEXT and found is not None:
         raise InputError(f"{shown} is no text: it looks like {found} inside; give it that ending, or save it as .csv")
+    if kind in _ALWAYS_MARKED and found != kind:
+        like = f"it looks like {found} inside; give it that ending" if found else "perhaps text (.csv), or damaged"
+        raise InputError(f"{shown} cannot be used: it is no {kind} file by its first bytes: {like}")
     return shown, content, kind
+
+
+def kind_of(content: bytes) -> str | None:
+    """The kind of file that its first bytes show; None where they show none (text)."""
+    if len(content) > 3 and content[0] in _OLD_STATA and content[1] in (1, 2) and content[2] == 1:
+        return ".dta"
+    return next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
+
+
+def _of_file(path: Path, shown: str) -> bytes:
+    """What a file holds; InputError where there is none, with the name that it may have been mistaken for."""
+    if os.path.isdir(path):
+        raise InputError(f"{shown} is a folder; a {_KINDS} file is needed")
+    try:
+        with open(path, "rb", opener=at_once) as file:
+            return _whole(file, shown)
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [beside.name for beside in path.parent.glob("*")])
+        raise InputError(f"there is no file {shown}." + (f" Is it {near[0]!r}?" if near else "")) from None
+    except OSError as error:
+        raise InputError(f"{shown} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise error if isinstance(error, InputError) else InputError(f"{shown} is no name of a file: {error}") from None
 
 
 def _whole(file: IO[bytes] | io.BufferedIOBase, shown: str) -> bytes:
@@ -234,52 +275,75 @@ def _foretell(size: int) -> None:
     Forecast("reading", round(size / 1e6), "million bytes of text", "A .parquet file is read in seconds", _SECONDS)
 
 
-def _is_file(path: Path) -> None:
-    try:
-        there, folder = path.exists(), path.is_dir()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} is no name of a file: {error}") from None
-    if folder:
-        raise InputError(f"{str(path)!r} is a folder; a {_KINDS} file is needed")
-    if not there:
-        beside = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, beside)
-        raise InputError(f"there is no file {str(path)!r}." + (f" Is it {near[0]!r}?" if near else ""))
+def _table(content: bytes, kind: str, options: TextOptions, sheet: str | int | None) -> tuple[pd.DataFrame, list[str]]:
+    """Read a file of a kind, and say how, as far as that is not a matter of course.
 
-
-def _no_text_options(options: TextOptions, kind: str) -> None:
-    given = [
-        word
-        for word, value in (
-            ("separator", options.separator),
-            ("decimal mark", options.decimal),
-            ("text for missing values", options.missing),
-        )
-        if value is not None
-    ]
-    if given:
+    The encoding is that of a text, or of the text in an old Stata or SPSS file; the sheet is a workbook's.
+    """
+    if sheet is not None and kind != ".xlsx":
+        raise InputError("a sheet can be chosen in an .xlsx file only")
+    if kind in _TEXT:
+        _foretell(len(content))
+        return read_text(content, options, separator=_TEXT[kind])
+    told = {"separator": options.separator, "decimal mark": options.decimal, "text for missing values": options.missing}
+    if given := [word for word, value in told.items() if value is not None]:
         raise InputError(f"a {kind} file has no {' and no '.join(given)} to be told")
+    if kind == ".xlsx":
+        return read_workbook(content, sheet)
+    if kind in (".feather", ".parquet"):
+        return _arrow(content, kind)
+    return _rds(content) if kind == ".rds" else read_labelled(content, kind, options.encoding)
+
+
+def _arrow(content: bytes, kind: str) -> tuple[pd.DataFrame, list[str]]:
+    """A Feather or Parquet file; what pandas kept as an index is columns, as R's arrow reads it."""
+    need("files", f"reading a {kind} file", "pyarrow")
+    data = pd.read_feather(io.BytesIO(content)) if kind == ".feather" else pd.read_parquet(io.BytesIO(content))
+    said = []
+    named = [str(name) for name in data.index.names if name is not None and name not in data.columns]
+    if named:
+        data = data.reset_index(level=[name for name in data.index.names if name in named])
+        said.append(f"from pandas' index: {', '.join(named)}")
+    for name in data.columns if data.columns.is_unique else ():  # twins are refused by their name later
+        if pd.api.types.is_object_dtype(data[name].dtype):
+            data[name] = _of_one_kind(data[name])
+    return data, said
+
+
+def _of_one_kind(column: pd.Series) -> pd.Series:
+    """What Arrow hands over as Python's objects, as the type that it is: logical values with missing ones, decimals."""
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind == "boolean" or (kind == "empty" and column.isna().all()):
+        return column.astype("boolean")
+    return column.astype(float) if kind == "decimal" else column
+
+
+def _rds(content: bytes) -> tuple[pd.DataFrame, list[str]]:
+    """R's own format, which only R reads: in the worker, which can neither start programs nor write."""
+    from bridge import datasets
+    from bridge.errors import DataError
+
+    with tempfile.TemporaryDirectory(prefix="mlmparity-") as folder:
+        path = Path(folder, "data.rds")
+        path.write_bytes(content)
+        try:
+            data = datasets.read_rds(str(path))
+        except DataError as error:
+            raise InputError(str(error)) from None
+    return data, partly_labelled(data.attrs.pop("partly_labelled"))
 
 
 def _tidy_names(data: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Leave out row numbers that were written with the data and columns without name and content; refuse twins."""
     data.columns = pd.Index([str(name) for name in data.columns])
-    said = []
     # R drops the name of a column of row numbers; so a file written by write.csv() is taken as it is meant
-    keep = [not (j == 0 and name in ("", "Unnamed: 0", "__index_level_0__")) for j, name in enumerate(data.columns)]
-    nameless = [j for j, name in enumerate(data.columns) if keep[j] and not name.strip()]
+    first = 1 if data.columns[:1].isin(["", "Unnamed: 0", "__index_level_0__"]).any() else 0
+    nameless = [j for j, name in enumerate(data.columns) if j >= first and not name.strip()]
     for j in nameless:
-        column = data.iloc[:, j]
-        keep[j] = not (column.isna() | column.astype(str).str.strip().isin(["", "nan", "None"])).all()
-    empty = [j for j in nameless if not keep[j]]
-    if empty:
-        said.append(f"{len(empty)} empty column{'s' * (len(empty) > 1)} without a name left out")
-    data = data.loc[:, keep]
-    lacking = [j for j, name in enumerate(data.columns) if not name.strip()]
-    if lacking:
-        raise InputError(f"column {lacking[0] + 1} has values but no name; give it one in the first line")
-    names = list(data.columns)
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
+        if data.iloc[:, j].dropna().astype(str).str.strip().any():
+            raise InputError(f"column {j + 1} has values but no name; give it one in the first line")
+    data = data.iloc[:, [j for j in range(first, data.shape[1]) if j not in nameless]]
+    if repeated := sorted(set(data.columns[data.columns.duplicated()])):
         raise InputError(f"it has more than one column {', '.join(map(repr, repeated))}; rename them")
-    return data, said
+    said = f"{len(nameless)} empty column{'s' * (len(nameless) > 1)} without a name left out"
+    return data, [said] if nameless else []

@@ -8,7 +8,9 @@ What the file itself declares missing is missing, as both programs take it: Stat
 user-missing values and ranges. The labels of such codes are no levels; they are named in what is said.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,11 +18,11 @@ import pandas as pd
 from pyimpl.extras import need
 from validation.errors import InputError
 from validation.owndata import some
-from validation.reading.scratch import as_file
 
 _STATA_ORIGIN = pd.Timestamp(1960, 1, 1)
 #: Stata's display formats of days and of milliseconds, by their beginnings; how a date is shown may follow.
 _DAYS, _MILLISECONDS = ("%td", "%-td", "%d", "%-d"), ("%tc", "%-tc", "%tC", "%-tC")
+_Ranges = Sequence[Mapping[str, object]]
 
 
 def read_labelled(content: bytes, kind: str, encoding: str | None) -> tuple[pd.DataFrame, list[str]]:
@@ -32,37 +34,37 @@ def read_labelled(content: bytes, kind: str, encoding: str | None) -> tuple[pd.D
     need("files", f"reading a {kind} file", "pyreadstat")
     import pyreadstat
 
-    readers: Mapping[str, Callable[..., tuple[pd.DataFrame, object]]] = {
-        ".dta": pyreadstat.read_dta,
-        ".sav": pyreadstat.read_sav,
-        ".zsav": pyreadstat.read_sav,
-        ".por": pyreadstat.read_por,
-    }
-    with as_file(content, kind) as name:
+    read = {".dta": pyreadstat.read_dta, ".por": pyreadstat.read_por}.get(kind, pyreadstat.read_sav)
+    coded = {} if kind == ".por" else {"encoding": encoding}  # a portable file is in one of its own
+    ranges: Mapping[str, _Ranges] = {}
+    with tempfile.TemporaryDirectory(prefix="mlmparity-") as folder:  # pyreadstat 1.3.0 reads files only
+        path = Path(folder, f"data{kind}")
+        path.write_bytes(content)
         try:
-            coded = {} if kind == ".por" else {"encoding": encoding}  # a portable file is in one of its own
-            data, meta = readers[kind](name, apply_value_formats=False, **coded)
-            ranges: Mapping[str, Sequence[Mapping[str, object]]] = {}
+            data, meta = read(path, **coded)
             if kind in (".sav", ".zsav"):  # the ranges are told only where their values are asked for
-                _, declared = readers[kind](name, metadataonly=True, user_missing=True, encoding=encoding)
-                ranges = getattr(declared, "missing_ranges", {})
+                ranges = read(path, metadataonly=True, user_missing=True, **coded)[1].missing_ranges
         except pyreadstat.ReadstatError as error:
             hint = ""
             if "convert string" in str(error) or "encoding" in str(error).lower():
                 hint = '; name its encoding (--encoding latin-1; in Python encoding="latin-1")'
             raise InputError(f"it is no {kind} file that can be read ({error}){hint}") from None
-    formats: Mapping[str, str] = getattr(meta, "original_variable_types", {}) if kind == ".dta" else {}
+    formats: Mapping[str, str] = meta.original_variable_types if kind == ".dta" else {}
     columns = {name: _plain(data[name], str(formats.get(name, ""))) for name in data.columns}
-    labels: Mapping[str, Mapping[object, str]] = getattr(meta, "variable_value_labels", {})
     partly, missing = [], []
-    for name, texts in labels.items():
-        if name not in columns:
+    for name, texts in meta.variable_value_labels.items():
+        column = columns.get(name)
+        if column is None:
             continue
-        codes = {value for value in texts if _is_missing(value, columns[name], ranges.get(name, ()))}
-        if codes:
-            missing.append(f"{name} ({', '.join(texts[value] for value in texts if value in codes)})")
-        columns[name], part = _labelled(columns[name], {v: text for v, text in texts.items() if v not in codes})
-        partly += [f"{name} ({part})"] if part else []
+        levels = {v: text for v, text in texts.items() if not _is_missing(v, column, ranges.get(name, ()))}
+        if len(levels) < len(texts):
+            missing.append(f"{name} ({', '.join(text for value, text in texts.items() if value not in levels)})")
+        values = column.dropna().unique()
+        known = sum(value in levels for value in values)
+        if 0 < known == len(values):
+            columns[name] = _as_factor(column, levels)
+        elif levels and (known or not len(values)):
+            partly.append(f"{name} ({known} of {len(values)} values)")
     said = [f"declared missing: {some(missing)}"] if missing else []
     return pd.DataFrame(columns, index=data.index), [*said, *partly_labelled(partly)]
 
@@ -108,17 +110,6 @@ def _plain(column: pd.Series, stata_format: str) -> pd.Series:
         if np.isfinite(numbers).all() and (numbers == np.round(numbers)).all() and np.abs(numbers).max() < 2**31:
             return column.astype("int64")
     return column
-
-
-def _labelled(column: pd.Series, texts: Mapping[object, str]) -> tuple[pd.Series, str]:
-    """A factor where each value has a label, or the column as it is and how many of its values have one."""
-    if not texts:
-        return column, ""
-    values = column.dropna().unique()
-    known = sum(value in texts for value in values)
-    if len(values) and known == len(values):
-        return _as_factor(column, texts), ""
-    return column, f"{known} of {len(values)} values" if known or not len(values) else ""
 
 
 def _as_factor(column: pd.Series, texts: Mapping[object, str]) -> pd.Series:

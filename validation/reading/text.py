@@ -1,33 +1,51 @@
 """Tables of text: which letters, which separator, which decimal mark; then R's rules for each column.
 
 What the file itself says is taken: a byte order mark, Excel's ``sep=;`` line, the separator that cuts every line into
-the same number of cells. What a column holds is decided by the rules of R's ``read.csv`` (:mod:`validation.rcsv`). Two
-things go further than R, and are said where they are done: commas for decimal points where semicolons or tabs separate
-(R's ``read.csv2``), and a lone point for a missing number (as Stata, SPSS and SAS write it).
+the same number of cells. What a column holds is decided by the rules of R's ``read.csv``, those of ``type.convert``: it
+is logical where every cell is T, F, TRUE or FALSE, whole numbers where every cell is one that fits in 32 bits, numbers
+where every cell is one (``NaN`` and ``Inf`` among them), and otherwise text. ``NA`` is missing everywhere, an empty
+cell only in a column that is not text: there it is the label "". Column names are kept as they are written
+(``check.names = FALSE``).
+
+Two things go further than R, and are said where they are done: commas for decimal points where semicolons or tabs
+separate (R's ``read.csv2``), and a lone point for a missing number (as Stata, SPSS and SAS write it).
 """
 
 import codecs
 import csv
 import io
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, zip_longest
 
+import numpy as np
 import pandas as pd
 
 from validation.errors import InputError
 from validation.owndata import some
-from validation.rcsv import RTableError, convert, lines_of, read_r_cells
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEP_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)
+_TRAILING = re.compile(r"[ \t]+(?=\r?\n|\r|$)")
+_SPACE = " \t\n\v\f\r"
+_LOGICAL = {"T": True, "TRUE": True, "F": False, "FALSE": False}
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+([.,]?)[0-9]*|([.,])[0-9]+)([eE][+-]?[0-9]+)?")  # "1e" is one until R 4.4.0
+_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?")
+_NO_DIGITS = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\s*[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?\s*")
-_COMMA_NUMBER = re.compile(r"\s*[+-]?([0-9]+,[0-9]*|,[0-9]+)([eE][+-]?[0-9]+)?\s*")
-_POINT_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
-_WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*")
+_LARGEST = 2**31 - 1
 _NUL = "it holds NUL characters, so it is no plain text: perhaps UTF-16 (--encoding utf-16), or not a text file"
 _LINES = 200  # that are looked at to find the separator
+#: What is said of columns, where decimal points are read.
+_REMARKS = {
+    "point": "a lone '.' taken as missing in {}",
+    "comma": "numbers with decimal commas left as text in {} (--decimal , reads them)",
+    "thousands": "numbers with commas between thousands left as text in {}: take them out (decimal ones: --decimal ,)",
+}
 
 
 @dataclass(frozen=True)
@@ -55,24 +73,12 @@ class TextOptions:
                 ) from None
 
 
-@dataclass
-class _Notes:
-    """What is worth saying about how the text was read."""
-
-    said: list[str] = field(default_factory=list)
-    points: dict[str, int] = field(default_factory=dict)
-    commas: list[str] = field(default_factory=list)
-    thousands: list[str] = field(default_factory=list)
-
-
 def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
     """Return the text of a file and the name of its encoding."""
-    found = encoding
-    if found is None:
-        found = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    found = encoding or ("utf-16" if content.startswith(_UTF_16) else "utf-8")
     try:
         text = content.decode(found).removeprefix("\ufeff")
-    except (UnicodeError, ValueError) as error:
+    except ValueError as error:
         start = getattr(error, "start", 0)
         if encoding is None and b"\0" in content:
             raise InputError(_NUL) from None
@@ -90,7 +96,7 @@ def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
         ) from None
     if "\0" in text:
         raise InputError(_NUL)
-    return text, {"utf-8-sig": "utf-8"}.get(found, found)
+    return text, found
 
 
 def read_text(content: bytes, options: TextOptions, *, separator: str | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -99,51 +105,33 @@ def read_text(content: bytes, options: TextOptions, *, separator: str | None = N
     ``separator`` is what the file's name says, where the options say nothing.
     """
     text, encoding = decode(content, options.encoding)
-    notes = _Notes([] if encoding in ("utf-8", "ascii") else [encoding])
+    said = [] if encoding in ("utf-8", "ascii") else [encoding]
     between = options.separator or separator
     if found := _SEP_LINE.match(text):
         text = text[found.end() :]
         between = between or found.group(1)
     between = between or guess_separator(text)
     if between != ",":
-        notes.said.append(f"separated by {SEPARATORS.get(between, repr(between))}")
-    if text.count('"') % 2 and _is_open(text, between):
-        raise InputError("a quotation mark is never closed, and all that follows it would be one cell")
-    try:
-        names, columns = read_r_cells(text, between)
-    except RTableError as error:
-        raise InputError(str(error)) from None
+        said.append(f"separated by {SEPARATORS.get(between, repr(between))}")
+    names, columns = read_r_cells(text, between)
+    if options.missing is not None:
+        absent = frozenset(options.missing)
+        columns = [tuple("NA" if cell in absent else cell for cell in cells) for cells in columns]
     decimal = options.decimal or (_guess_decimal(columns) if between != "," else ".")
     if decimal == ",":
-        notes.said.append("decimal commas")
-    data = pd.DataFrame(
-        {
-            j: text_column(cells, decimal=decimal, missing=options.missing, name=names[j], notes=notes)
-            for j, cells in enumerate(columns)
-        }
-    )
+        said.append("decimal commas")
+    points = options.missing is None
+    data = pd.DataFrame({j: text_column(cells, decimal, points=points) for j, cells in enumerate(columns)})
     data.columns = pd.Index(names)
-    if notes.points:
-        shown = some([f"{name} ({count})" for name, count in notes.points.items()])
-        notes.said.append(f"a lone '.' taken as missing in {shown}")
-    if notes.commas:
-        notes.said.append(f"numbers with decimal commas left as text in {some(notes.commas)} (--decimal , reads them)")
-    if notes.thousands:
-        shown = some(notes.thousands)
-        notes.said.append(
-            f"numbers with commas between thousands left as text in {shown}: take them out (decimal ones: --decimal ,)"
-        )
-    return data, notes.said
-
-
-def _is_open(text: str, separator: str) -> bool:
-    """Whether the text ends within quotation marks."""
-    try:
-        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
-            pass
-    except csv.Error as error:
-        return "end of data" in str(error)
-    return False
+    remarks = defaultdict(list)
+    for j, cells in enumerate(columns if decimal == "." else ()):
+        alone = sum(cell.strip() == "." for cell in cells) if pd.api.types.is_float_dtype(data.dtypes.iloc[j]) else 0
+        if alone:
+            remarks["point"].append(f"{names[j]} ({alone})")
+        elif pd.api.types.is_object_dtype(data.dtypes.iloc[j]):
+            remarks[_commas(cells)].append(names[j])
+    said += [sentence.format(some(remarks[kind])) for kind, sentence in _REMARKS.items() if kind in remarks]
+    return data, said
 
 
 def guess_separator(text: str) -> str:
@@ -153,13 +141,8 @@ def guess_separator(text: str) -> str:
     for candidate in SEPARATORS:
         if candidate == " " and cells > 1:
             break  # blanks are within names and texts, too: they count where nothing else does
-        lines = []
         try:
-            for line in lines_of(head, candidate):
-                if line:
-                    lines.append(len(line))
-                if len(lines) > _LINES:
-                    break
+            lines = [len(line) for line in islice(filter(None, lines_of(head, candidate)), _LINES + 1)]
         except csv.Error:
             continue
         if len(head) < len(text) and len(lines) > 1:
@@ -172,58 +155,108 @@ def guess_separator(text: str) -> str:
 
 def _guess_decimal(columns: Sequence[Sequence[str]]) -> str:
     """A comma, where a column's numbers have one and no column's have a point."""
-    commas = points = False
-    for cells in columns:
-        given = [cell for cell in cells if cell.strip() not in ("", "NA", ".", "NaN")]
-        with_comma = [cell for cell in given if _COMMA_NUMBER.fullmatch(cell)]
-        with_point = [cell for cell in given if _POINT_NUMBER.fullmatch(cell)]
-        rest = len(given) - len(with_comma) - len(with_point)
-        if rest == sum(bool(_WHOLE_NUMBER.fullmatch(cell)) for cell in given):
-            commas |= bool(with_comma) and not with_point
-            points |= bool(with_point) and not with_comma
-    return "," if commas and not points else "."
+    among = [{_mark(cell) for cell in cells if cell.strip() not in ("", "NA", ".", "NaN")} for cells in columns]
+    marks = [found - {""} for found in among]
+    return "," if {","} in marks and {"."} not in marks else "."
 
 
-def text_column(
-    cells: Sequence[str],
-    *,
-    decimal: str = ".",
-    missing: Sequence[str] | None = None,
-    name: str = "",
-    notes: _Notes | None = None,
-) -> pd.Series:
-    """One column of text by R's rules.
+def _commas(cells: Sequence[str]) -> str:
+    """Which commas make a column text, whose cells would otherwise be numbers: a key of :data:`_REMARKS`, or ""."""
+    given = [cell for cell in cells if cell.strip() not in ("", "NA")]
+    if not any("," in cell for cell in given):
+        return ""
+    if all(_THOUSANDS.fullmatch(cell) for cell in given if _mark(cell) not in ("", ".")):
+        return "thousands"
+    return "comma" if all(_mark(cell) in ("", ",") for cell in given) else ""
 
-    ``missing`` are what stands for a missing value, in place of ``NA`` and of a lone ``.`` among numbers; ``notes``
-    take what is worth saying of the column of this name.
-    """
-    if missing is not None:
-        absent = frozenset(missing)
-        cells = ["NA" if cell in absent else cell for cell in cells]
-    if decimal == ",":
-        # as R's dec = ",": a point is then no decimal mark
-        trial = [cell.replace(",", ".") if "." not in cell else f"text {cell}" for cell in cells]
-        column = convert(trial)
-        if column.dtype != object:
-            return column
-        return pd.Series([None if cell == "NA" else cell for cell in cells], dtype=object)
-    column = convert(cells)
-    if column.dtype != object:
-        return column
-    if missing is None:
-        points = sum(cell.strip() == "." for cell in cells)
-        if points:
-            numbers = convert(["NA" if cell.strip() == "." else cell for cell in cells])
-            if numbers.dtype.kind in "if" and numbers.notna().any():
-                if notes is not None:
-                    notes.points[name] = points
-                return numbers
-    if notes is not None:
-        given = [cell for cell in cells if cell.strip() not in ("", "NA")]
-        if given and any("," in cell for cell in given):
-            plain = [cell for cell in given if not (_WHOLE_NUMBER.fullmatch(cell) or _POINT_NUMBER.fullmatch(cell))]
-            if all(_THOUSANDS.fullmatch(cell) for cell in plain):
-                notes.thousands.append(name)
-            elif all(_COMMA_NUMBER.fullmatch(cell) or _WHOLE_NUMBER.fullmatch(cell) for cell in given):
-                notes.commas.append(name)
+
+def lines_of(text: str, separator: str, *, strict: bool = False) -> Iterator[list[str]]:
+    """The cells of each line; blanks separate in any number, as in R's ``read.table``."""
+    blanks = separator == " "
+    lines = io.StringIO(_TRAILING.sub("", text) if blanks else text, newline="")
+    return csv.reader(lines, delimiter=separator, skipinitialspace=blanks, strict=strict)
+
+
+def read_r_cells(text: str, separator: str = ",") -> tuple[list[str], list[tuple[str, ...]]]:
+    """Take a table of text apart: the names of the columns, and the cells of each."""
+    limit = csv.field_size_limit(max(len(text) + 1, 131072))
+    try:
+        if text.count('"') % 2 and _is_open(text, separator):
+            raise InputError("a quotation mark is never closed, and all that follows it would be one cell")
+        lines = [cells for cells in lines_of(text, separator) if any(cells) or len(cells) > 1]
+    except csv.Error as error:
+        raise InputError(f"it is no table of text: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+    if not lines:
+        raise InputError("it is empty")
+    names, body = [name.strip() for name in lines[0]], lines[1:]
+    # as R: the first five lines say how many columns there are; one name less, and the first column names the rows
+    row_names = max(map(len, body[:4]), default=0) == len(names) + 1
+    above = [""] * row_names + names
+    for number, cells in enumerate(body, start=2):
+        if len(cells) > len(above):
+            raise InputError(f"row {number} has {len(cells)} cells, the line of names {len(names)}")
+    columns = [column[1:] for column in zip_longest(above, *body, fillvalue="")]
+    twice = [cell for cell, count in Counter(columns[0]).items() if count > 1] if row_names else []
+    if twice:  # rows' names are distinct, as R has it; otherwise a column has no name, or a line a cell too many
+        longest = next(number for number, cells in enumerate(body, start=2) if len(cells) > len(names))
+        raise InputError(
+            f"row {longest} has {len(above)} cells, the line of names {len(names)}: the first column would be the "
+            f"rows' names, and it has {twice[0]!r} more than once. Give every column a name in the first line"
+        )
+    return names, columns[row_names:]
+
+
+def _is_open(text: str, separator: str) -> bool:
+    """Whether the text ends within quotation marks."""
+    try:
+        for _ in lines_of(text, separator, strict=True):
+            pass
+    except csv.Error as error:
+        return "end of data" in str(error)
+    return False
+
+
+def text_column(cells: Sequence[str], decimal: str = ".", *, points: bool = True) -> pd.Series:
+    """One column of text by R's rules, but that a lone point among numbers with decimal points is missing."""
+    column = convert(cells, decimal)
+    if points and decimal == "." and column.dtype == object and any(cell.strip() == "." for cell in cells):
+        numbers = convert(["NA" if cell.strip() == "." else cell for cell in cells])
+        if numbers.dtype.kind == "f" and numbers.notna().any():
+            return numbers
     return column
+
+
+def convert(cells: Sequence[str], decimal: str = ".") -> pd.Series:
+    """A column of text by the rules of ``type.convert(as.is = TRUE)``; ``decimal`` is a point or a comma."""
+    missing = np.array([cell == "NA" or not cell.strip(_SPACE) for cell in cells], dtype=bool)
+    given = [cell for cell, absent in zip(cells, missing, strict=True) if not absent]
+    if all(cell in _LOGICAL for cell in given):
+        return pd.Series([_LOGICAL.get(cell) for cell in cells], dtype="boolean" if missing.any() else bool)
+    numbers = [_number(cell, decimal) for cell in given]
+    if None in numbers:
+        return pd.Series([None if cell == "NA" else cell for cell in cells], dtype=object)
+    values = np.full(len(cells), np.nan)
+    values[~missing] = numbers
+    whole = not missing.any() and all(isinstance(number, int) for number in numbers)
+    return pd.Series(values.astype("int64") if whole else values)
+
+
+def _number(cell: str, decimal: str) -> float | None:
+    """The number that a cell is, whole where R has an integer; None where it is none."""
+    text = cell.strip(_SPACE)
+    if decimal == ",":
+        text = "" if "." in text else text.replace(",", ".")  # as R's dec = ",": a point is then no decimal mark
+    if _mark(text) in ("", "."):
+        value = float(text)
+        return int(value) if abs(value) <= _LARGEST and _WHOLE.fullmatch(text) else value
+    if _HEX.fullmatch(text):
+        return float.fromhex(text)
+    return float(text) if _NO_DIGITS.fullmatch(text) else None
+
+
+def _mark(cell: str) -> str | None:
+    """The decimal mark of a number, "" where it has none; None for what is no number."""
+    found = _NUMBER.fullmatch(cell.strip(_SPACE))
+    return found and (found.group(2) or found.group(3) or "")

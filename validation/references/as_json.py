@@ -67,28 +67,19 @@ def _counts(stored: Mapping[str, Any]) -> pd.Series:
 # ---------------------------------------------------------------------------------------------------- fits
 
 
+_COMPONENTS = ["grp", "var1", "var2", "vcov", "sdcor"]
+
+
 def components_to_json(frame: pd.DataFrame) -> list[list[Any]]:
     """``as.data.frame(VarCorr(m))``, row by row."""
-    return [
-        [None if not isinstance(value, str) and pd.isna(value) else plain(value) for value in row]
-        for row in frame[["grp", "var1", "var2", "vcov", "sdcor"]].itertuples(index=False)
-    ]
+    rows: list[list[Any]] = plain(list(frame[_COMPONENTS].itertuples(index=False, name=None)))
+    return rows
 
 
 def components_from_json(stored: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """The table that :func:`components_to_json` wrote."""
-    columns = list(zip(*stored, strict=True))
-    labels = {
-        name: pd.Series([None if label is None and j else str(label) for label in columns[j]], dtype=object)
-        for j, name in enumerate(("grp", "var1", "var2"))
-    }
-    return pd.DataFrame(
-        {
-            **labels,
-            "vcov": [number_from_json(v) for v in columns[3]],
-            "sdcor": [number_from_json(v) for v in columns[4]],
-        }
-    )
+    frame = pd.DataFrame(list(map(list, stored)), columns=_COMPONENTS, dtype=object)
+    return frame.astype({"vcov": float, "sdcor": float})
 
 
 #: How a field of a fit is written and read.

@@ -19,7 +19,7 @@ from validation.errors import NoReferenceError
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit
 from validation.references.reference import Reference
-from validation.references.store import DamagedReferenceError, Shelf, model_hash
+from validation.references.store import DamagedReferenceError, Shelf, matching, model_hash
 
 #: Version of the files' layout, of fits and of posteriors.
 SCHEMA, POSTERIOR_SCHEMA = 1, 2
@@ -56,20 +56,9 @@ class Certificate:
     checks: tuple[Mapping[str, object], ...] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)  # date and versions
 
-    def value(self, quantity: str, **labels: str) -> str:
-        """One value as a decimal string, by its labels."""
-        wanted = {"group": None, "term": None, "term2": None, "level": None, **labels}
-        for row in self.rows:
-            if row[0] == quantity and dict(zip(COLUMNS[1:5], row[1:5], strict=True)) == wanted:
-                return row[5]
-        raise LookupError(f"{self.name} has no certified {quantity} {labels or ''}".strip())
-
     def table(self) -> pd.DataFrame:
         """The values as a frame: quantity, group, term, term2, level, value, radius (strings)."""
-        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * len(COLUMNS)
-        return pd.DataFrame(
-            {name: pd.Series(list(values), dtype=object) for name, values in zip(COLUMNS, columns, strict=True)}
-        )
+        return pd.DataFrame(list(self.rows), columns=list(COLUMNS), dtype=object)
 
 
 _Stored = TypeVar("_Stored", Certificate, "CertifiedPosterior")
@@ -140,15 +129,12 @@ def find(
     """The certified fit of a model and its data, as ``validation.references.store.find`` gives a recorded one."""
     if kind == "bayes":
         raise NoReferenceError("certified values are of likelihood fits; a posterior has no certified draws")
-    wanted, squeezed = model_hash(formula, data), "".join(formula.split())
     there = available(directory)
-    for candidate in [name] if name in there else there:
-        certificate = load_certificate(candidate, directory)
-        same = "".join(certificate.formula.split()) == squeezed and certificate.reml == reml
-        if same and certificate.model_hash == wanted:
-            provenance = {**certificate.provenance, "proof": dict(certificate.proof)}
-            side = Side("certified values", "certified", provenance)
-            return Reference(load(candidate, data, directory), side, None, data)
+    kept = (vars(load_certificate(one, directory)) for one in ([name] if name in there else there))
+    found, _ = matching(formula, data, reml, kept)
+    if found is not None:
+        fit = load(str(found["name"]), data, directory)
+        return Reference(fit, Side("certified values", "certified", fit.provenance), None, data)
     criterion = "REML" if reml else "ML"
     raise NoReferenceError(
         f"there are no certified values of {formula} ({criterion}) on these data; there are those of {', '.join(there)}"

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -40,17 +41,13 @@ def live_lmer(
     """lme4's fit with a tight optimizer and, where ``default`` is set, with its own beside it."""
     from bridge import lme4
 
-    started = time.perf_counter()
-    try:
-        with warnings.catch_warnings(action="ignore"):  # they are fields of the fit and become notes
-            plain = None
-            if default:
-                progress("lme4: default optimizer", 0.0)
-                plain = lme4.lmer(formula, data, REML=reml, **arguments)
-            progress("lme4: tight optimizer", 0.0)
-            tight = lme4.lmer(formula, data, REML=reml, control="tight", **arguments)
-    except Exception as error:
-        raise _explained("R (lme4::lmer)", error) from error
+    started, plain = time.perf_counter(), None
+    with _explained("R (lme4::lmer)"):
+        if default:
+            progress("lme4: default optimizer", 0.0)
+            plain = lme4.lmer(formula, data, REML=reml, **arguments)
+        progress("lme4: tight optimizer", 0.0)
+        tight = lme4.lmer(formula, data, REML=reml, control="tight", **arguments)
     return Reference(tight, _side("lme4", data, time.perf_counter() - started, {"optimizer": "tight"}), plain, data)
 
 
@@ -64,27 +61,32 @@ def live_stan_lmer(
     lengths: tuple[int, ...] = () if {"iter", "chains", "warmup", "thin"} & options.keys() else RSTANARM_LENGTHS
     progress("rstanarm: sampling", 0.0)
     started = time.perf_counter()
-    try:
-        with warnings.catch_warnings(action="ignore"):  # they are fields of the fit and become notes
+    with _explained("R (rstanarm::stan_lmer)"):
+        fit = rstanarm.stan_lmer(formula, data, progress=progress, **options)
+        for length in lengths:
+            if converged(posterior_summary(*draws_of(fit))):
+                break
+            options["iter"] = length
+            progress(f"rstanarm: its draws are not valid yet; sampling again with iter = {length}", 0.0)
             fit = rstanarm.stan_lmer(formula, data, progress=progress, **options)
-            for length in lengths:
-                if converged(posterior_summary(*draws_of(fit))):
-                    break
-                options["iter"] = length
-                progress(f"rstanarm: its draws are not valid yet; sampling again with iter = {length}", 0.0)
-                fit = rstanarm.stan_lmer(formula, data, progress=progress, **options)
-    except Exception as error:
-        raise _explained("R (rstanarm::stan_lmer)", error) from error
     return Reference(fit, _side("rstanarm", data, time.perf_counter() - started, options), None, data)
 
 
-def _explained(side: str, error: Exception) -> Exception:
-    """Our own errors pass unchanged (they are clear already, and the command knows them); others are explained."""
+@contextmanager
+def _explained(side: str) -> Iterator[None]:
+    """Our own errors pass unchanged (they are clear already, and the command knows them); others are explained.
+
+    Warnings are fields of the fit and become notes.
+    """
     from bridge.errors import BridgeError
 
-    if isinstance(error, BridgeError):
-        return error
-    return SideError(f"{side} could not fit the model: {error_in_words(error)}")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except BridgeError:
+        raise
+    except Exception as error:
+        raise SideError(f"{side} could not fit the model: {error_in_words(error)}") from error
 
 
 def _side(package: str, data: pd.DataFrame, seconds: float, options: Mapping[str, Any]) -> Side:

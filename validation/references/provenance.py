@@ -10,7 +10,8 @@ import pandas as pd
 
 from r_scripts.programs import platform_words
 
-#: R packages that the numbers depend on.
+#: What of R, and which of its packages, the numbers depend on.
+_OF_R = ("R", "platform", "os", "BLAS", "LAPACK")
 _PACKAGES = ("lme4", "rstanarm", "rstan", "StanHeaders", "loo", "lmerTest", "reformulas", "mlmRev", "Matrix")
 
 
@@ -20,14 +21,10 @@ def r_versions() -> dict[str, str]:
         from bridge import session
 
         default = session.default()
-        information: dict[str, Any] = default.information
-        packages: dict[str, Any] = dict(default.call("package_versions", packages=list(_PACKAGES)).value)
+        found: dict[str, Any] = {name: default.information.get(name) for name in _OF_R}
+        found |= default.call("package_versions", packages=list(_PACKAGES)).value
     except Exception:  # a label without a version is better than no comparison
         return {}
-    found: dict[str, Any] = {
-        name: information[name] for name in ("R", "platform", "os", "BLAS", "LAPACK") if name in information
-    }
-    found.update(packages)
     return {name: str(value) for name, value in found.items() if value is not None}
 
 
@@ -35,11 +32,9 @@ def scripts_hash() -> str:
     """SHA-256 of all R scripts that the bridge runs, in order of their names."""
     from importlib import resources
 
-    digest = hashlib.sha256()
-    files = [item for item in resources.files("r_scripts").iterdir() if item.name.endswith(".R")]
-    for item in sorted(files, key=lambda item: item.name):
-        digest.update(item.name.encode() + b"\0" + item.read_bytes() + b"\0")
-    return digest.hexdigest()
+    files = {item.name: item for item in resources.files("r_scripts").iterdir() if item.name.endswith(".R")}
+    content = (name.encode() + b"\0" + files[name].read_bytes() + b"\0" for name in sorted(files))
+    return hashlib.sha256(b"".join(content)).hexdigest()
 
 
 def provenance(**more: object) -> dict[str, object]:

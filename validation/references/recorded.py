@@ -5,6 +5,7 @@ to do. The same classes serve as the material of planted faults (``validation.fa
 a field replaced.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,30 +134,18 @@ class RecordedLmerFit(ReportedFit):
 
         Of a ``live`` one keep ``devfun`` and ``predict`` beside the recorded points, and its tests where it has them.
         """
-        import warnings
-
+        reml = bool(fit.isREML())
+        verbs = ["sigma", "logLik", "deviance", "AIC", "BIC", "nobs", "df_residual", *(["REMLcrit"] if reml else [])]
         with warnings.catch_warnings(action="ignore"):  # deviance() of a REML fit warns, as R does
-            reml = bool(fit.isREML())
-            scalars = {
-                "sigma": fit.sigma(),
-                "logLik": fit.logLik(),
-                "deviance": fit.deviance(),
-                "AIC": fit.AIC(),
-                "BIC": fit.BIC(),
-                "npar": fit.npar,
-                "nobs": fit.nobs(),
-                "df_residual": fit.df_residual(),
-                "singular": float(bool(fit.isSingular())),
-            }
-            if reml:
-                scalars["REMLcrit"] = fit.REMLcrit()
+            scalars = {name: float(getattr(fit, name)()) for name in verbs}
+        scalars |= {"npar": float(fit.npar), "singular": float(bool(fit.isSingular()))}
         structured = any(not structure.free for structure in structures_of(fit) or ())
         modes = {str(group): frame.copy() for group, frame in fit.ranef().items()}
         rows = int(scalars["nobs"])
         return cls(
             formula=str(fit.formula),
             reml=reml,
-            scalars={name: float(value) for name, value in scalars.items()},
+            scalars=scalars,
             groups=fit.ngrps(),
             coefficients=fit.coef_table(),
             covariance=fit.vcov(),

@@ -7,7 +7,7 @@ writers at once the last one's stays.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast, get_type_hints
@@ -169,16 +169,10 @@ def names(directory: Path | None = None) -> list[str]:
 
 def save(record: Record, directory: Path | None = None) -> Path:
     """Write a record; the file is whole or not there."""
-    content = {
-        "name": record.name,
-        "formula": record.formula,
-        "kind": record.kind,
-        "reml": record.reml,
-        "model_hash": record.model_hash,
-        "provenance": plain(dict(record.provenance)),
-        "fit": to_json(record.fit),
-        **({"default": to_json(record.default)} if record.default is not None else {}),
-    }
+    content = {**vars(record), "fit": to_json(record.fit), "provenance": plain(dict(record.provenance))}
+    del content["default"]
+    if record.default is not None:
+        content["default"] = to_json(record.default)
     return _CASES.write(record.name, content, directory)
 
 
@@ -243,6 +237,23 @@ def model_hash(formula: str, data: pd.DataFrame) -> str:
     return data_hash(data[sorted(columns, key=str)])
 
 
+def matching(
+    formula: str, data: pd.DataFrame, reml: bool, kept: Iterable[Mapping[str, object]]
+) -> tuple[Mapping[str, object] | None, list[str]]:
+    """What is kept of a model, a criterion and these data; and the names of the same on other data.
+
+    Each that is kept has a ``name``, ``formula``, ``reml`` and ``model_hash``.
+    """
+    wanted, squeezed = model_hash(formula, data), "".join(formula.split())
+    near: list[str] = []
+    for one in kept:
+        if "".join(str(one["formula"]).split()) == squeezed and one["reml"] == reml:
+            if one["model_hash"] == wanted:
+                return one, near
+            near.append(str(one["name"]))
+    return None, near
+
+
 def find(
     formula: str,
     data: pd.DataFrame,
@@ -257,26 +268,14 @@ def find(
     Of the case's ``name``, where there is a record of it; all records are searched otherwise. A NoReferenceError where
     there is none, or only one of other data.
     """
-    wanted = model_hash(formula, data)
-    squeezed = re.sub(r"\s+", "", formula)
+    reml = reml or kind == "bayes"
     available = names(directory)
-    candidates = [name] if name in available else available
-    near: list[str] = []
-    for candidate in candidates:
-        header = _header(candidate, directory)
-        same_model = (
-            header["kind"] == kind
-            and re.sub(r"\s+", "", header["formula"]) == squeezed
-            and (kind == "bayes" or header["reml"] == reml)
-        )
-        if not same_model:
-            continue
-        if header["model_hash"] == wanted:
-            record = _record(header)
-            side = record.side
-            noted = Side(side.label, side.kind, {**side.provenance, "why": why})
-            return Reference(record.fit, noted, cast("LinearMixedFit | None", record.default), data)
-        near.append(candidate)
+    headers = (_header(one, directory) for one in ([name] if name in available else available))
+    found, near = matching(formula, data, reml, (header for header in headers if header["kind"] == kind))
+    if found is not None:
+        record = _record(cast("_Header", found))
+        side = Side(record.side.label, record.side.kind, {**record.provenance, "why": why})
+        return Reference(record.fit, side, cast("LinearMixedFit | None", record.default), data)
     criterion = "posterior" if kind == "bayes" else "REML" if reml else "ML"
     detail = f" {', '.join(near)} has this formula, but was recorded on other data." if near else ""
     raise NoReferenceError(

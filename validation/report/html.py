@@ -1,19 +1,23 @@
 """The report as one self-contained HTML page: no request leaves it, scripts and styles are inline.
 
-Everything that comes from data is escaped by jinja2 (autoescape is on for every template); all rows of the tables are
-in the page as compressed JSON, the first ones as HTML. The page works without JavaScript, which only adds the others,
-sorting and filtering.
+Everything that comes from data has its control characters written out and is escaped by jinja2 (for every template);
+all rows of the tables are in the page as compressed JSON, the first ones as HTML. The page works without JavaScript,
+which only adds the others, sorting and filtering.
 """
 
 import base64
 import hashlib
 import json
 import math
+import os
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cache
-from typing import Any
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,23 +26,25 @@ from markupsafe import Markup
 
 from validation.checks import Row, Side
 from validation.comparison import Comparison
+from validation.files import make_folder, write_atomically
 from validation.judge.rows import rows_of
 from validation.owndata import some
 from validation.plain import plain
-from validation.report.glossary import GLOSSARY, term_of
-from validation.report.json import package_version
+from validation.report.json import dumps, package_version
 from validation.report.plots import Plot, plots
-from validation.report.result import digits_of, result_of
 from validation.report.wording import (
     VERDICT_SYMBOLS,
     cell,
     checked_table,
     counts,
+    digits_text,
     failed_rows,
     format_number,
     headline,
+    label_parts,
     main_rows,
     place_of,
+    plural,
     quantity_words,
     side_names,
     source_line,
@@ -49,6 +55,9 @@ from validation.verdict import Verdict
 
 #: So many rows stand in the page's HTML; the script shows the others (they are in the page as JSON).
 STATIC_ROWS = 25
+#: Of a row, what the page's script gets.
+_SENT = ("verdict", "check", "quantity", "place", "reference", "candidate", "difference", "digits", "scaled", "limit",
+         "tolerance", "remark")  # fmt: skip
 
 _MOST_IN_FOOT = 24
 _HASH = 16  # letters of a hash that are shown
@@ -58,6 +67,40 @@ _GOOD = (Verdict.AGREES, Verdict.BETTER)
 #: the time that a comparison with recorded values takes.
 _ALL_DRAWN = 12
 _MOST_LINES = 60  # of a printed summary that stands open
+
+#: Quantities of estimates with those of their standard errors, by kind of comparison, in the order of a summary.
+_ESTIMATES = {
+    "likelihood": (("fixef", "se", "Fixed effects"), ("sd", "", "Standard deviations"), ("cor", "", "Correlations"),
+                   ("sigma", "", "Residual standard deviation")),
+    "bayes": (("post-mean", "post-sd", "Posterior means and standard deviations"),),
+}  # fmt: skip
+_LABEL = ["group", "term", "term2", "level"]
+_DIGITS = 5  # of an estimate
+_MOST_ESTIMATES = 40  # all others are among the numbers
+_DOUBLE = 15.0  # digits that double precision carries
+
+
+def write_report(
+    directory: str | os.PathLike[str],
+    comparisons: Sequence[Comparison],
+    *,
+    reason: str | None = None,
+    generated: str | None = None,
+    extra_plots: Mapping[str, Sequence[Plot]] | None = None,
+    command: str | None = None,
+) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.json``, each whole or not there, to a directory that is made where it is not.
+
+    The other arguments are those of :func:`render_page`; both files' paths are returned.
+    """
+    page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots, command=command)
+    data = dumps(comparisons, reason=reason)
+    folder = Path(directory)
+    make_folder(folder)
+    html, json = folder / "report.html", folder / "report.json"
+    write_atomically(html, page)
+    write_atomically(json, data + "\n")
+    return html, json
 
 
 def render_page(
@@ -84,90 +127,64 @@ def render_page(
         The command that repeats the run, for the page's foot.
     """
     extra = extra_plots or {}
-    verdict = Verdict.of(comparison.verdict for comparison in comparisons)
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            source=source_line(comparisons, reason),
-            headline=headline(comparisons),
-            summary=summary_line(comparisons),
-            verdict=_badge(verdict),
-            views=[
-                view(c, number, extra.get(c.title, ()), drawn=len(comparisons) <= _ALL_DRAWN or c.verdict not in _GOOD)
-                for number, c in enumerate(comparisons, start=1)
-            ],
-            version=package_version(),
-            generated=generated,
-            command=command,
-            glossary=GLOSSARY,
-            foot=_foot(comparisons),
-            policy=_policy(),
-        )
+    few = len(comparisons) <= _ALL_DRAWN
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        source=source_line(comparisons, reason),
+        headline=headline(comparisons),
+        summary=summary_line(comparisons),
+        verdict=Verdict.of(comparison.verdict for comparison in comparisons),
+        views=[
+            _view(comparison, number, extra.get(comparison.title, ()), few or comparison.verdict not in _GOOD)
+            for number, comparison in enumerate(comparisons, start=1)
+        ],
+        version=package_version(),
+        generated=generated,
+        command=command,
+        foot=_foot(comparisons),
     )
 
 
 def render_fragment(comparison: Comparison) -> str:
     """Verdict, checks, causes, notes, first rows and plots for a notebook's cell: no script, styles confined to it."""
-    return environment().get_template("fragment.html.j2").render(view=view(comparison))
+    return _environment().get_template("fragment.html.j2").render(view=_view(comparison))
 
 
 #: Kinds of comparisons in words.
 _KINDS = {"likelihood": "Likelihood", "bayes": "Bayes", "anova": "Likelihood-ratio tests"}
 
 
-def view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), *, drawn: bool = True) -> dict[str, Any]:
-    """All that the templates need to show one comparison; its pictures where they are `drawn`."""
+def _view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), drawn: bool = True) -> dict[str, Any]:
+    """What the templates show beside the comparison's own words; its pictures where they are `drawn`."""
     table = checked_table(comparison)
-    failed = failed_rows(table)
-    main = main_rows(table)
+    failed, main = failed_rows(table), main_rows(table)
     first = failed.index.append(main.index.difference(failed.index, sort=False))
-    ordered = table.loc[first.append(table.index.difference(first, sort=False))]
-    rows = [_row(row) for row in rows_of(ordered)]
+    rows = [_row(row) for row in rows_of(table.loc[first.append(table.index.difference(first, sort=False))])]
+    columns = {name: [row[name] for row in rows] for name in _SENT}
+    least = main.loc[main["quantity"] == "fixef", "digits"].min()
+    names, sides = side_names(comparison), (comparison.reference, comparison.candidate)
     return {
+        "comparison": comparison,
         "anchor": f"comparison-{number}",
-        "number": number,
-        "title": cell(comparison.title),
-        "formula": cell(comparison.formula),
         "kind": _KINDS.get(comparison.kind, comparison.kind),
-        "verdict": _badge(comparison.verdict),
-        "result": result_of(comparison),
+        "estimates": _estimates(comparison, table),
         "agreement": _agreement(comparison, len(table), len(failed)),
-        "names": side_names(comparison),
-        "reference": cell(comparison.reference.label),
-        "candidate": cell(comparison.candidate.label),
-        "checks": [
-            {
-                "id": cell(c.id),
-                "term": term_of(c.id),
-                "title": cell(c.title),
-                "summary": cell(c.summary),
-                "rule": cell(c.rule),
-                "verdict": _badge(c.verdict),
-            }
-            for c in comparison.checks
-        ],
-        "causes": [
-            {"title": cell(cause.title), "evidence": cell(cause.evidence), "remedy": cell(cause.remedy)}
-            for cause in comparison.causes
-        ],
-        "notes": [cell(note) for note in comparison.notes],
-        "least_digits": "" if comparison.kind == "bayes" else _least_digits(main),
+        "names": names,
+        "least_digits": "" if pd.isna(least) else f"{least:.1f}",
         "row_count": len(table),
         "failed_count": len(failed),
-        "counts": [(_badge(v), n) for v, n in counts(table).items()],
-        "quantities": list(dict.fromkeys(quantity_words(q) for q in ordered["quantity"])),
+        "counts": counts(table),
+        "quantities": list(dict.fromkeys(columns["quantity"])),
         "static_rows": rows[:STATIC_ROWS],
-        "remarks": any(row["remark"] for row in rows),
+        "remarks": any(columns["remark"]),
         "reasons": _reasons(rows),
-        "data": _deflated(_columns(rows)),
+        "data": _deflated({**columns, "symbols": VERDICT_SYMBOLS}),
         "plots": [
-            {"name": p.name, "title": p.title, "alt": p.alt, "svg": _placed(p, f"p{number}-{i}")}
-            for i, p in enumerate([*extra, *(plots(comparison) if drawn else ())])
+            (p, _placed(p, f"p{number}-{i}")) for i, p in enumerate([*extra, *(plots(comparison) if drawn else ())])
         ],
         "digits": digits_of(comparison),
         "printed": _printed(comparison),
-        "provenance": [(name, _provenance(side)) for name, side in _sides(comparison)],
+        "provenance": [(f"{name}: {side.label}", _provenance(side)) for name, side in zip(names, sides, strict=True)],
     }
 
 
@@ -180,8 +197,69 @@ def _agreement(comparison: Comparison, numbers: int, failed: int) -> str:
         words = "no check was made"
     elif checks == 1:
         words = "the check agrees" if agreed else "the check does not agree"
-    compared = f"{numbers:,} number{'s' * (numbers != 1)} compared"
-    return f"{words}; {compared}" + (f", {failed:,} of them outside their tolerance" if failed else "")
+    outside = f", {failed:,} of them outside their tolerance" if failed else ""
+    return f"{words}; {plural(numbers, 'number')} compared{outside}"
+
+
+def _estimates(comparison: Comparison, table: pd.DataFrame) -> tuple[list[tuple[str, list[Any]]], int]:
+    """What the model says on both sides, a row for each parameter under headings; and how many are left out.
+
+    A row has its name, estimate and standard error of each side, and the digits that the estimates have alike.
+    """
+    table = table[table["level"] == ""]
+    if comparison.kind == "bayes":
+        table = table[~table["term"].str.startswith("b[")]
+    of_residual = ((table["quantity"] == "sd") & (table["group"] == "Residual")).any()
+    parts: list[tuple[str, list[Any]]] = []
+    left, left_out = _MOST_ESTIMATES, 0
+    for quantity, error, heading in _ESTIMATES.get(comparison.kind, ()):
+        rows = table[table["quantity"] == quantity]
+        if rows.empty or (quantity == "sigma" and of_residual):  # it stands among the standard deviations
+            continue
+        # other checks compare the same numbers again, and each side with the truth
+        rows = rows[rows["check"] == rows["check"].iloc[0]]
+        errors = table[table["quantity"] == error].drop_duplicates(_LABEL, keep="last")
+        both = rows.merge(errors[[*_LABEL, "reference", "candidate"]], "left", _LABEL, suffixes=("", " error"))
+        shown = both.head(left)
+        left, left_out = left - len(shown), left_out + len(both) - len(shown)
+        names = [label_parts(*label) or "sigma" for label in shown[_LABEL].itertuples(index=False)]
+        columns = shown[["reference", "reference error", "candidate", "candidate error"]].to_numpy()
+        numbers = [[format_number(number, _DIGITS) for number in row] for row in columns]
+        if names:
+            parts.append((heading, list(zip(names, numbers, map(digits_text, shown["digits"]), strict=True))))
+    return parts, left_out
+
+
+class QuantityDigits(NamedTuple):
+    """Digits that both sides have alike of a quantity's numbers.
+
+    ``shown`` are least, median and most as text, each with its share of double precision's digits in percent;
+    ``failed`` is whether any number is outside its tolerance.
+    """
+
+    least: float
+    name: str
+    numbers: int
+    shown: list[tuple[str, int]]
+    failed: bool
+
+
+def digits_of(comparison: Comparison) -> list[QuantityDigits]:
+    """Return the digits of agreement of each quantity, the least first.
+
+    Counts and labels are left out: they are equal or not. So are posteriors: their digits tell of the number of draws.
+    """
+    if comparison.kind == "bayes":
+        return []
+    table = checked_table(comparison)
+    table = table[(table["tolerance"] != 0) & (table["unit"] != "exact") & np.isfinite(table["digits"])]
+    made = []
+    for name, rows in table.groupby(table["quantity"].map(quantity_words), sort=False):
+        digits = rows["digits"].quantile([0.0, 0.5, 1.0])
+        shown = [(f"{value:.1f}", round(100 * min(max(value / _DOUBLE, 0.0), 1.0))) for value in digits]
+        failed = any(verdict.failed for verdict in rows["verdict"])
+        made.append(QuantityDigits(float(digits.min()), str(name), len(rows), shown, failed))
+    return sorted(made, key=lambda one: one.least)
 
 
 def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
@@ -196,7 +274,7 @@ def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
                 if last in machine:
                     kept["Machine"].setdefault(f"{last} {value}")
                 elif last in ("data", "sha256") and len(value) >= _HASH:
-                    hashes.setdefault(value[:_HASH], {}).setdefault(cell(comparison.title))
+                    hashes.setdefault(value[:_HASH], {}).setdefault(comparison.title)
                 elif key.startswith("packages.") or last in ("R", "mlmparity", "python", "numpy", "scipy", "pandas"):
                     kept["Versions"].setdefault(f"{last} {value}")
     # where all comparisons have the same data, their names say nothing
@@ -207,96 +285,63 @@ def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
 
 
 @cache
-def environment() -> Environment:
-    """The templates' own: what comes from data is escaped, and a name that is not there is an error."""
+def _environment() -> Environment:
+    """The templates' own: what comes from data is made visible and escaped; a name that is not there is an error."""
     made = Environment(
         loader=PackageLoader("validation.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda shown: shown if isinstance(shown, Markup) else cell(shown),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["raw"] = _raw
+    loader = PackageLoader("validation.report", "templates")
+    style, script = (Markup(loader.get_source(made, name)[0]) for name in ("style.css", "script.js"))
+    # Should text from data ever get into the page as markup, it could run nothing: our one script runs, nothing is
+    # loaded, nothing is sent. Styles are inline, for the pictures are SVG with style attributes.
+    allowed = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    policy = Markup(
+        f"default-src 'none'; script-src 'sha256-{allowed}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    made.globals |= {"style": style, "script": script, "policy": policy, "symbols": VERDICT_SYMBOLS}
     return made
 
 
-@cache
-def _raw(name: str) -> Markup:
-    """Return a style sheet or script of ours, as it is."""
-    loader = PackageLoader("validation.report", "templates")
-    source, _, _ = loader.get_source(Environment(), name)
-    return Markup(source)
-
-
-@cache
-def _policy() -> Markup:
-    """Content-Security-Policy of the page: our one script runs, nothing is loaded, nothing is sent.
-
-    Should text from data ever get into the page as markup, it could run nothing. Styles are inline, for the pictures
-    are SVG with style attributes.
-    """
-    script = base64.b64encode(hashlib.sha256(_raw("script.js").encode("utf-8")).digest()).decode("ascii")
-    return Markup(
-        f"default-src 'none'; script-src 'sha256-{script}'; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _badge(verdict: Verdict) -> dict[str, str]:
-    return {"name": str(verdict), "word": str(verdict), "symbol": VERDICT_SYMBOLS[verdict]}
-
-
 def _row(row: Row) -> dict[str, Any]:
+    """A number as it is shown; the tolerance itself is there to sort by."""
+    # two digits more than both sides have alike, within reason: what is beyond says nothing
+    digits = 8 if pd.isna(row.digits) else int(min(8, max(5, math.ceil(row.digits) + 2)))
     return {
-        "verdict": _badge(row.verdict),
+        "verdict": row.verdict,
         "check": row.check,
         "quantity": quantity_words(row.quantity),
         "place": place_of(row),
-        "reference": format_number(row.reference, _digits_shown(row)),
-        "candidate": format_number(row.candidate, _digits_shown(row)),
+        "reference": format_number(row.reference, digits),
+        "candidate": format_number(row.candidate, digits),
         "difference": format_number(row.difference, 2),
-        "digits": "" if pd.isna(row.digits) else f"{row.digits:.1f}" if np.isfinite(row.digits) else "Inf",
+        "digits": digits_text(row.digits),
         "scaled": format_number(row.scaled, 2),
         "limit": tolerance_text(row.tolerance, row.unit),
-        "tolerance": plain(row.tolerance),  # to sort by
+        "tolerance": plain(row.tolerance),
         "reason": row.reason,
         # why it agrees is the tolerance's reason, which stands once below the table
         "remark": "" if row.verdict in _GOOD else row.reason,
     }
 
 
-def _digits_shown(row: Row) -> int:
-    """Two digits more than both sides have alike, within reason: what is beyond says nothing."""
-    return 8 if pd.isna(row.digits) else int(min(8, max(5, math.ceil(row.digits) + 2)))
-
-
 def _reasons(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """Tolerances with what they are for and why they are what they are, each once."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
+    """Why tolerances are what they are, each reason once: what they are for, the tolerances, the reason."""
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for row in rows:
-        if row["verdict"]["name"] in _GOOD and row["reason"]:
-            found.setdefault((row["reason"], row["limit"]), {}).setdefault(row["quantity"])
-    kept: dict[str, tuple[list[str], dict[str, None]]] = {}
-    for (reason, tolerance), quantities in found.items():
-        limits, words = kept.setdefault(reason, ([], {}))
-        limits += [tolerance] if tolerance and tolerance not in limits else []
-        words.update(quantities)
-    return [(", ".join(words), _some(limits), reason) for reason, (limits, words) in kept.items()]
-
-
-def _some(limits: list[str]) -> str:
-    """A few tolerances, or the range of many that are made from the numbers themselves."""
-    return ", ".join(limits) if len(limits) <= _FEW_LIMITS else f"{limits[0]} and {len(limits) - 1} more"
-
-
-def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The rows for the page's script, column by column: the numbers as they are shown, for it formats nothing."""
-    names = [name for name in rows[0] if name not in ("verdict", "reason")] if rows else []
-    return {
-        **{name: [row[name] for row in rows] for name in names},
-        "verdict": [row["verdict"]["name"] for row in rows],
-        "symbols": {str(verdict): symbol for verdict, symbol in VERDICT_SYMBOLS.items()},
-    }
+        if row["verdict"] in _GOOD and row["reason"]:
+            words, limits = found.setdefault(row["reason"], ({}, {}))
+            words.setdefault(row["quantity"])
+            limits.setdefault(row["limit"])
+    return [
+        (", ".join(words), some(list(filter(None, limits)), _FEW_LIMITS), reason)
+        for reason, (words, limits) in found.items()
+    ]
 
 
 def _deflated(data: Any) -> str:
@@ -307,75 +352,53 @@ def _deflated(data: Any) -> str:
 
 def _placed(plot: Plot, prefix: str) -> Markup:
     """Return the SVG with ids of its own on this page, and its description for those who do not see it."""
-    import re
-
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", plot.svg)
     described = Markup(' role="img" aria-label="{}">').format(plot.alt)
     opening, rest = svg.split(">", 1)
     return Markup(opening) + described + Markup(rest)
 
 
-def _least_digits(rows: pd.DataFrame) -> str:
-    digits = rows.loc[rows["quantity"].isin(["fixef", "post-mean"]), "digits"].dropna()
-    return f"{digits.min():.1f}" if len(digits) else ""
-
-
-def _sides(comparison: Comparison) -> list[tuple[str, Side]]:
-    names = side_names(comparison)
-    return [(f"{names[0]}: {cell(comparison.reference.label)}", comparison.reference),
-            (f"{names[1]}: {cell(comparison.candidate.label)}", comparison.candidate)]  # fmt: skip
-
-
 def _provenance(side: Side) -> list[tuple[str, str]]:
     """Key and value pairs, nested mappings flattened with a dot."""
-    found: list[tuple[str, str]] = []
-
-    def flatten(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                flatten(f"{prefix}.{key}" if prefix else str(key), item)
-        elif isinstance(value, list):
-            found.append((prefix, ", ".join(str(item) for item in value)))
+    told: Any = plain(dict(side.provenance))
+    (flat,) = pd.json_normalize(told).to_dict("records")
+    found = []
+    for key, value in flat.items():
+        if isinstance(value, list):
+            found.append((str(key), ", ".join(map(str, value))))
         elif value is not None:
-            found.append((prefix, format_number(value) if isinstance(value, float) else str(value)))
-
-    flatten("", plain(dict(side.provenance)))
-    return [(cell(key), cell(value)) for key, value in found]
-
-
-def _side_by_side(reference: list[str], candidate: list[str]) -> tuple[tuple[list[str], list[str]], list[bool]]:
-    """Both texts' lines, blank where the other has more, so that the same lines stand beside each other."""
-    left: list[str] = []
-    right: list[str] = []
-    differs: list[bool] = []
-    for tag, a, b, c, d in SequenceMatcher(None, reference, candidate, autojunk=False).get_opcodes():
-        rows = max(b - a, d - c)
-        left += [*reference[a:b], *[""] * (rows - (b - a))]
-        right += [*candidate[c:d], *[""] * (rows - (d - c))]
-        differs += [tag != "equal"] * rows
-    return (left, right), differs
+            found.append((str(key), format_number(value) if isinstance(value, float) else str(value)))
+    return found
 
 
 def _printed(comparison: Comparison) -> dict[str, Any] | None:
-    """Both printed summaries line by line, with a mark on lines that differ."""
+    """Both printed summaries line by line, with a mark on lines that differ.
+
+    Where one has more lines the other has blank ones, so that the same lines stand beside each other.
+    """
     if not comparison.printed:
         return None
-    sides = [str(comparison.printed.get(side, "")).rstrip("\n").split("\n") for side in ("reference", "candidate")]
-    padded, differs = _side_by_side(*sides)
-    length, count = len(differs), sum(differs)
-    if not count:
+    printed = (str(comparison.printed.get(side, "")).rstrip("\n") for side in ("reference", "candidate"))
+    left, right = (text.split("\n") for text in printed)
+    lines, differs = [], []
+    for tag, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        beside = list(zip_longest(left[a:b], right[c:d], fillvalue=""))
+        lines += beside
+        differs += [tag != "equal"] * len(beside)
+    differing = sum(differs)
+    marked = differing > 0 and comparison.kind != "bayes"
+    if not differing:
         remark = "Character for character the same."
-    elif comparison.kind == "bayes":
-        remark = "The draws are other draws, so the last digits differ."
-        differs = [False] * length
+    elif marked:
+        remark = f"{differing} {'line differs' if differing == 1 else 'lines differ'} (marked ≠)."
     else:
-        remark = f"{count} {'line differs' if count == 1 else 'lines differ'} (marked ≠)."
+        remark = "The draws are other draws, so the last digits differ."
     return {
-        "same": not any(differs),
-        "open": length <= _MOST_LINES,
+        "marked": marked,
+        "open": len(lines) <= _MOST_LINES,
         "remark": remark,
         "sides": [
-            (name, [(cell(line.expandtabs()), flag) for line, flag in zip(lines, differs, strict=True)])
-            for name, lines in zip(side_names(comparison), padded, strict=True)
+            (name, [(line.expandtabs(), marked and one) for line, one in zip(column, differs, strict=True)])
+            for name, column in zip(side_names(comparison), zip(*lines, strict=True), strict=True)
         ],
     }

@@ -5,7 +5,7 @@ searched, read out and printed sharply. Labels that come from data are never rea
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -45,32 +45,27 @@ def plots(comparison: Comparison) -> list[Plot]:
     if not has("matplotlib"):
         return []
     table = checked_table(comparison)
-    makers: Sequence[Callable[[Comparison, pd.DataFrame], Plot | None]] = (
-        estimates_plot,
-        blups_plot,
-        posterior_plot,
-        ecdf_plot,
-        scores_plot,
-    )
-    found = (maker(comparison, table) for maker in makers)
-    return [plot for plot in found if plot is not None]
+    makers = (_estimates_plot, _blups_plot, _posterior_plot, _ecdf_plot, _scores_plot)
+    return [plot for maker in makers if (plot := maker(comparison, table)) is not None]
 
 
 @contextmanager
 def _panels(
-    count: int, height: float, *, columns: int = 2, share: bool = False
+    labels: Sequence[str], height: float, *, columns: int = 2, share: bool = False
 ) -> "Iterator[tuple[Figure, list[Axes]]]":
-    """A figure in the page's style with as many panels, each so high (inches), in up to so many columns."""
-    columns = min(count, columns)
-    rows = -(-count // columns)
+    """A figure in the page's style, a panel for each label, each so high (inches), in up to so many columns."""
+    columns = min(len(labels), columns)
+    rows = -(-len(labels) // columns)
     with style():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(4.9, height * rows + 0.4), layout="constrained", facecolor="none")
-        panels = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
-        for spare in panels[count:]:
+        panels = list(figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel())
+        for panel, label in zip(panels, labels, strict=False):
+            panel.set_title(shorten(label, 70 if columns == 1 else 30))
+        for spare in panels[len(labels) :]:
             spare.set_visible(False)
-        yield figure, list(panels[:count])
+        yield figure, panels[: len(labels)]
 
 
 def _plot(comparison: Comparison, figure: "Figure", name: str, title: str, described: Sequence[str]) -> Plot:
@@ -78,37 +73,36 @@ def _plot(comparison: Comparison, figure: "Figure", name: str, title: str, descr
     return Plot(name, title, f"{title}. {'; '.join(described)}.", picture)
 
 
-def estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Estimates with intervals, both sides of each parameter one above the other, each parameter on its own scale."""
-    rows = _intervals(table)
-    if not rows:
+    intervals = _intervals(table)
+    if not intervals:
         return None
-    rows, left_out = rows[:_MOST_PARAMETERS], rows[_MOST_PARAMETERS:]
+    rows, left_out = intervals[:_MOST_PARAMETERS], len(intervals[_MOST_PARAMETERS:])
     names = side_names(comparison)
     what = "posterior means with central 95% intervals" if comparison.kind == "bayes" else "estimates ± 1.96 SE"
-    more = f" ({len(left_out)} more parameters are in the table)" if left_out else ""
-    described = [
-        f"{label}: {names[0]} {_interval_words(sides[0])}, {names[1]} {_interval_words(sides[1])}"
-        for label, sides in rows
-    ]
-    with _panels(len(rows), 0.62, columns=1) as (figure, panels):
+    more = f" ({left_out} more parameters are in the table)" if left_out else ""
+    described = []
+    with _panels([label for label, _ in rows], 0.62, columns=1) as (figure, panels):
         for ax, (label, sides) in zip(panels, rows, strict=True):
-            for y, colour, marker, line, (middle, low, high) in zip(
-                (1, 0), (REFERENCE, CANDIDATE), ("o", "s"), _LINES, sides, strict=True
+            words = []
+            for y, name, colour, marker, line, (middle, low, high) in zip(
+                (1, 0), names, (REFERENCE, CANDIDATE), ("o", "s"), _LINES, sides, strict=True
             ):
                 ax.plot([low, high], [y, y], color=colour, linestyle=line, linewidth=1.6, solid_capstyle="butt")
                 ax.plot([middle], [y], marker=marker, color=colour, markersize=5)
+                words.append(f"{name} {_number(middle)} ({_number(low)} to {_number(high)})")
             ax.set_ylim(-0.7, 1.7)
-            ax.set_yticks([1, 0], [names[0], names[1]], fontsize=7.5)
+            ax.set_yticks([1, 0], names)
             ax.tick_params(axis="y", length=0)
-            ax.tick_params(axis="x", labelsize=7.5, pad=2)
+            ax.tick_params(axis="x", pad=2)
             ax.locator_params(axis="x", nbins=6)
-            ax.set_title(shorten(label, 70), loc="left", fontsize=8.5, pad=3)
             ax.spines["left"].set_visible(False)
+            described.append(f"{label}: {', '.join(words)}")
         return _plot(comparison, figure, "estimates", f"Estimates side by side: {what}{more}", described)
 
 
-def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Random effects, candidate against reference, one panel for each effect."""
     quantity = "ranef" if (table["quantity"] == "ranef").any() else "post-mean"
     rows = table[(table["quantity"] == quantity) & (table["level"] != "")]
@@ -116,27 +110,19 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     rows = rows[np.isfinite(rows["reference"]) & np.isfinite(rows["candidate"])]
     if not len(rows):
         return None
-    effects = list(rows.groupby(["group", "term"], sort=False))[:_MOST_PANELS]
+    grouped = list(rows.groupby(["group", "term"], sort=False))[:_MOST_PANELS]
+    effects = {label_parts(group, term, "", ""): panel for (group, term), panel in grouped}
     names = side_names(comparison)
     described = []
-    with _panels(len(effects), 3.0) as (figure, panels):
-        for ax, ((group, term), panel) in zip(panels, effects, strict=True):
-            low, high = (
-                panel[["reference", "candidate"]].min(axis=None),
-                panel[["reference", "candidate"]].max(axis=None),
-            )
-            margin = 0.05 * (high - low) or 1.0
-            limits = (low - margin, high + margin)
+    with _panels(list(effects), 3.0) as (figure, panels):
+        for ax, (label, panel) in zip(panels, effects.items(), strict=True):
+            values = panel[["reference", "candidate"]].to_numpy()
+            margin = 0.05 * np.ptp(values) or 1.0
+            limits = (values.min() - margin, values.max() + margin)
             ax.plot(limits, limits, **_EQUAL)
-            ax.plot(panel["reference"], panel["candidate"], **_points(len(panel)), markersize=4, markeredgewidth=0.9)
-            ax.set_xlim(limits)
-            ax.set_ylim(limits)
-            ax.set_box_aspect(1)
+            ax.plot(*values.T, **_points(len(panel)), markersize=4, markeredgewidth=0.9)
+            ax.set(xlim=limits, ylim=limits, box_aspect=1, xlabel=names[0], ylabel=names[1])
             ax.locator_params(nbins=5)
-            label = label_parts(group, term, "", "")
-            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
-            ax.set_xlabel(names[0], fontsize=8)
-            ax.set_ylabel(names[1], fontsize=8)
             worst = panel.loc[(panel["candidate"] - panel["reference"]).abs().idxmax()]
             words = f"largest difference {format_number(abs(float(worst['candidate'] - worst['reference'])), 2)}"
             ax.annotate(words, (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=7.5, color=INK)
@@ -146,14 +132,14 @@ def blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         return _plot(comparison, figure, "blups", title, described)
 
 
-def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """Posterior draws of the main parameters, both sides as histograms over one another."""
     pairs = _draw_pairs(comparison)
     if not pairs:
         return None
     names = side_names(comparison)
     described = []
-    with _panels(len(pairs), 1.75) as (figure, panels):
+    with _panels([label for label, *_ in pairs], 1.75) as (figure, panels):
         for ax, (label, *draws) in zip(panels, pairs, strict=True):
             low, high = np.quantile(np.concatenate(draws), [0.001, 0.999])
             edges = np.linspace(low, high if high > low else low + 1.0, 41)
@@ -163,18 +149,17 @@ def posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
                 if colour == REFERENCE:
                     ax.stairs(height, edges, fill=True, facecolor=colour, alpha=0.18, edgecolor="none")
                 ax.stairs(height, edges, color=colour, linestyle=line, linewidth=1.3, label=name)
-                words.append(f"{name} mean {format_number(side.mean(), 5)}, sd {format_number(side.std(ddof=1), 3)}")
-            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
+                words.append(f"{name} mean {_number(side.mean())}, sd {format_number(side.std(ddof=1), 3)}")
             ax.set_yticks([])
             ax.spines["left"].set_visible(False)
             ax.locator_params(axis="x", nbins=5)
             described.append(f"{label}: {'; '.join(words)}")
-        panels[0].legend(fontsize=7.5, frameon=False, loc="upper right")
+        panels[0].legend(loc="upper right")
         title = f"Posterior draws: {names[0]} filled with a solid line, {names[1]} dashed"
         return _plot(comparison, figure, "posterior", title, described)
 
 
-def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """ECDF differences with their simultaneous 95% bands, one panel for each parameter (Säilynoja et al. 2022)."""
     from validation.judge.ecdf import band, ecdf_difference
 
@@ -183,14 +168,13 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         return None
     names = side_names(comparison)
     described = []
-    with _panels(len(pairs), 1.55, share=True) as (figure, panels):
+    with _panels([label for label, *_ in pairs], 1.55, share=True) as (figure, panels):
         for ax, (label, a, b) in zip(panels, pairs, strict=True):
             found = ecdf_difference(b, a)
             position, lower, upper = band(b.size, a.size)
             ax.fill_between(position, lower, upper, color=REFERENCE, alpha=0.16, linewidth=0, step="mid")
-            ax.axhline(0.0, color=INK, linewidth=0.7, linestyle=(0, (5, 3)))
+            ax.axhline(0.0, **_EQUAL)
             ax.plot(found.position, found.difference, color=CANDIDATE, linewidth=1.3)
-            ax.set_title(shorten(label, 30), loc="left", fontsize=8.5)
             outside = int(((found.difference < lower - 1e-12) | (found.difference > upper + 1e-12)).sum())
             largest = format_number(float(np.abs(found.difference).max()), 2)
             where = f"outside the band at {outside} of {position.size} points" if outside else "inside the band"
@@ -204,27 +188,24 @@ def ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         return _plot(comparison, figure, "ecdf", title, described)
 
 
-def scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
     """All z-scores of a posterior comparison, sorted, against the half-normal quantiles that chance would give."""
     from scipy.special import ndtri
 
     rows = [row for row in rows_of(table) if row.check == "gate-3" and np.isfinite(row.scaled)]
     if not rows:
         return None
-    z = np.sort([abs(row.scaled) for row in rows])
+    z = np.sort(np.abs([row.scaled for row in rows]))
     expected = ndtri(0.5 + 0.5 * (np.arange(z.size) + 0.5) / z.size)
     limit = max(row.tolerance for row in rows)
-    with _panels(1, 2.5) as (figure, (ax,)):
+    with _panels([""], 2.5) as (figure, (ax,)):
         top = 1.08 * max(limit, float(z.max()), float(expected.max()))
         ax.plot([0, top], [0, top], **_EQUAL)
         ax.axhline(limit, color=CANDIDATE, linewidth=1.2)
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8, "color": INK}
         ax.annotate(f"limit {limit:.2f}", (0.01, limit), **place)
         ax.plot(expected, z, **_points(z.size), markersize=3.5)
-        ax.set_xlim(0, 1.05 * float(expected.max()))
-        ax.set_ylim(0, top)
-        ax.set_xlabel("|z| expected by chance", fontsize=8)
-        ax.set_ylabel("|z| found", fontsize=8)
+        ax.set(xlim=(0, 1.05 * expected.max()), ylim=(0, top), xlabel="|z| expected by chance", ylabel="|z| found")
         mean_square = float((z**2).mean()) ** 0.5
         words = f"{z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}"
         title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
@@ -239,15 +220,14 @@ def _points(count: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, float]]]]:
-    """Label, and for both sides (middle, low, high), of each parameter that has all of these."""
+def _intervals(table: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
+    """Label, and for both sides (middle, low, high) in rows, of each parameter that has all of these."""
     rows = main_rows(table[table["quantity"].isin(_INTERVAL_QUANTITIES)])
     keys = ["group", "term", "term2"]
     wide = {
         quantity: part.drop_duplicates(keys).set_index(keys)[["reference", "candidate"]]
         for quantity, part in rows.groupby("quantity", sort=False)
     }
-    found: list[tuple[str, list[tuple[float, float, float]]]] = []
     if "fixef" in wide and "se" in wide:
         middle, half = wide["fixef"], 1.959964 * wide["se"].reindex(wide["fixef"].index)
         bounds = (middle, middle - half, middle + half)
@@ -256,18 +236,16 @@ def _intervals(table: pd.DataFrame) -> list[tuple[str, list[tuple[float, float, 
         bounds = (middle, wide["post-q2.5"].reindex(middle.index), wide["post-q97.5"].reindex(middle.index))
     else:
         return []
-    sides = [
-        np.column_stack([part[side].to_numpy(dtype=float) for part in bounds]) for side in ("reference", "candidate")
+    sides = np.stack([part[["reference", "candidate"]].to_numpy(dtype=float) for part in bounds], axis=2)
+    return [
+        (label_parts(group, term, term2, ""), both)
+        for (group, term, term2), both in zip(middle.index, sides, strict=True)
+        if np.isfinite(both).all()
     ]
-    for number, (group, term, term2) in enumerate(middle.index.tolist()):
-        both = [(float(a), float(b), float(c)) for a, b, c in (side[number] for side in sides)]
-        if np.isfinite(both).all():
-            found.append((label_parts(group, term, term2, ""), both))
-    return found
 
 
-def _interval_words(side: tuple[float, float, float]) -> str:
-    return f"{format_number(side[0], 5)} ({format_number(side[1], 5)} to {format_number(side[2], 5)})"
+def _number(value: float) -> str:
+    return format_number(float(value), 5)
 
 
 def _draw_pairs(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -275,11 +253,8 @@ def _draw_pairs(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarra
         return []
     a, b = comparison.draws["reference"], comparison.draws["candidate"]
     pairs = []
-    for name in a.columns:
-        if name not in b.columns:
-            continue
-        left, right = (np.asarray(frame[name], dtype=float) for frame in (a, b))
-        left, right = left[np.isfinite(left)], right[np.isfinite(right)]
+    for name in a.columns.intersection(b.columns, sort=False):
+        left, right = (side[np.isfinite(side)] for side in (frame[name].to_numpy(dtype=float) for frame in (a, b)))
         if left.size > 1 and right.size > 1:
             pairs.append((cell(name), left, right))
     return pairs[:_MOST_PANELS]
@@ -300,11 +275,16 @@ def style() -> "Iterator[None]":
         "text.color": INK,
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
+        "axes.labelsize": 8,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 8.5,
         "axes.linewidth": 0.7,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.unicode_minus": False,
         "axes.formatter.useoffset": False,
+        "legend.fontsize": 7.5,
+        "legend.frameon": False,
         "xtick.color": INK,
         "ytick.color": INK,
         "xtick.labelsize": 7.5,

@@ -17,6 +17,7 @@ from validation.report.wording import (
     cell,
     checked_table,
     counts,
+    digits_text,
     failed_rows,
     format_number,
     main_rows,
@@ -74,36 +75,32 @@ def renderable(
         return one_line(comparison)
     table = checked_table(comparison)
     parts: list[RenderableType] = [_heading(comparison)]
-    parts.extend(_check_lines([check for check in comparison.checks if not (brief and _passed(check.verdict))]))
-    if brief and (agreeing := sum(_passed(check.verdict) for check in comparison.checks)):
+    told = [c for c in comparison.checks if not (brief and c.verdict in (Verdict.AGREES, Verdict.BETTER))]
+    if told:
+        parts.append(_check_lines(told))
+    if agreeing := len(comparison.checks) - len(told):
         parts.append(Text(f"  {agreeing} other {'check agrees' if agreeing == 1 else 'checks agree'}."))
     if not comparison.checks:
         parts.append(Text("  No check was made, so nothing is concluded.", style=_STYLES[Verdict.INCONCLUSIVE]))
     for cause in comparison.causes:
-        body = Text()
-        body.append("Likely cause: ", style="bold")
-        body.append(cell(cause.title))
-        body.append("\nEvidence: ", style="bold")
-        body.append(cell(cause.evidence))
-        body.append("\nWhat to do: ", style="bold")
-        body.append(cell(cause.remedy))
-        parts.append(Padding(body, (0, 0, 0, 2)))
-    parts.extend(Padding(Text(f"Note: {cell(note)}"), (0, 0, 0, 2)) for note in comparison.notes)
+        body = Text.assemble(
+            ("Likely cause: ", "bold"), cell(cause.title),
+            ("\nEvidence: ", "bold"), cell(cause.evidence),
+            ("\nWhat to do: ", "bold"), cell(cause.remedy),
+        )  # fmt: skip
+        parts.append(_indented(body))
+    parts.extend(_indented(f"Note: {cell(note)}") for note in comparison.notes)
     shown, remark = _choose_rows(table, all_rows, 0 if brief else MOST_MAIN)
     if len(shown):
-        parts.append(
-            _list(shown, side_names(comparison), width)
-            if width < _NARROW
-            else _rich_table(shown, side_names(comparison), width)
-        )
-    wrong = shown.loc[[verdict.failed for verdict in shown["verdict"]]] if len(shown) else shown
+        parts.append((_list if width < _NARROW else _rich_table)(shown, side_names(comparison), width))
+    wrong = [row for row in rows_of(shown) if row.verdict.failed]
     parts.extend(
-        Padding(Text(f"{shorten(row_label(row), 60)}: {shorten(row.reason, 300)}"), (0, 0, 0, 2))
-        for row in rows_of(wrong.head(_MOST_REASONS))
+        _indented(f"{shorten(row_label(row), 60)}: {shorten(row.reason, 300)}")
+        for row in wrong[:_MOST_REASONS]
         if row.reason
     )
     if remark:
-        parts.append(Padding(Text(remark), (0, 0, 0, 2)))
+        parts.append(_indented(remark))
     if not brief:
         parts.append(Text(""))
     return Group(*parts)
@@ -117,36 +114,33 @@ def one_line(comparison: Comparison) -> Text:
     details = [f"{len(table):,} numbers, {len(comparison.checks)} checks"]
     digits = main_rows(table)["digits"].dropna()
     if comparison.kind != "bayes" and len(digits):  # the digits of posteriors tell of the number of draws
-        details.append(f"at least {_digits(float(digits.min()))} digits")
+        details.append(f"at least {digits_text(float(digits.min()))} digits")
     better = sum(check.verdict is Verdict.BETTER for check in comparison.checks)
     details += [f"{better} better than the reference"] if better else []
     details += [f"notes: {len(comparison.notes)}"] if comparison.notes else []
     return line.append(f"  {'; '.join(details)}", style="dim")
 
 
-def _passed(verdict: Verdict) -> bool:
-    return verdict in (Verdict.AGREES, Verdict.BETTER)
+def _indented(shown: str | Text | Table) -> Padding:
+    return Padding.indent(Text(shown) if isinstance(shown, str) else shown, 2)
 
 
 def _heading(comparison: Comparison) -> Text:
-    heading = Text()
-    heading.append(cell(comparison.title), style="bold")
-    heading.append(": ")
-    heading.append_text(verdict_text(comparison.verdict))
-    if comparison.formula and comparison.formula != comparison.title:
-        heading.append(f"\n  {cell(comparison.formula)}")
-    heading.append(f"\n  reference: {cell(comparison.reference.label)}; candidate: {cell(comparison.candidate.label)}")
-    return heading
+    formula = cell(comparison.formula) if comparison.formula != comparison.title else ""
+    sides = f"reference: {cell(comparison.reference.label)}; candidate: {cell(comparison.candidate.label)}"
+    return Text.assemble(
+        (cell(comparison.title), "bold"), ": ", verdict_text(comparison.verdict),
+        *(f"\n  {line}" for line in (formula, sides) if line),
+    )  # fmt: skip
 
 
-def _check_lines(checks: Sequence[Check]) -> list[RenderableType]:
+def _check_lines(checks: Sequence[Check]) -> Padding:
     grid = Table.grid(padding=(0, 2), pad_edge=False)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for check in checks:
-        words = Text(f"{cell(check.title)}: {cell(check.summary)}")
-        grid.add_row(verdict_text(check.verdict), words)
-    return [Padding(grid, (0, 0, 0, 2))] if checks else []
+        grid.add_row(verdict_text(check.verdict), Text(f"{cell(check.title)}: {cell(check.summary)}"))
+    return _indented(grid)
 
 
 def _choose_rows(table: pd.DataFrame, all_rows: bool, most_main: int) -> tuple[pd.DataFrame, str]:
@@ -185,7 +179,7 @@ def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int) -> Table
             format_number(row.reference) or "missing",
             format_number(row.candidate) or "missing",
             format_number(row.difference, 2),
-            _digits(row.digits),
+            digits_text(row.digits),
             tolerance_text(row.tolerance, row.unit),
             verdict_text(row.verdict),
         )
@@ -195,18 +189,9 @@ def _rich_table(rows: pd.DataFrame, names: tuple[str, str], width: int) -> Table
 def _list(rows: pd.DataFrame, names: tuple[str, str], width: int) -> RenderableType:
     lines = []
     for row in rows_of(rows):
-        line = Text("  ")
-        line.append(shorten(row_label(row), max(20, 2 * width)))
-        line.append(f"\n    {names[0]} ")
-        line.append(format_number(row.reference) or "missing")
-        line.append(f", {names[1]} ")
-        line.append(format_number(row.candidate) or "missing")
-        line.append(f", {_digits(row.digits)} digits" if pd.notna(row.digits) else "")
-        line.append(": ")
-        line.append_text(verdict_text(row.verdict))
-        lines.append(line)
+        sides = zip(names, (row.reference, row.candidate), strict=True)
+        words = [f"{name} {format_number(value) or 'missing'}" for name, value in sides]
+        words += [f"{digits_text(row.digits)} digits"] if pd.notna(row.digits) else []
+        label = shorten(row_label(row), max(20, 2 * width))
+        lines.append(Text.assemble(f"  {label}\n    {', '.join(words)}: ", verdict_text(row.verdict)))
     return Group(*lines)
-
-
-def _digits(value: float) -> str:
-    return "" if pd.isna(value) else format_number(value, 3) if abs(value) == float("inf") else f"{value:.1f}"

@@ -100,11 +100,8 @@ def shorten(text: str, width: int) -> str:
     """``text`` cut in its middle to at most ``width`` characters; both ends of a label tell it apart."""
     if len(text) <= width:
         return text
-    if width <= 1:
-        return "…"[:width]
-    head = (width - 1 + 1) // 2
-    tail = width - 1 - head
-    return text[:head] + "…" + (text[-tail:] if tail else "")
+    head = width // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}" if width > 0 else ""
 
 
 def format_number(value: Cell, digits: int = 8) -> str:
@@ -119,13 +116,13 @@ def format_number(value: Cell, digits: int = 8) -> str:
         return "Inf" if number > 0 else "-Inf"
     if number == int(number) and abs(number) < 1e12:
         return str(int(number))
-    text = f"{number:.{digits}g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        if "." in mantissa:
-            mantissa = mantissa.rstrip("0").rstrip(".")
-        return f"{mantissa}e{int(exponent)}"
-    return text
+    mantissa, _, exponent = f"{number:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def digits_text(value: float) -> str:
+    """Digits that two numbers have alike, to a tenth."""
+    return f"{value:.1f}" if math.isfinite(value) else format_number(value)
 
 
 def checked_table(comparison: Comparison) -> pd.DataFrame:
@@ -143,11 +140,7 @@ def checked_table(comparison: Comparison) -> pd.DataFrame:
             f"the table of comparison {comparison.title!r} has no column {', '.join(map(repr, missing))}; "
             f"expected {', '.join(TABLE_COLUMNS)}"
         )
-    if missing:
-        return pd.DataFrame(
-            {name: pd.Series(dtype="float64" if name in _NUMBER_COLUMNS else "object") for name in TABLE_COLUMNS}
-        )
-    table = table.loc[:, list(TABLE_COLUMNS)].reset_index(drop=True)
+    table = table.reindex(columns=list(TABLE_COLUMNS)).reset_index(drop=True)
     # pandas would turn a StrEnum into plain strings; the report needs the words' properties.
     table["verdict"] = pd.Series([Verdict(str(value)) for value in table["verdict"]], dtype="object")
     for name in _NUMBER_COLUMNS:
@@ -242,16 +235,15 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     """Return the verdict on the whole as one sentence."""
     if not comparisons:
         return "Nothing was compared"
-    verdict = Verdict.of(comparison.verdict for comparison in comparisons)
-    total = len(comparisons)
+    verdicts = [comparison.verdict for comparison in comparisons]
+    verdict, failed = Verdict.of(verdicts), sum(one.failed for one in verdicts)
+    sides = "R and Python" if {side_names(c) for c in comparisons} == {("R", "Python")} else "The two sides"
     if verdict is Verdict.AGREES:
-        return "R and Python agree" if all(_against_r(c) for c in comparisons) else "The two sides agree"
+        return f"{sides} agree"
     if verdict is Verdict.MALFORMED:
         return "Malformed: what one side handed over is not what the contract asks for"
     if verdict is Verdict.DISAGREES:
-        failed = sum(comparison.verdict.failed for comparison in comparisons)
-        sides = "R and Python" if all(_against_r(c) for c in comparisons) else "The two sides"
-        return f"{sides} disagree" if total == 1 else f"{sides} disagree in {failed} of {total} comparisons"
+        return f"{sides} disagree" + (f" in {failed} of {len(verdicts)} comparisons" if len(verdicts) > 1 else "")
     return "Inconclusive: neither agreement nor disagreement was shown"
 
 
@@ -262,34 +254,23 @@ def side_names(comparison: Comparison) -> tuple[str, str]:
     return reference, "Python" if comparison.candidate.kind == "python" else "candidate"
 
 
-def _against_r(comparison: Comparison) -> bool:
-    return side_names(comparison) == ("R", "Python")
-
-
 def summary_line(comparisons: Sequence[Comparison]) -> str:
     """How many comparisons and numbers stand behind the verdict."""
     if not comparisons:
         return "No comparison was made, so there is nothing to agree or to disagree."
     by_verdict = [comparison.verdict for comparison in comparisons]
-    parts = [
-        f"{by_verdict.count(verdict)} {word}"
-        for verdict, word in (
-            (Verdict.AGREES, "agree"),
-            (Verdict.DISAGREES, "disagree"),
-            (Verdict.MALFORMED, "malformed"),
-            (Verdict.INCONCLUSIVE, "inconclusive"),
-        )
-        if verdict in by_verdict
-    ]
+    shown = (Verdict.AGREES, Verdict.DISAGREES, Verdict.MALFORMED, Verdict.INCONCLUSIVE)
+    parts = [f"{by_verdict.count(verdict)} {verdict.removesuffix('s')}" for verdict in shown if verdict in by_verdict]
     rows = sum(len(comparison.table) for comparison in comparisons)
     checks = sum(len(comparison.checks) for comparison in comparisons)
     return (
-        f"{_plural(len(comparisons), 'comparison')} ({', '.join(parts)}): "
-        f"{_plural(checks, 'check')}, {_plural(rows, 'number')} compared."
+        f"{plural(len(comparisons), 'comparison')} ({', '.join(parts)}): "
+        f"{plural(checks, 'check')}, {plural(rows, 'number')} compared."
     )
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """A count and what is counted."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

@@ -40,6 +40,11 @@ def given(value: T | None) -> T:
     return value
 
 
+def first_of(found: Iterable[T]) -> T:
+    """The first of what was found; without one, the detector finds nothing."""
+    return given(next(iter(found), None))
+
+
 def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
     return (
@@ -114,15 +119,16 @@ def unknown_cause(checks: Sequence[Check], rows: Sequence[Row]) -> Cause:
     passed = [check for check in checks if check.verdict in (Verdict.AGREES, Verdict.BETTER)]
     failed = [check for check in checks if check.verdict.failed]
     parts = []
-    if passed:
-        parts.append("both sides agree on: " + "; ".join(_compared(check, rows) for check in passed))
+    for check in passed:
+        shown = some(list(dict.fromkeys(r.quantity for r in rows if r.check == check.id)), 6)
+        parts.append(_lower(check.title).partition(":")[0] + (f" ({shown})" if shown else ""))
+    parts = ["both sides agree on: " + "; ".join(parts)] if parts else []
     for check in failed:
         wrong = [r for r in rows if r.check == check.id and r.verdict.failed]
         names = list(dict.fromkeys(str(r.quantity) for r in wrong))
-        sized = [r for r in wrong if r.scaled >= 0]
-        worst = max(sized, key=lambda r: r.scaled / r.tolerance if r.tolerance > 0 else -1.0, default=None)
         text = f"they differ on: {_lower(check.title)} ({len(wrong)} rows: {', '.join(names[:6])}"
-        if worst is not None:
+        if sized := [r for r in wrong if r.scaled >= 0]:
+            worst = max(sized, key=lambda r: r.scaled / r.tolerance if r.tolerance > 0 else -1.0)
             text += f"; the largest is {worst.name}, off by {worst.scaled:.3g} {worst.unit}"
         parts.append(text + ")")
     first = failed[0].id if failed else ""
@@ -173,12 +179,6 @@ _FOR_MORE = {
     "ranef": "the random effects",
     "objective": "the objective at any θ (devfun)",
 }
-
-
-def _compared(check: Check, rows: Sequence[Row]) -> str:
-    """What a check looked at: its title, and of which quantities it had numbers."""
-    shown = some(list(dict.fromkeys(r.quantity for r in rows if r.check == check.id)), 6)
-    return _lower(check.title).partition(":")[0] + (f" ({shown})" if shown else "")
 
 
 def _lower(title: str) -> str:

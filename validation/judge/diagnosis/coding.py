@@ -1,20 +1,31 @@
-"""Row 3 of AGREEMENT.md's table: the same model in another basis of its fixed effects, and which one.
+"""Rows 2 to 4 of AGREEMENT.md's table: the same model in other coordinates, or its numbers on another scale.
 
-The candidate's X is the reference's X times an invertible matrix A. What A joins is one factor or one predictor; the
-values that its columns take say which contrasts they are, or that a predictor was centred or rescaled.
+Where the candidate gives its X, that is the reference's X times an invertible matrix A. What A joins is one factor or
+one predictor; the values that its columns take say which contrasts they are, or that a predictor was centred or
+rescaled.
+
+A candidate that gives no design may have a predictor, or the response, in another unit or centred. x = c + s x' makes
+of the columns of X, and of those of Z of every level, the same columns times an invertible matrix M, of β the vector
+M⁻¹β, and of Σ the matrix M⁻¹ΣM⁻ᵀ; y' = a + b y moves the intercept and the scale. So every number follows from the
+reference's own optimum. What the coordinates are the coefficients say (and σ); all other numbers are the proof.
 """
 
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
-from validation.algebra import Pieces
-from validation.judge.diagnosis import assume, given
+from validation.algebra import Pieces, Solution, solve
+from validation.judge.diagnosis import all_close, assume, close, first_of, given
+from validation.judge.diagnosis.model import NUMBERS, another_model, optimum_of, proof_by, searchable, with_implied
 from validation.judge.evidence import Evidence
-from validation.quantities import records
-from validation.tolerances import Match, Strength
+from validation.quantities import Key, quietly, records
+from validation.tolerances import REPRODUCED, Match, Strength
 from validation.verdict import Cause, Finding
 
 
@@ -225,3 +236,343 @@ def _contrasts(columns: np.ndarray) -> str | None:
             return name
     moments = np.vstack([rows.T @ rows - np.eye(m), rows.sum(axis=0)])
     return "polynomial" if np.allclose(moments, 0.0, atol=Match.CHAINED) else None
+
+
+_INTERCEPT = "(Intercept)"
+_SAME_UNIT = (
+    "Give both sides the response in the same unit, centred on both or on neither: coefficients, standard errors and "
+    "standard deviations are in that unit."
+)
+
+
+class _Units(NamedTuple):
+    """Scale and shift of a variable, and whether they are numbers that people use: those need not be estimated."""
+
+    scale: float
+    shift: float
+    plain_scale: bool = True
+    plain_shift: bool = True
+
+
+class _Model(NamedTuple):
+    """The reference's model in other coordinates.
+
+    ``mapping`` is M with X' = XM, and ``fitted`` are the numbers that said what the coordinates are.
+    """
+
+    response: _Units
+    mapping: np.ndarray
+    solution: Solution | None
+    fitted: list[Key]
+    part: str = ""
+
+
+def other_units(evidence: Evidence) -> Cause | None:
+    """Rows 3 and 4: predictors or the response in another unit, or centred, where that gives the numbers."""
+    pieces, theta = given(searchable(evidence)), given(evidence.reference_theta)
+    ours, theirs = evidence.by_term("fixef")
+    assume(evidence.candidate_pieces is None and not another_model(evidence) and ours.keys() == {*pieces.coef_names})
+    models = _models(evidence, pieces, theta, ours, theirs) if ours else _without_coefficients(evidence, pieces)
+    found: dict[str, Cause] = {}
+    for model in models:
+        proof = proof_by(evidence, model.solution, NUMBERS, model.fitted)
+        if model.solution is None or proof is None or proof.matched < proof.total:
+            continue
+        # what the other coordinates do not move must be what it was: otherwise there is another fault
+        rows = with_implied(evidence, model.solution, "fixef", "se", "sigma", "sd")
+        kept = all_close(rows["candidate"], rows["implied"].fillna(rows["reference"]), Match.FOLLOWS)
+        # of numbers far from 0 any function is one of its lines, to some digits
+        a_line = not (model.response.plain_scale or model.response.plain_shift)
+        if kept and (not a_line or proof.digits >= REPRODUCED.alone):
+            cause = _cause(pieces, model, proof.words("the same model of these data"))
+            found.setdefault(cause.title, cause)
+    return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
+
+
+def _models(
+    evidence: Evidence, pieces: Pieces, theta: np.ndarray, ours: Mapping[str, float], theirs: Mapping[str, float]
+) -> Iterator[_Model]:
+    """The model in coordinates that its coefficients speak of, at what the reference's optimum is there."""
+    beta, told = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
+    for response in _responses(evidence, pieces, beta, told):
+        a, b = response.shift, response.scale
+        moved = b * beta + a * _constant(pieces)
+        for change in _predictors(pieces, moved, told):
+            shifted = [units for units in change.values() if units.shift != 0.0]
+            # shifts of the response and of predictors make up for each other, where one of them is estimated
+            if response.shift and shifted and not all(units.plain_shift for units in (response, *shifted)):
+                continue
+            changed = _in_units(pieces, theta, change)
+            if changed is not None and all_close(told, np.linalg.solve(changed[2], moved), Match.FOLLOWS):
+                right, point, M = changed
+                right = replace(right, y=a + b * right.y)
+                solution = quietly(partial(solve, right, point, evidence.reml), None)
+                yield _Model(response, M, solution, _fitted(pieces, response, change))
+    numeric = [(name, x) for name, x in zip(pieces.coef_names, pieces.X.T, strict=True) if np.unique(x).size > 2]
+    for name, x in numeric if all_close(told, beta, Match.FOLLOWS) else ():
+        for units in (_Units(s, c) for s in (1.0, _sds(x)[0]) for c in (0.0, float(x.mean()))):
+            if (changed := _in_units(pieces, theta, {name: units})) is not None:
+                alone = solve(replace(changed[0], X=pieces.X), changed[1], evidence.reml)
+                yield _Model(_Units(1.0, 0.0), changed[2], alone, [], ", in the random part alone")
+
+
+def _without_coefficients(evidence: Evidence, pieces: Pieces) -> Iterator[_Model]:
+    """Other coordinates of the response alone: without an intercept a shift is another model, with another optimum."""
+    sds, (ours, theirs) = _sds(pieces.y), evidence.pair("sigma")
+    scales = (1.0, *(1.0 / sd for sd in sds))
+    usual = [_Units(b, a) for b in scales for a in (0.0, -b * float(pieces.y.mean())) if (b, a) != (1.0, 0.0)]
+    b, plain = _near(theirs / ours, scales)
+    for response in usual if plain or not np.isfinite(b) else [*usual, _Units(b, 0.0, plain_scale=False)]:
+        right = replace(pieces, y=response.shift + response.scale * pieces.y)
+        yield _Model(response, np.eye(0), optimum_of(right, evidence.reml), _fitted(pieces, response, {}))
+
+
+def _fitted(pieces: Pieces, response: _Units, change: Mapping[str, _Units]) -> list[Key]:
+    """The numbers that said what the coordinates are, and so prove nothing."""
+    names = [name for name, units in change.items() if not units.plain_scale]
+    if not all(units.plain_shift for units in (response, *change.values())):
+        names.append(_INTERCEPT)
+    if not response.plain_scale:
+        names += pieces.coef_names[-1:]
+    keys: list[Key] = [("fixef", None, name, None, None) for name in names]
+    return keys if response.plain_scale else [*keys, ("sigma", None, None, None, None)]
+
+
+def _cause(left: Pieces, model: _Model, text: str) -> Cause:
+    M, a, b = model.mapping, model.response.shift, model.response.scale
+    factor, shift = f"{b:.6g} times " if b != 1.0 else "", f" {a:+.6g}" if a else ""
+    scaled = [f"The candidate's response is {factor}the reference's{shift}"] if factor or shift else []
+    if (np.eye(len(M)) == M).all():
+        return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled[0], text, _SAME_UNIT)
+    kinds = kinds_of(left, replace(left, X=left.X @ M), M)
+    title = "; ".join([*dict.fromkeys(kind.words for kind in kinds), *scaled]) + model.part
+    return Finding(3, kinds[0].name, Strength.RECOMPUTED).told(title, text, kinds[0].remedy)
+
+
+def _constant(pieces: Pieces) -> np.ndarray:
+    return np.array([name == _INTERCEPT for name in pieces.coef_names], dtype=float)
+
+
+def _sds(x: np.ndarray) -> tuple[float, float]:
+    return float(x.std(ddof=1)), float(x.std())
+
+
+def _near(value: float, plain: tuple[float, ...], unit: float = 0.0) -> tuple[float, bool]:
+    """A number that people use, where the value is one but for an optimizer's digits; or the value, and False."""
+    found = [one for one in plain if abs(value - one) <= Match.FOLLOWS * (unit or abs(one))]
+    return (min(found, key=lambda one: abs(value - one)), True) if found else (value, False)
+
+
+def _responses(evidence: Evidence, pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[_Units]:
+    """The coordinates that the response may have: its own first; by σ, or by the last coefficient without σ.
+
+    σ does not tell a scale that is turned round, as items that are scored the other way are: the last coefficient does,
+    as it would of a predictor that is.
+    """
+    yield _Units(1.0, 0.0)
+    ours, theirs = evidence.pair("sigma")
+    factors = (theirs / ours, -theirs / ours) if np.isfinite(theirs) else (float(given[-1] / beta[-1]),)
+    sds, constant = _sds(pieces.y), _constant(pieces)
+    for factor in factors if pieces.offset is None else ():
+        if not np.isfinite(factor) or factor == 0.0:
+            continue
+        b, plain = _near(factor, tuple(sign * one for sign in (1.0, -1.0) for one in (1.0, *(1.0 / sd for sd in sds))))
+        usual = (0.0, -b * float(pieces.y.mean()))
+        estimated = _near(float((given - b * beta) @ constant), usual, abs(b) * sds[0])
+        for a, plain_shift in dict.fromkeys(((usual[0], True), (usual[1], True), estimated)):
+            if (a, abs(b)) != (0.0, 1.0) and (a == 0.0 or constant.any()):
+                yield _Units(b, a, plain and b > 0, plain_shift)
+
+
+def _predictors(pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator[dict[str, _Units]]:
+    """The coordinates that predictors may have: none, one, or all that are numbers, centred at their means or not."""
+    yield {}
+    shift, numeric = float((given - beta) @ _constant(pieces)), {}
+    for name, x, b, g in zip(pieces.coef_names, pieces.X.T, beta, given, strict=True):
+        if ":" in name or np.ptp(x) == 0 or b == 0.0 or g == 0.0:
+            continue
+        mean, sds = float(x.mean()), _sds(x)
+        (scale, plain_scale), (centre, plain_centre) = _near(g / b, (1.0, *sds)), _near(shift / b, (0.0, mean), sds[0])
+        yield {name: _Units(scale, centre, plain_scale, plain_centre)}
+        if np.unique(x).size > 2:
+            numeric[name] = _Units(scale, mean, plain_scale)
+    if len(numeric) > 1:
+        yield {name: units._replace(shift=0.0) for name, units in numeric.items()}
+        yield numeric
+
+
+def _in_units(
+    pieces: Pieces, theta: np.ndarray, change: Mapping[str, _Units]
+) -> tuple[Pieces, np.ndarray, np.ndarray] | None:
+    """The model with x' = (x − shift)/scale of these predictors, its θ, and M; None where it is another model."""
+    M = _mapping(pieces.coef_names, change)
+    if M is None or (change and (np.abs(M) == np.eye(len(M))).all()):  # the other sign alone is another detector's
+        return None
+    blocks: list[np.ndarray] = []
+    parts: list[np.ndarray] = []
+    for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
+        own = _mapping(term.effects, change)
+        if own is None:
+            return None
+        kept, diagonal = ((own == other).all() for other in (np.eye(term.p), np.diag(np.diag(own))))
+        if not (kept or term.structure.free or (diagonal and term.structure.name == "diag")):
+            return None
+        back = np.linalg.solve(own, T)
+        part = term.structure.parameters(back @ back.T)
+        if part is None:
+            return None
+        parts.append(part)
+        blocks += [own] * term.J
+    Z = sp.csc_array(pieces.Z @ sp.block_diag([sp.coo_array(block) for block in blocks])) if blocks else pieces.Z
+    return replace(pieces, X=pieces.X @ M, Z=Z), np.concatenate([np.empty(0), *parts]), M
+
+
+def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray | None:
+    """M of columns with these names; None where what a centre needs is not among them."""
+    M = np.eye(len(names))
+    for x, (s, c, *_) in change.items():
+        step = np.eye(len(names))
+        for j, name in enumerate(names):
+            parts = name.split(":")
+            if x in parts:
+                rest = ":".join(part for part in parts if part != x) or _INTERCEPT
+                step[j, j] = 1.0 / s
+                if c != 0.0 and rest not in names:
+                    return None
+                if c != 0.0:
+                    step[names.index(rest), j] = -c / s
+        M = M @ step
+    return M
+
+
+#: Name, words, and what the rule makes of the reference's numbers, of σ and of the effect's own standard deviation.
+_Rule: TypeAlias = tuple[str, str, Callable[[np.ndarray, float, float], np.ndarray]]
+
+_COMPONENTS: tuple[_Rule, ...] = (
+    ("squared", "the squares of the reference's", lambda x, s, sd: x * x),
+    ("square-root", "the square roots of the reference's", lambda x, s, sd: np.sqrt(x)),
+    ("relative", "the reference's divided by σ (θ's scale)", lambda x, s, sd: x / s),
+    ("relative-variance", "the reference's divided by σ² (relative covariances)", lambda x, s, sd: x / s**2),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
+    ("times-variance", "the reference's times σ²", lambda x, s, sd: x * s**2),
+    ("sd-over-sigma", "the roots of the reference's, divided by σ", lambda x, s, sd: np.sqrt(x) / s),
+)
+
+_MODES: tuple[_Rule, ...] = (
+    ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
+    ("standardised", "the reference's divided by their own standard deviation (√Σ)", lambda x, s, sd: x / sd),
+    ("standardised", "the reference's divided by the spread that they have", lambda x, s, sd: x / np.std(x, ddof=1)),
+    ("spherical", "the spherical random effects u, where b = Λu", lambda x, s, sd: x * s / sd),
+)
+
+_CONDSDS: tuple[_Rule, ...] = (
+    ("squared", "conditional variances, the squares of the sds", lambda x, s, sd: x**2),
+    ("square-root", "the roots of the reference's", lambda x, s, sd: np.sqrt(x)),
+    ("relative-variance", "conditional variances divided by σ²", lambda x, s, sd: (x / s) ** 2),
+    ("relative", "the reference's divided by σ", lambda x, s, sd: x / s),
+    ("times-sigma", "the reference's times σ", lambda x, s, sd: x * s),
+)
+
+
+def scale_of_components(evidence: Evidence) -> Cause | None:
+    """Row 2: variance, SD, θ or relative covariance in each other's place."""
+    sigma = evidence.value("reference", "sigma")
+    assume(0 < sigma < math.inf)
+    for quantity, words, unit, rules in (
+        ("sd", "SDs", sigma, _COMPONENTS),
+        ("variance", "variances", sigma**2, _COMPONENTS),
+        ("covariance", "covariances", sigma**2, _COMPONENTS),
+        ("sigma", "residual SD", sigma, _COMPONENTS),
+        ("theta", "θ", 1.0, _COMPONENTS),
+        ("se", "standard errors", 0.0, _COMPONENTS[:1]),
+    ):
+        left, right = evidence.arrays(quantity)
+        off = np.array([not close(c, r, Match.ROUGH) for r, c in zip(left, right, strict=True)], dtype=bool)
+        # A 0 or a 1 is its own square; the residual's row is judged with the others.
+        telling = off & (np.abs(left) > Match.CHAINED * unit) & (np.abs(np.abs(left) - 1) > Match.RULE)
+        left, right = left[telling], right[telling]
+        for name, description, rule in rules if len(left) else ():
+            with np.errstate(invalid="ignore"):
+                expected = rule(left, sigma, math.nan)
+            if all_close(right, expected, Match.FOLLOWS):
+                return Finding(2, f"scale-{name}", Strength.RULE).told(
+                    f"The candidate's {words} are {description}",
+                    f"{len(left)} of {len(left)} differing {words} match: reference {left[0]:.6g}, candidate "
+                    f"{right[0]:.6g}, expected under this fault {expected[0]:.6g} (σ = {sigma:.6g})",
+                    "Report variances as variances, SDs as their roots, and both on the scale of the response: "
+                    "Σ = σ²TT', where T is made of θ.",
+                )
+    # SDs that are the candidate's own variances (or the other way round), whatever the reference has
+    both = evidence.compared("sd").merge(evidence.compared("variance"), on=["group", "term"], suffixes=("", "_var"))
+    both = both[(np.abs(both["candidate"] - 1) > Match.RULE) & (both["candidate"] > Match.CHAINED * sigma)]
+    both = both[np.isfinite(both["candidate_var"])]
+    assume(len(both) > 1 and all_close(both["candidate"], both["candidate_var"], Match.COMPUTED))
+    value, sd, variance = (float(both[name].iloc[0]) for name in ("candidate", "reference", "reference_var"))
+    squared = abs(math.log(value / variance)) < abs(math.log(value / sd)) if sd > 0 and variance > 0 else True
+    return Finding(2, "scale-squared" if squared else "scale-square-root", Strength.OWN_RULE).told(
+        "The candidate's SDs are its own variances" if squared else "The candidate's variances are its own SDs",
+        f"for all {len(both)} components both are the same number, e.g. {value:.6g} (reference: SD {sd:.6g}, variance "
+        f"{variance:.6g})",
+        "An SD is the root of the variance: report both on the scale of the response.",
+    )
+
+
+def scale_of_modes(evidence: Evidence) -> Cause | None:
+    """Row 2: BLUPs or their conditional sds on another scale: over σ, standardised, squared."""
+    sigma = evidence.value("reference", "sigma")
+    assume(sigma > 0)
+    sds: dict[object, float] = {(r["group"], r["term"]): r["reference"] for r in records(evidence.compared("sd"))}
+    for quantity, kind, words, rules in (
+        ("ranef", "modes", "random effects", _MODES),
+        ("condsd", "condsd", "conditional sds", _CONDSDS),
+    ):
+        found: list[tuple[str, str, str]] = []
+        for place, part in evidence.compared(quantity).groupby(["group", "term"], sort=False):
+            left, right = part["reference"].to_numpy(dtype=float), part["candidate"].to_numpy(dtype=float)
+            if len(left) < 3 or not np.isfinite(right).all() or _all_near(right, left):
+                continue
+            sd, i = sds.get(place, math.nan), int(np.argmax(np.abs(left)))
+            name, text, _ = first_of(rule for rule in rules if _all_near(right, rule[2](left, sigma, sd)))
+            shown = f"{left[i]:.6g} in the reference, {right[i]:.6g} in the candidate"
+            found.append((name, text, f"{place[0]} {part['level'].iloc[i]} {place[1]}: {shown}"))
+        if found:
+            name, text, where = found[0]
+            return Finding(2, f"{kind}-{name}", Strength.COUNTS).told(
+                f"The candidate's {words} are {text}",
+                f"at all levels; e.g. {where} (σ = {sigma:.6g})",
+                "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
+                "so are the conditional sds.",
+            )
+    return None
+
+
+def _all_near(values: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether numbers are those expected, in units of the largest; where all of these are 0 nothing tells."""
+    size = float(np.max(np.abs(expected), initial=0.0))
+    return bool((np.abs(values - expected) <= Match.FOLLOWS * size).all()) or size == 0.0
+
+
+def correlations(evidence: Evidence) -> Cause | None:
+    """Rows 2 and 7: covariances reported as correlations, or correlations reported as 0 though they were estimated."""
+    rows, place = evidence.compared("covariance"), ["group", "term", "term2"]
+    rows = evidence.compared("cor").merge(rows, "left", place, suffixes=("", "_covariance"))
+    off = rows[[not close(r["candidate"], r["reference"], Match.ROUGH) for r in records(rows)]]
+    assume(len(off))
+    first = off.iloc[0]
+    where = f"{first['group']}: {first['term']}, {first['term2']}"
+    if all_close(off["candidate"], off["reference_covariance"]):
+        return Finding(2, "scale-covariance", Strength.RULE).told(
+            "The candidate's correlations are covariances",
+            f"{where}: {first['candidate']:.6g} is the reference's covariance, its correlation is "
+            f"{first['reference']:.6g}",
+            "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
+        )
+    theta = evidence.arrays("theta")
+    assume((off["candidate"] == 0.0).all() and len(theta[0]) and all_close(theta[1], theta[0], Match.ROUGH))
+    return Finding(7, "correlation-not-reported", Strength.RULE).told(
+        "The candidate estimated the correlation of random effects, and reports 0",
+        f"{where}: {first['reference']:.6g} in the reference; the candidate's θ, from which it follows, is the "
+        "reference's",
+        "Compute Σ = σ²TT' from θ, its elements off the diagonal included.",
+    )

@@ -1,62 +1,31 @@
 """The detectors for two likelihood fits, in the order of AGREEMENT.md's table of faults."""
 
 from collections.abc import Callable
+from itertools import chain
+from typing import TypeAlias
 
-from validation.judge.diagnosis import (
-    coding,
-    covariance,
-    criterion,
-    effects,
-    labels,
-    missing,
-    names,
-    optimum,
-    precision,
-    reported,
-    rows,
-    scale,
-    structure,
-    transformed,
-)
+from validation.judge.diagnosis import coding, labels, model, reported, structure
 from validation.judge.evidence import Evidence
 from validation.verdict import Cause
 
-#: In the order of AGREEMENT.md's table, which decides between findings of one strength.
-DETECTORS: tuple[Callable[[Evidence], Cause | None], ...] = (
-    criterion.other_criterion,
-    scale.scale_of_components,
-    scale.scale_of_modes,
-    scale.correlations,
-    coding.coding,
-    transformed.other_units,
-    rows.rows_used,
-    rows.data_values,
-    optimum.boundary,
-    optimum.optimizer,
-    structure.model_structure,
-    covariance.covariance_structure,
-    structure.lost_effects,
-    structure.order_of_theta,
-    labels.permuted_modes,
-    labels.permuted_labels,
-    labels.permuted_factor,
-    names.other_names,
-    labels.signs,
-    reported.constants,
-    reported.degrees_of_freedom,
-    reported.residual_variance,
-    criterion.standard_errors_of_other_criterion,
-    reported.standard_error_scale,
-    reported.tests_of_coefficients,
-    effects.unshrunken,
-    effects.other_fits,
-    effects.predictions,
-    precision.single_precision,
-    precision.cancellation,
-    missing.lost_weights,
-    missing.malformed_values,
-    missing.lost_numbers,
+_Detectors: TypeAlias = tuple[Callable[[Evidence], Cause | None], ...]
+
+#: Detectors of the rows of AGREEMENT.md's table, whose order decides between findings of one strength.
+_BY_ROW: tuple[_Detectors, ...] = (
+    (model.other_criterion,),
+    (coding.scale_of_components, coding.scale_of_modes, coding.correlations),
+    (coding.coding, coding.other_units),
+    (labels.rows_used, labels.data_values),
+    (model.boundary, model.optimizer),
+    (structure.model_structure, structure.covariance_structure, structure.lost_effects),
+    (structure.order_of_theta, labels.permuted_modes, labels.permuted_labels, labels.permuted_factor),
+    (labels.other_names, labels.signs),
+    (reported.constants, reported.degrees_of_freedom, reported.residual_variance),
+    (model.standard_errors_of_other_criterion, reported.standard_error_scale, reported.tests_of_coefficients),
+    (reported.unshrunken, reported.other_fits, reported.predictions),
+    (labels.single_precision, labels.cancellation, labels.lost_weights, labels.malformed_values, labels.lost_numbers),
 )
+DETECTORS: _Detectors = tuple(chain.from_iterable(_BY_ROW))
 
 #: Of a comparison in which nothing is known to differ: what may still be known of it.
-OF_INCONCLUSIVE: tuple[Callable[[Evidence], Cause | None], ...] = (reported.constants,)
+OF_INCONCLUSIVE: _Detectors = (reported.constants,)

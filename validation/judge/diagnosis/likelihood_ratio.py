@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +11,9 @@ from scipy.stats import f as f_distribution
 
 from validation import tolerances
 from validation.contract import LinearMixedFit
-from validation.judge.diagnosis import assume, diagnose, given, same_p
-from validation.judge.diagnosis.criterion import other_optimum
+from validation.judge.diagnosis import assume, diagnose, first_of, same_p
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
+from validation.judge.diagnosis.model import other_optimum
 from validation.judge.diagnosis.reported import bic_sample_size
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
@@ -25,8 +25,7 @@ def _same(value: float, target: float, limit: float = Match.RULE) -> bool:
     return math.isfinite(value) and math.isfinite(target) and abs(value - target) <= limit * max(1.0, abs(target))
 
 
-@dataclass(frozen=True)
-class _Counts:
+class _Counts(NamedTuple):
     """What of a model can be counted."""
 
     npar: float
@@ -36,17 +35,18 @@ class _Counts:
     levels: int
     nobs: float
 
-
-def _counts(fit: LinearMixedFit) -> _Counts:
-    diagonal = int(np.sum(np.asarray(fit.getME("lower"), dtype=float) == 0.0))
-    levels = int(sum(frame.size for frame in fit.ranef().values()))
-    return _Counts(float(fit.npar), len(fit.fixef()), diagonal, len(fit.getME("cnms")), levels, float(fit.nobs()))
+    @classmethod
+    def of(cls, fit: LinearMixedFit) -> "_Counts":
+        diagonal = int(np.sum(np.asarray(fit.getME("lower"), dtype=float) == 0.0))
+        levels = int(sum(frame.size for frame in fit.ranef().values()))
+        return cls(float(fit.npar), len(fit.fixef()), diagonal, len(fit.getME("cnms")), levels, float(fit.nobs()))
 
 
 class _Test(NamedTuple):
-    """A row of the table that is a test: its place, and what the reference and the candidate have."""
+    """A row of the table that is a test: its models, and what the reference and the candidate have."""
 
     i: int
+    models: str
     chisq: tuple[float, float]
     df: tuple[float, float]
     p: tuple[float, float]
@@ -54,11 +54,8 @@ class _Test(NamedTuple):
 
 def _tests(evidence: AnovaEvidence) -> list[_Test]:
     columns = [np.transpose(evidence.both(name)).tolist() for name in ("Chisq", "Df", "Pr(>Chisq)")]
-    return [_Test(i, *map(tuple, row)) for i, row in enumerate(zip(*columns, strict=True)) if i > 0]
-
-
-def _models(evidence: AnovaEvidence, i: int) -> str:
-    return f"{evidence.names[i - 1]} against {evidence.names[i]}"
+    rows = list(zip(*columns, strict=True))
+    return [_Test(i, " against ".join(evidence.names[i - 1 : i + 1]), *rows[i]) for i in range(1, len(rows))]
 
 
 def rows_of_models(evidence: AnovaEvidence) -> Cause | None:
@@ -88,11 +85,10 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
         _same(value, target, Match.ESTIMATED) and not _same(value, wrong, Match.RULE)
         for value, target, wrong in zip(reported, other, right, strict=True)
     )
-    expected = 2.0 * np.maximum(0.0, np.diff(other))
-    statistics = [test.chisq[1] for test in _tests(evidence)]
+    statistics, steps = [test.chisq[1] for test in _tests(evidence)], 2.0 * np.abs(np.diff([other, right]))
     by_statistic = bool(statistics) and all(
-        _same(abs(value), abs(2.0 * step), Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
-        for value, step, own in zip(statistics, np.diff(other), 2.0 * np.abs(np.diff(right)), strict=True)
+        _same(abs(value), step, Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
+        for value, step, own in zip(statistics, *steps, strict=True)
     )
     assume(by_loglik or by_statistic)
     there, here = ("ML", "REML") if reml else ("REML", "ML")
@@ -105,7 +101,7 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
             for name, ours, theirs in zip(evidence.names, right, other, strict=True)
         )
         + f"; chi-square {', '.join(f'{value:.6g}' for value in statistics)}, of the {there} fits "
-        f"{', '.join(f'{value:.6g}' for value in expected)}",
+        f"{', '.join(f'{2.0 * max(0.0, step):.6g}' for step in np.diff(other))}",
         "Compare the REML fits as they are where refit=False is asked for, or drop refit=False on both sides."
         if reml
         else "Restricted likelihoods of models with different fixed effects are likelihoods of different data: refit "
@@ -118,7 +114,7 @@ def _differs(evidence: AnovaEvidence) -> bool:
     left, right = evidence.both("logLik")
     if np.isfinite(right).all():
         return bool((np.abs(left - right) > Match.RULE * np.maximum(1.0, np.abs(left))).any())
-    return any(not _same(theirs, ours, Match.ESTIMATED) for _, (ours, theirs), *_ in _tests(evidence))
+    return any(not _same(test.chisq[1], test.chisq[0], Match.ESTIMATED) for test in _tests(evidence))
 
 
 def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
@@ -133,45 +129,40 @@ def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
     return math.nan if found is None else -found.objective / 2.0
 
 
+#: What a candidate may take for the degrees of freedom, of the smaller model a and the larger model b.
+_DF: tuple[tuple[str, Callable[[_Counts, _Counts], float]], ...] = (
+    ("only the fixed effects are counted, a variance or covariance of random effects as no parameter",
+     lambda a, b: b.fixed - a.fixed),
+    ("covariances (correlations) of random effects are not counted",
+     lambda a, b: b.fixed + b.diagonal - a.fixed - a.diagonal),
+    ("a random-effects term counts as one parameter, however many variances and covariances it has",
+     lambda a, b: b.fixed + b.terms - a.fixed - a.terms),
+    ("every level's random effect is counted as a parameter", lambda a, b: b.fixed + b.levels - a.fixed - a.levels),
+    ("it is the number of parameters of the larger model, not the difference of both", lambda a, b: b.npar),
+    ("it is the number of fixed effects of the larger model", lambda a, b: b.fixed),
+    ("it is the residual degrees of freedom of the larger model", lambda a, b: b.nobs - b.npar),
+    ("it is N less the fixed effects of the larger model", lambda a, b: b.nobs - b.fixed),
+    ("the smaller model was subtracted from in the wrong order", lambda a, b: a.npar - b.npar),
+)  # fmt: skip
+
+
 def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: another number of degrees of freedom."""
-    wrong = [(test.i, *test.df) for test in _tests(evidence) if _off(*test.df)]
-    assume(wrong)
-    counts = [_counts(fit) for fit in evidence.compared_fits]
-
-    def steps(count: Callable[[_Counts], float]) -> Callable[[int], float]:
-        return lambda i: count(counts[i]) - count(counts[i - 1])
-
-    hypotheses: list[tuple[str, Callable[[int], float]]] = [
-        ("only the fixed effects are counted, a variance or covariance of random effects as no parameter",
-         steps(lambda c: c.fixed)),
-        ("covariances (correlations) of random effects are not counted", steps(lambda c: c.fixed + c.diagonal)),
-        ("a random-effects term counts as one parameter, however many variances and covariances it has",
-         steps(lambda c: c.fixed + c.terms)),
-        ("every level's random effect is counted as a parameter", steps(lambda c: c.fixed + c.levels)),
-        ("it is the number of parameters of the larger model, not the difference of both", lambda i: counts[i].npar),
-        ("it is the number of fixed effects of the larger model", lambda i: float(counts[i].fixed)),
-        ("it is the residual degrees of freedom of the larger model", lambda i: counts[i].nobs - counts[i].npar),
-        ("it is N less the fixed effects of the larger model", lambda i: counts[i].nobs - counts[i].fixed),
-        ("the smaller model was subtracted from in the wrong order", lambda i: counts[i - 1].npar - counts[i].npar),
-    ]  # fmt: skip
-    words = next((text for text, rule in hypotheses if all(_same(theirs, rule(i)) for i, _, theirs in wrong)), "")
-    i, ours, theirs = wrong[0]
-    a, b, p = counts[i - 1], counts[i], [column[i] for column in evidence.both("Pr(>Chisq)")]
+    wrong = [test for test in _tests(evidence) if _off(*test.df)]
+    first, counts = first_of(wrong), [_Counts.of(fit) for fit in evidence.compared_fits]
+    pairs = [(test.df[1], counts[test.i - 1], counts[test.i]) for test in wrong]
+    words = next((f": {text}" for text, rule in _DF if all(_same(df, rule(a, b)) for df, a, b in pairs)), "")
+    (ours, theirs), (_, a, b) = first.df, pairs[0]
+    covariances = [int(c.npar) - c.fixed - c.diagonal - 1 for c in (a, b)]
     return Finding(10, "lrt-df", Strength.ANOTHER_MODEL if words else Strength.CERTAIN).told(
-        f"The likelihood-ratio test has {theirs:g} degrees of freedom where R has {ours:g}"
-        + (f": {words}" if words else ""),
-        f"{_models(evidence, i)}: the models have {a.npar:g} and {b.npar:g} parameters (fixed effects {a.fixed} and "
-        f"{b.fixed}, variances {a.diagonal} and {b.diagonal}, covariances {_covariances(a)} and {_covariances(b)}, and "
-        f"σ each); the candidate's p-value is {p[1]:.6g}, R's {p[0]:.6g}"
+        f"The likelihood-ratio test has {theirs:g} degrees of freedom where R has {ours:g}{words}",
+        f"{first.models}: the models have {a.npar:g} and {b.npar:g} parameters (fixed effects {a.fixed} and {b.fixed}, "
+        f"variances {a.diagonal} and {b.diagonal}, covariances {covariances[0]} and {covariances[1]}, and σ each); the "
+        f"candidate's p-value is {first.p[1]:.6g}, R's {first.p[0]:.6g}"
         + (f"; so in {len(wrong)} of {len(evidence.names) - 1} tests" if len(wrong) > 1 else ""),
         "The degrees of freedom are the difference of the numbers of parameters, where every fixed effect, every "
         "variance and every covariance of random effects is one: adding a random slope with its correlation adds 2.",
     )
-
-
-def _covariances(c: _Counts) -> int:
-    return int(c.npar) - c.fixed - c.diagonal - 1
 
 
 def _off(ours: float, theirs: float) -> bool:
@@ -181,27 +172,50 @@ def _off(ours: float, theirs: float) -> bool:
 
 def statistic(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: the statistic is not twice the difference of the log-likelihoods."""
-    off = [(i, ours, theirs) for i, (ours, theirs), *_ in _tests(evidence) if not _same(theirs, ours, Match.ESTIMATED)]
-    wrong = [(i, ours, theirs) for i, ours, theirs in off if math.isfinite(theirs) and abs(ours) > Match.FOLLOWS]
-    assume(wrong)
-    known = (
-        ("half", "the difference of the log-likelihoods without its factor 2", 0.5),
-        ("sign", "negative: the models were subtracted in the wrong order", -1.0),
-        ("sign", "negative, and without its factor 2", -0.5),
-        ("twice", "twice R's: the deviance is −2 log-likelihood already", 2.0),
+    wrong = [
+        test
+        for test in _tests(evidence)
+        if not _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)
+        and math.isfinite(test.chisq[1])
+        and abs(test.chisq[0]) > Match.FOLLOWS
+    ]
+    first = first_of(wrong)
+    name, words, _ = first_of(
+        rule
+        for rule in (
+            ("half", "the difference of the log-likelihoods without its factor 2", 0.5),
+            ("sign", "negative: the models were subtracted in the wrong order", -1.0),
+            ("sign", "negative, and without its factor 2", -0.5),
+            ("twice", "twice R's: the deviance is −2 log-likelihood already", 2.0),
+        )
+        if all(_same(theirs, rule[2] * ours, Match.ESTIMATED) for _, _, (ours, theirs), *_ in wrong)
     )
-    matched = (
-        (name, words)
-        for name, words, factor in known
-        if all(_same(theirs, factor * ours, Match.ESTIMATED) for _, ours, theirs in wrong)
-    )
-    (name, words), (i, ours, theirs) = given(next(matched, None)), wrong[0]
     return Finding(10, f"lrt-statistic-{name}", Strength.LISTED).told(
         f"The likelihood-ratio statistic is {words}",
-        f"{_models(evidence, i)}: chi-square {ours:.6g} in R, {theirs:.6g} in the candidate",
+        f"{first.models}: chi-square {first.chisq[0]:.6g} in R, {first.chisq[1]:.6g} in the candidate",
         "The statistic is twice the difference of the log-likelihoods, larger model less smaller one; R sorts the "
         "models by their number of parameters first.",
     )
+
+
+def _upper(x: float, k: float) -> float:
+    return float(chi2.sf(x, k))
+
+
+#: What a p-value may be of a statistic x with k degrees of freedom, in a larger model with m parameters of N rows.
+_TAILS: tuple[tuple[str, str, Callable[[float, float, float, float], float]], ...] = (
+    ("boundary", "of a mixture of chi-squares with k and k − 1 degrees of freedom (for a variance that may be 0)",
+     lambda x, k, m, N: 0.5 * _upper(x, k) + (0.5 * _upper(x, k - 1) if k > 1 else 0.0)),
+    ("boundary", "halved", lambda x, k, m, N: 0.5 * _upper(x, k)),
+    ("lower-tail", "the lower tail (1 − p)", lambda x, k, m, N: float(chi2.cdf(x, k))),
+    ("statistic", "of half the statistic", lambda x, k, m, N: _upper(x / 2, k)),
+    ("other-df", "of one degree of freedom", lambda x, k, m, N: _upper(x, 1)),
+    ("other-df", "of one degree of freedom too few", lambda x, k, m, N: _upper(x, k - 1)),
+    ("other-df", "of one degree of freedom too many", lambda x, k, m, N: _upper(x, k + 1)),
+    ("other-df", "of as many degrees of freedom as the larger model has parameters", lambda x, k, m, N: _upper(x, m)),
+    ("f", "of an F distribution with residual degrees of freedom",
+     lambda x, k, m, N: float(f_distribution.sf(x / k, k, N - m))),
+)  # fmt: skip
 
 
 def tail(evidence: AnovaEvidence) -> Cause | None:
@@ -214,40 +228,20 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
         and math.isfinite(test.p[1])
         and not same_p(test.p[1], test.p[0])
     ]
-    assume(wrong)
-    N = float(evidence.compared_fits[-1].nobs())
-    npar = [float(fit.npar) for fit in evidence.compared_fits]
-
-    def upper(x: float, k: float) -> float:
-        return float(chi2.sf(x, k))
-
-    hypotheses: list[tuple[str, str, Callable[[float, float, int], float]]] = [
-        ("boundary", "of a mixture of chi-squares with k and k − 1 degrees of freedom (for a variance that may be 0)",
-         lambda x, k, i: 0.5 * upper(x, k) + (0.5 * upper(x, k - 1) if k > 1 else 0.0)),
-        ("boundary", "halved", lambda x, k, i: 0.5 * upper(x, k)),
-        ("lower-tail", "the lower tail (1 − p)", lambda x, k, i: float(chi2.cdf(x, k))),
-        ("statistic", "of half the statistic", lambda x, k, i: upper(x / 2, k)),
-        ("other-df", "of one degree of freedom", lambda x, k, i: upper(x, 1)),
-        ("other-df", "of one degree of freedom too few", lambda x, k, i: upper(x, k - 1)),
-        ("other-df", "of one degree of freedom too many", lambda x, k, i: upper(x, k + 1)),
-        ("other-df", "of as many degrees of freedom as the larger model has parameters",
-         lambda x, k, i: upper(x, npar[i])),
-        ("f", "of an F distribution with residual degrees of freedom",
-         lambda x, k, i: float(f_distribution.sf(x / k, k, N - npar[i]))),
-    ]  # fmt: skip
-    matched = (
-        (name, words)
-        for name, words, rule in hypotheses
-        if all(same_p(test.p[1], rule(test.chisq[0], test.df[0], test.i)) for test in wrong)
+    first, fits = first_of(wrong), evidence.compared_fits
+    N, npar = float(fits[-1].nobs()), [float(fit.npar) for fit in fits]
+    name, words, _ = first_of(
+        known
+        for known in _TAILS
+        if all(same_p(test.p[1], known[2](test.chisq[0], test.df[0], npar[test.i], N)) for test in wrong)
     )
-    (name, words), first = given(next(matched, None)), wrong[0]
     boundary = (
         " Where a variance is tested, 0 is the edge of what it can be and R's p-value is too large, at worst about "
         "twice: the mixture is a fair choice there (Self & Liang 1987), but it is not what R prints. Say which."
     )
     return Finding(10, f"lrt-p-{name}", Strength.ANOTHER_INPUT).told(
         f"The p-value of the likelihood-ratio test is {words}",
-        f"{_models(evidence, first.i)}: chi-square {first.chisq[0]:.6g} with {first.df[0]:g} degrees of freedom on "
+        f"{first.models}: chi-square {first.chisq[0]:.6g} with {first.df[0]:g} degrees of freedom on "
         f"both sides, p = {first.p[0]:.6g} in R, {first.p[1]:.6g} in the candidate",
         "R's anova takes the upper tail of a chi-square with as many degrees of freedom as the models differ in "
         "parameters." + (boundary if name == "boundary" else ""),
@@ -286,12 +280,11 @@ def constant(evidence: AnovaEvidence) -> Cause | None:
     left, right = evidence.both("logLik")
     shift = right - left
     assume(np.ptp(shift) <= Match.RULE and abs(shift[0]) > tolerances.OPTIMUM.limit)
-    N = float(evidence.compared_fits[0].nobs())
+    N, offset = float(evidence.compared_fits[0].nobs()), -2.0 * float(shift[0])
     known = {"N log(2π)": N * math.log(2 * math.pi), "N": N, "N (1 + log(2π))": N * (1 + math.log(2 * math.pi))}
-    offset = -2.0 * float(shift[0])
-    named = next((name for name, value in known.items() if _same(abs(offset), value, Match.RULE)), "")
+    named = next((f": {name}" for name, value in known.items() if _same(abs(offset), value, Match.RULE)), "")
     return Finding(10, "constant-offset", Strength.SIGNS).told(
-        "The log-likelihoods lack (or have besides) a constant" + (f": {named}" if named else ""),
+        f"The log-likelihoods lack (or have besides) a constant{named}",
         f"-2 log-likelihood differs by {offset:.6f} in all {shift.size} models, so the tests agree",
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs.",

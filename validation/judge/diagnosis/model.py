@@ -1,22 +1,23 @@
-"""Whether two fits are of one model, and what follows from a θ: what the detectors of likelihood fits share."""
+"""Whether two fits are of one model at one optimum: what follows from a θ, the proof of a cause, rows 1, 5 and 6."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import scipy.optimize
 
+from validation import tolerances
 from validation.algebra import Pieces, Solution, solve
-from validation.covariances import FREE
-from validation.judge.diagnosis import close
+from validation.judge.diagnosis import all_close, assume, close, given
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
-from validation.quantities import key_of, quietly, records
-from validation.tolerances import SINGULAR, Match
-
-#: A random-effects term: its grouping factor, its number of levels, its effects.
-TermOf: TypeAlias = tuple[str, int, tuple[str, ...]]
+from validation.judge.rows import digits
+from validation.quantities import Key, key_of, quietly, records
+from validation.tolerances import REPRODUCED, SINGULAR, Match, Strength
+from validation.verdict import Cause, Finding
 
 #: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
 _MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
@@ -110,49 +111,239 @@ def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
     return quietly(of_factors, None) or quietly(of_modes, {})
 
 
+def with_implied(evidence: Evidence, solution: Solution, *quantities: str) -> pd.DataFrame:
+    """The rows of some quantities that both sides have, and what a solution implies of each: NaN where it says none."""
+    rows = evidence.compared(*quantities)
+    implied = {**implied_numbers(solution), ("logLik", None, None, None, None): -solution.objective / 2}
+    return rows.assign(implied=[implied.get(key_of(record), math.nan) for record in records(rows)])
+
+
 def implied_by(evidence: Evidence) -> bool:
     """Whether the candidate's numbers follow from its θ by the judge's own algebra, from the reference's y, X and Z."""
-    solution = evidence.at_candidate
-    if solution is None:
+    if (solution := evidence.at_candidate) is None:
         return False
-    expected = implied_numbers(solution)
-    checked = 0
-    for record in records(evidence.compared("fixef", "se", "sigma", "variance", "sd", "ranef")):
-        value = expected.get(key_of(record))
-        if value is None:
+    rows = with_implied(evidence, solution, "fixef", "se", "sigma", "variance", "sd", "ranef").dropna(subset="implied")
+    limit = np.maximum(Match.ESTIMATED * rows["implied"].abs(), Match.SUMMED * solution.sigma)
+    return len(rows) > 0 and bool(((rows["candidate"] - rows["implied"]).abs() <= limit).all())
+
+
+#: The estimates of a fit, and all that it reports of its parameters.
+_ESTIMATES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik")
+NUMBERS = (*_ESTIMATES, "vcov", "cor", "ranef")
+
+
+#: Numbers of a fit that follow from θ alone, whatever σ is.
+_OF_THETA = frozenset({"fixef", "ranef"})
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How many of a candidate's numbers a supposed cause gives."""
+
+    total: int  # that both sides have and that tell: the cause moves them by more than the digits that would show it
+    matched: int  # of them, to four digits at least and one more than the reference's are
+    digits: float  # of the matched number that is reproduced worst
+    quantities: frozenset[str]  # that are matched
+
+    def words(self, model: str) -> str:
+        """Say how many of the numbers are those of a model, and that it was computed here."""
+        return (
+            f"{self.matched} of the {self.total} numbers that tell are those of {model} to {self.digits:.0f} digits or "
+            "more, computed here from the reference's own y, X and Z"
+        )
+
+
+def proof_by(
+    evidence: Evidence,
+    solution: Solution | None,
+    quantities: Iterable[str] = _ESTIMATES,
+    but: Collection[Key] = (),
+) -> Reproduction | None:
+    """What a model at its optimum gives of the candidate's numbers; None where that proves nothing.
+
+    Nothing is proved by the numbers (``but``) that the model was chosen by.
+    """
+    if solution is None:
+        return None
+    limits = REPRODUCED
+    found: list[tuple[str, float, float]] = []  # quantity, digits, digits of the reference's number
+    columns: dict[Key, list[bool]] = {}  # but for the level: which of its numbers are reproduced
+    for record in records(with_implied(evidence, solution, *quantities)):
+        value, key = record["implied"], key_of(record)
+        if key in but or math.isnan(value) or digits(value, record["reference"]) > limits.telling:
             continue
-        checked += 1
-        if (
-            not close(record["candidate"], value, Match.ESTIMATED)
-            and abs(record["candidate"] - value) > Match.SUMMED * solution.sigma
-        ):
-            return False
-    return checked > 0
+        got, had = digits(record["candidate"], value), digits(record["reference"], value)
+        matched = got >= max(limits.least, digits(record["candidate"], record["reference"]) + limits.gained)
+        columns.setdefault((*key[:-1], None), []).append(matched)
+        if matched:
+            found.append((record["quantity"], got, had))
+    if not found:
+        return None
+    names, got_each, had_each = zip(*found, strict=True)
+    # what moves most tells best: of the others an optimizer's last digits are a larger share
+    independent = 1 if _OF_THETA.issuperset(names) else min(len(found), 2)
+    nearer = independent * (min(got_each) - min(had_each))
+    total, share = sum(map(len, columns.values())), float(np.mean([np.mean(column) for column in columns.values()]))
+    if not limits.holds(total, share, min(got_each), nearer):
+        return None
+    return Reproduction(total, len(found), min(got_each), frozenset(names))
 
 
-def count_of_theta(evidence: Evidence, side: str, terms: Sequence[TermOf]) -> int:
-    """Number of covariance parameters of a side's terms; of free covariances, where it does not say more."""
-    structures = evidence.structures(side) or [FREE] * len(terms)
-    return sum(structure.n_par(len(term[2])) for structure, term in zip(structures, terms, strict=False))
+def other_criterion(evidence: Evidence) -> Cause | None:
+    """Row 1: REML asked for and ML fitted, or the other way round."""
+    flag = evidence.value("candidate", "criterion")
+    says_other = math.isfinite(flag) and bool(flag) != evidence.reml
+    wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
+    solution = other_optimum(evidence)
+    # Standard errors alone may be of the other criterion where the fit is not.
+    if solution is not None and (proof := proof_by(evidence, solution)) is not None and proof.quantities != {"se"}:
+        strength = Strength.RECOMPUTED
+        ours, theirs = evidence.pair("logLik")
+        words = f"candidate {theirs:.6f}, " if math.isfinite(theirs) else ""
+        words = f"(log-likelihood {-solution.objective / 2:.6f}, {words}reference {ours:.6f})"
+        evidence_text = f"{proof.words(f'the {other} fit')} {words}"
+    else:
+        assume(says_other)
+        strength = Strength.CERTAIN
+        evidence_text = f"the candidate's isREML() says {other}, and {wanted} was asked for"
+    return Finding(1, "reml-vs-ml", strength).told(
+        f"The candidate was fitted by {other}, the reference by {wanted}",
+        evidence_text,
+        f"Ask the candidate for {wanted} (in R: REML = {'TRUE' if evidence.reml else 'FALSE'}). If you did, it ignores "
+        "the argument: variance components of REML and ML differ by about one part in the number of groups.",
+    )
 
 
-def terms_of(evidence: Evidence, side: str) -> list[TermOf]:
-    """(grouping factor, levels, effects) of each term; from VarCorr where a fit has no pieces."""
-    pieces: Pieces | None = evidence.reference_pieces if side == "reference" else evidence.candidate_pieces
-    if pieces is not None:
-        return [(term.group, term.J, term.effects) for term in pieces.terms]
-    fit = evidence.fit(side)
-    components = quietly(fit.VarCorr, None) if hasattr(fit, "VarCorr") else None
-    if components is None:
-        return []
-    # without ngrps, levels are taken to be the other side's: what is not said does not differ
-    other = evidence.reference_pieces if side == "candidate" else evidence.candidate_pieces
-    known = {term.group: term.J for term in other.terms} if other is not None else {}
-    ngrps = quietly(lambda: dict(fit.ngrps()), known)
-    terms: dict[str, list[str]] = {}
-    for row in components.itertuples(index=False):
-        if str(row.grp) != "Residual" and (not isinstance(row.var2, str)):
-            terms.setdefault(str(row.grp), []).append(str(row.var1))
-    # R calls a factor's second term g.1.
-    factors = {name: name if name in ngrps else name.rpartition(".")[0] for name in terms}
-    return [(factors[name], int(ngrps.get(factors[name], 0)), tuple(effects)) for name, effects in terms.items()]
+def other_optimum(evidence: Evidence) -> Solution | None:
+    """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large."""
+    pieces, theta = searchable(evidence), evidence.reference_theta
+    if pieces is None or theta is None or another_model(evidence):
+        return None
+
+    def at(point: np.ndarray) -> Solution | None:
+        return evidence.solve(point, not evidence.reml)
+
+    starts = [theta] if evidence.known_theta is None else [theta, evidence.known_theta]
+    # if the candidate was fitted by the other criterion, its θ̂ is that one's optimum
+    found = [(solution.objective, start) for start in starts if (solution := at(start)) is not None]
+    return least_objective(at, min(found, key=lambda pair: pair[0])[1], pieces) if found else None
+
+
+def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
+    """Row 1: the standard errors alone are those of the other criterion's fit."""
+    (ours, theirs), sigma = evidence.arrays("se"), evidence.pair("sigma")
+    off = [i for i, value in enumerate(theirs) if not close(value, ours[i], Match.ESTIMATED)]
+    assume(off and close(sigma[1], sigma[0], Match.RULE))
+    rows = with_implied(evidence, given(other_optimum(evidence)), "se")
+    assume(all_close(theirs, rows["implied"], Match.ESTIMATED))
+    wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
+    first = records(rows)[off[0]]
+    return Finding(1, "standard-errors-other-criterion", Strength.ANOTHER_INPUT).told(
+        f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
+        f"all {len(theirs)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
+        f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
+        f"{first['implied']:.8g}",
+        f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
+    )
+
+
+def boundary(evidence: Evidence) -> Cause | None:
+    """Row 6: one side is on the boundary (a variance of 0), the other is not."""
+    assume(same_model(evidence))
+    # where the data or the criterion may be others, where θ̂ lies proves nothing
+    assume(evidence.objective_agrees or implied_by(evidence))
+    singular, known, pieces = evidence.pair("singular"), given(evidence.known_theta), evidence.reference_pieces
+    said, names = math.isfinite(singular[1]), given(evidence.theta("reference"))
+    # isSingular() looks at θ in the predictors' units, where a small one may be far from 0: both by one measure
+    if pieces is not None and (not said or singular[0] == singular[1]):
+        assume(said or implied_by(evidence))
+        singular = float(pieces.on_boundary(names.to_numpy()).any()), float(pieces.on_boundary(known).any())
+        said = False
+    assume(all(map(math.isfinite, singular)) and singular[0] != singular[1])
+    side, other = ("candidate", "reference") if singular[1] == 1.0 else ("reference", "candidate")
+    theta, zeros = evidence.theta(side), ""
+    if theta is None and len(names) == len(known):
+        theta = pd.Series(known, names.index)
+    if theta is not None and pieces is not None and len(theta) == pieces.n_theta:
+        there = theta[pieces.on_boundary(theta.to_numpy())]  # a correlation is there at -1 and 1
+        named = ", ".join(f"{name} is {round(value) or 0}" for name, value in there.items())
+        zeros = f" ({named})" if named else ""
+    improvement, words = _improvement(evidence), ""
+    if improvement is not None:
+        direction = "lower" if improvement > 0 else "higher"
+        words = f"; the objective at the candidate's θ is {direction} by {abs(improvement):.3g}"
+    wrong = improvement is None or abs(improvement) > tolerances.OPTIMUM.limit
+    return Finding(6, "boundary", Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA).told(
+        f"The {side} puts a variance component on the boundary (0), the {other} does not",
+        f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only{zeros}{words}",
+        "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
+        "restart from inside when it ends there; compare the objective at both θ.",
+    )
+
+
+def optimizer(evidence: Evidence) -> Cause | None:
+    """Row 5: an optimizer stopped early, or at another optimum."""
+    improvement, rounding = given(_improvement(evidence)), tolerances.ROUNDINGS * evidence.noise
+    assume(same_model(evidence) and evidence.objective_agrees is not False)
+    assume(math.isfinite(improvement) and abs(improvement) > max(rounding, Match.ENTRY))
+    ours, theirs = given(evidence.reference_theta), given(evidence.known_theta)
+    side, other = ("candidate", "reference") if improvement < 0 else ("reference", "candidate")
+    worse, better = (theirs, ours) if side == "candidate" else (ours, theirs)
+    left, right = evidence.arrays("sigma", "sd", "se")
+    significant = abs(improvement) > tolerances.OPTIMUM.limit
+    assume(significant or not all_close(right, left, Match.RULE))  # otherwise it cost no digit that is judged
+    # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part, and where
+    # the data, the columns or the criterion may be others θ alone proves nothing.
+    consistent = implied_by(evidence)
+    assume(consistent or evidence.objective_agrees)
+    path, other_reasons = _along(evidence, worse, better), ""
+    if path and max(path[1:-1], default=path[0]) > path[0] + max(rounding, Match.COMPUTED):
+        minimum = _is_minimum(evidence, worse)
+        name, what = "another-optimum", "minimum" if minimum else "optimum"
+        title = f"The {side} ended at another, worse {what}; the {other}'s θ gives {abs(improvement):.3g} lower"
+        how = f"and rises by {max(path) - path[0]:.3g} on the way from one to the other"
+        how += "; at every θ near by it is higher" if minimum else ""
+    else:
+        name, title = "stopped-early", f"The {side} stopped before the optimum"
+        how = "and falls all the way from one to the other" if path else ""
+        other_reasons = " What an optimizer that works ends there for is another criterion: a prior, a penalty."
+    strength = (Strength.ANOTHER_INPUT, Strength.SMALL) if consistent else (Strength.PARTIAL, Strength.HINT)
+    distance = float(np.max(np.abs(worse - better)))
+    about = "the candidate" if side == "candidate" else "R here (as users call it; tight lme4 does not)"
+    return Finding(5, name, strength[not significant]).told(
+        title,
+        f"the same objective is higher at the {side}'s θ by {abs(improvement):.3g} {how}; the θ differ by up to "
+        f"{distance:.2g}" + ("; all numbers of the candidate follow from its θ" if consistent else ""),
+        f"Tighten the stopping tolerances of {about}, or start it from the other side's θ; derivative-free optimizers "
+        f"that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.{other_reasons}",
+    )
+
+
+def _improvement(evidence: Evidence) -> float | None:
+    """By how much the candidate's θ̂ is the better one; by the judge's own algebra where it gives no θ̂ itself."""
+    if evidence.improvement is not None:
+        return evidence.improvement
+    ours, theirs = evidence.at_reference, evidence.at_candidate
+    return None if ours is None or theirs is None else ours.objective - theirs.objective
+
+
+def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:
+    points = [start + fraction * (end - start) for fraction in np.linspace(0.0, 1.0, 9)]
+    candidate = evidence.devfun("candidate") if evidence.objective_agrees else None
+    for devfun in filter(None, (evidence.devfun("reference"), candidate)):
+        devfun.ask(points)
+        # A recorded objective knows its recorded points only.
+        values = [quietly(partial(devfun, point), math.nan) for point in points]
+        if not np.isnan(values).any():
+            return values
+    own = [evidence.own_objective(point) for point in points]
+    return None if np.isnan(own).any() else own
+
+
+def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:
+    """Whether the objective is higher at every neighbour of θ (a hundredth away, one coordinate at a time)."""
+    pieces, least = evidence.reference_pieces, evidence.own_objective(theta)
+    least -= max(tolerances.ROUNDINGS * evidence.noise, Match.COMPUTED)
+    steps = np.diag(Match.VISIBLE * np.maximum(np.abs(theta), Match.VISIBLE))
+    beside = [near for near in (*(theta - steps), *(theta + steps)) if pieces is not None and pieces.inside(near)]
+    return all(evidence.own_objective(near) >= least for near in beside) and not math.isnan(least)

@@ -1,27 +1,386 @@
-"""The detectors for two posteriors, in the order of AGREEMENT.md's table of faults."""
+"""The detectors for two posteriors: rows 2, 3, 4, 7, 8, 9 and 12, told from the draws; priors are in `priors`."""
 
-from collections.abc import Callable
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
 
-from validation.judge.diagnosis import draws, prior_summaries, priors
-from validation.judge.posterior_evidence import PosteriorEvidence
-from validation.verdict import Cause
+import numpy as np
+import pandas as pd
+
+from validation.judge.diagnosis import assume, first_of, given, is_single
+from validation.judge.diagnosis.priors import has_single_density, improper_hs_plus, printed_priors, priors
+from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
+from validation.judge.summaries import RULES, Draws, by_rules, reported
+from validation.judge.validity import repeated_draws
+from validation.owndata import some
+from validation.quantities import posterior_summary, quietly
+from validation.tolerances import Match, Share, Strength
+from validation.verdict import Cause, Finding
+
+
+def _sides(evidence: PosteriorEvidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return given(evidence.summaries.get("reference")), given(evidence.summaries.get("candidate"))
+
+
+def _joined(evidence: PosteriorEvidence) -> pd.DataFrame:
+    left, right = _sides(evidence)
+    return left.add_suffix("_r").join(right.add_suffix("_c"), how="inner")
+
+
+def _shifts(both: pd.DataFrame, statistic: str = "mean") -> tuple[np.ndarray, np.ndarray]:
+    """Differences of the posterior means (or sds), and their z: shape (parameters,) each."""
+    difference = (both[f"{statistic}_c"] - both[f"{statistic}_r"]).to_numpy(dtype=float)
+    error = np.hypot(*(both[f"mcse_{statistic}_{side}"].to_numpy(dtype=float) for side in "rc"))
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what does not vary
+        return difference, np.abs(difference) / error
+
+
+def _within(row: pd.Series, statistic: str, value: float, error: float, limit: float) -> bool:
+    return abs(row[f"{statistic}_c"] - value) <= limit * math.hypot(error, row[f"mcse_{statistic}_c"])
+
+
+#: Cause, words, and the draws of a variance (or σ) as a function of the reference's draws x and σ.
+_DRAW_MAPS: tuple[tuple[str, str, Callable[[np.ndarray, np.ndarray], np.ndarray]], ...] = (
+    ("square-root", "square roots of the reference's", lambda x, s: np.sqrt(x)),
+    ("squared", "squares of the reference's", lambda x, s: x**2),
+    ("relative-variance", "the reference's divided by σ²", lambda x, s: x / s**2),
+    ("sd-over-sigma", "the roots of the reference's divided by σ", lambda x, s: np.sqrt(x) / s),
+    ("times-variance", "the reference's times σ²", lambda x, s: x * s**2),
+)
+
+
+_QUANTILES = ("q2.5", "q50", "q97.5")
+
+
+def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 2: SDs where variances are expected, or the other way round, or relative to σ."""
+    both = _joined(evidence)
+    limit = z_limit(len(both) * 3)
+    for name, row in both.iterrows():
+        label = str(name)
+        diagonal = label.startswith("Sigma[") and len(set(label[6:-1].partition(":")[2].split(","))) == 1
+        centre = row["q50_r"]
+        if not (label == "sigma" or diagonal) or centre <= 0 or _within(row, "q50", centre, row["mcse_q50_r"], limit):
+            continue
+        for kind, words, expected in _mapped_quantiles(evidence, label, row):
+            if all(value > 0 and _within(row, q, value, error, limit) for q, (value, error) in expected.items()):
+                return Finding(2, f"scale-{kind}", Strength.ANOTHER_MODEL).told(
+                    f"The candidate's draws of {label} are the {words.removeprefix('the ')}",
+                    f"medians {centre:.5g} and {row['q50_c']:.5g}, where {expected['q50'][0]:.5g} is expected if they "
+                    "are; so are the 2.5% and 97.5% quantiles within Monte Carlo error",
+                    "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
+                    "the root of a posterior mean is not the mean of the roots.",
+                )
+    return None
+
+
+def _mapped_quantiles(
+    evidence: PosteriorEvidence, label: str, row: pd.Series
+) -> Iterator[tuple[str, str, dict[str, tuple[float, float]]]]:
+    """Quantiles, with their Monte Carlo errors, that each fault would give."""
+    names, draws = evidence.names.get("reference", []), evidence.draws.get("reference")
+    together = None
+    if draws is not None and {label, "sigma"} <= set(names):
+        together = draws[names.index(label)], draws[names.index("sigma")]
+        if not (together[0] > 0).all():
+            return
+    own, errors = (np.array([row[f"{what}{q}_r"] for q in _QUANTILES], float) for what in ("", "mcse_"))
+    own, one = np.maximum(own, Match.ZERO), np.array(1.0)
+    for kind, words, change in _DRAW_MAPS if together is not None and label != "sigma" else _DRAW_MAPS[:2]:
+        if together is not None:
+            summary = posterior_summary([label], change(*together)[None]).iloc[0]
+            mapped = {q: (summary[q], summary[f"mcse_{q}"]) for q in _QUANTILES}
+        else:  # quantiles follow a monotone map exactly, summaries are enough
+            values = change(own, one)
+            moved = np.abs(change(own + errors, one) - values)
+            mapped = dict(zip(_QUANTILES, zip(values, moved, strict=True), strict=True))
+        yield kind, words, mapped
+
+
+_REPORTED_WORDS = {
+    "fixef": "coefficients",
+    "se": "standard errors",
+    "sigma": "sigma()",
+    "ranef": "random effects",
+    "reported-variance": "variances of VarCorr",
+    "reported-sd": "standard deviations of VarCorr",
+    "reported-covariance": "covariances of VarCorr",
+    "reported-correlation": "correlations of VarCorr",
+    "residual-sd": "residual standard deviation of VarCorr",
+    "residual-variance": "residual variance of VarCorr",
+}
+
+
+def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 2: the draws are right, but what is reported of them is another summary than R's (median sd, mean, ...)."""
+    draws = Draws(evidence.names.get("candidate", []), given(evidence.draws.get("candidate")))
+    found = reported(evidence.candidate, draws)
+
+    def same(value: float, target: float) -> bool:
+        return abs(value - target) <= Match.SUMMED * max(abs(target), Match.ENTRY)
+
+    explained: list[tuple[str, str, str, str]] = []
+    for quantity in RULES:
+        off = {
+            key: (value, vectors)
+            for key, (value, vectors) in found.items()
+            if key[0] == quantity and not same(value, by_rules(key, vectors))
+        }
+        for rule, (words, _) in RULES[quantity].items():
+            if off and all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
+                key, (value, vectors) = next(iter(off.items()))
+                where = " ".join(part for part in key[1:] if part) or quantity
+                text = (
+                    f"for all {len(off)} {_REPORTED_WORDS[quantity]} that differ; e.g. {where}: {value:.6g}, where R's "
+                    f"rule ({RULES[quantity]['R'][0]}) gives {by_rules(key, vectors):.6g} of the same draws"
+                )
+                explained.append((quantity, rule, words, text))
+                break
+    quantity, rule, words, _ = first_of(explained)
+    return Finding(2, f"summary-{quantity.removeprefix('reported-')}-{rule}", Strength.OWN_RULE).told(
+        f"The {_REPORTED_WORDS[quantity]} that the candidate reports are {words}",
+        "; ".join(text for *_, text in explained[:3]),
+        "rstanarm's VarCorr has the posterior mean of the covariance matrix: its SDs are roots of mean variances, "
+        "neither means nor medians of SDs, and its correlations are those of the mean matrix. fixef, ranef and sigma "
+        "are posterior medians, se is the MAD_SD. Draws agree: only the summary is another one.",
+    )
+
+
+def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 3: coefficients of other levels of a factor, because another level is its reference."""
+    left, right = (side["mean"].to_dict() for side in _sides(evidence))
+    mine, others = (
+        [name for name in main_parameters([*map(str, side)]) if not name.startswith("Sigma[")] for side in (left, right)
+    )
+    lost, extra = [name for name in mine if name not in others], [name for name in others if name not in mine]
+    # of a factor both sides have all levels but one; interactions have more, and are not told here
+    assume(len(lost) == 1 == len(extra))
+    theirs, ours = lost[0], extra[0]  # the level that the candidate's coefficients start from, and R's
+    stem = "".join(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(theirs, ours, strict=False)))
+    assume(stem and "(Intercept)" not in (theirs, ours) and "(Intercept)" in left)
+    step = left[theirs]
+    spread = float(evidence.summaries["reference"]["sd"].loc[theirs])
+    checks = [(ours, -step), ("(Intercept)", left["(Intercept)"] + step)][: 1 + ("(Intercept)" in right)]
+    near = all(abs(right[name] - value) <= spread for name, value in checks)
+    return Finding(3, "coding-reference-level", Strength.ANOTHER_INPUT if near else Strength.PARTIAL).told(
+        f"The candidate's coefficients start from another level of the factor {stem}: {ours} in place of {theirs}",
+        "; ".join(
+            f"{name} has the posterior mean {right[name]:.5g}, where {value:.5g} is expected if "
+            f"{theirs.removeprefix(stem)!r} is its reference level"
+            for name, value in checks
+        )
+        + f" (posterior sd {spread:.3g}; R's {theirs} is {step:.5g})",
+        "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
+        "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
+        "differences from another group.",
+    )
+
+
+def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 7: random effects of one group without their correlations."""
+    assume(len(evidence.summaries) == 2)
+    means = evidence.joined[evidence.joined["quantity"] == "post-mean"]
+    for group, part in means[means["term2"].notna()].groupby("group", sort=False):
+        variance = part["term"] == part["term2"]
+        counts = {
+            side: [int((part[f"has_{side}"] & which).sum()) for which in (variance, ~variance)]
+            for side in ("reference", "candidate")
+        }
+        (_, ours), (_, theirs) = counts.values()
+        lacking, other = ("candidate", "reference") if ours else ("reference", "candidate")
+        if bool(ours) == bool(theirs) or counts[lacking][0] < 2:
+            continue
+        p, more, fewer = counts[other][0], sum(counts[other]), sum(counts[lacking])
+        return Finding(7, "correlation-lost", Strength.ANOTHER_MODEL).told(
+            f"The {lacking} fits the random effects of {group} as independent: their correlation is missing",
+            f"(... | {group}) has {p} random effects for each level, so {more} variances and covariances in "
+            f"the {other}; the {lacking} has {fewer}: the variances, and no covariance",
+            f"In R (1 + x | {group}) lets levels that start higher also rise faster (or slower), and estimates that "
+            f"correlation; (1 + x || {group}) says that there is none. Without it slopes and intercepts are shrunken "
+            "otherwise, and predictions and standard errors differ. Ask the program for correlated random effects; "
+            "where it has none, compare with ||.",
+        )
+    return None
+
+
+def rows_used(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 4: another number of rows or levels; a missing value that became a level."""
+    # draws alone have no rows
+    counts = [quietly(lambda: float(fit.nobs()), math.nan) for fit in (evidence.reference, evidence.candidate)]  # noqa: B023
+    names = {side: set(map(str, summary.index)) for side, summary in evidence.summaries.items()}
+    extra = [n for n in names.get("candidate", set()) - names.get("reference", set()) if n.startswith("b[")]
+    odd = [n for n in extra if re.search(r":(nan|NaN|NA|None|<NA>|-2147483648)\]$", n)]
+    assume(odd or (counts[0] != counts[1] and all(map(math.isfinite, counts))))
+    return Finding(4, "missing-as-level" if odd else "rows", Strength.LISTED).told(
+        "A missing value became a level" if odd else "The two sides do not use the same rows",
+        f"rows used: reference {counts[0]:.0f}, candidate {counts[1]:.0f}"
+        + (f"; the candidate has {', '.join(sorted(odd)[:3])}" if odd else ""),
+        "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit).",
+    )
+
+
+def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 8: draws that stand under other levels, or other parameters' names: right as a set, not by label."""
+    both = _joined(evidence)
+    names = [str(name) for name in both.index]
+    random = both.loc[[name for name in names if name.startswith("b[") and "_NEW_" not in name]]
+    if len(random) >= 4 and (moved := _elsewhere(random, ["mean"])):
+        return Finding(8, "permuted-levels", Strength.ANOTHER_INPUT).told(
+            "The random effects are right but stand at the wrong levels",
+            f"{moved} of {len(random)} posterior means differ by label; sorted, they agree within Monte Carlo error",
+            "Label each random effect with its own level and effect; in rstanarm's columns the effects of a level are "
+            "adjacent and levels have the factor's order.",
+        )
+    main = both.loc[main_parameters(names)]
+    moved = _elsewhere(main, ["mean", "sd"])
+    assume(moved)
+    return Finding(8, "permuted-terms", Strength.ANOTHER_INPUT).told(
+        "The parameters are right but stand under the wrong names",
+        f"{moved} of {len(main)} posterior means differ by name; sorted, means and sds agree within Monte Carlo error",
+        "Take each parameter's name from the same place as its draws.",
+    )
+
+
+def _elsewhere(rows: pd.DataFrame, statistics: Sequence[str]) -> int:
+    """How many means differ where, sorted by them, nearly all agree; 0 where these do not."""
+    orders = np.argsort(rows["mean_r"].to_numpy()), np.argsort(rows["mean_c"].to_numpy())
+
+    def agree(statistic: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        difference = rows[f"{statistic}_r"].to_numpy()[left] - rows[f"{statistic}_c"].to_numpy()[right]
+        # as much leeway by label as where neighbours in the order may stand for each other
+        error = np.hypot(rows[f"mcse_{statistic}_r"].to_numpy(), rows[f"mcse_{statistic}_c"].to_numpy())
+        return np.abs(difference) <= z_limit(len(rows)) * np.hypot(error[left], error[right])
+
+    by_label = agree("mean", np.arange(len(rows)), np.arange(len(rows)))
+    sorted_agree = all(agree(statistic, *orders).mean() >= Share.NEARLY_ALL for statistic in statistics)
+    return int(np.sum(~by_label)) if sorted_agree and np.mean(by_label) <= Share.IN_PLACE else 0
+
+
+def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 9: only the intercept differs, as far as it does at other values of the predictors.
+
+    α' = α + c'β has slopes on β's draws that are larger by c. So c says how far the mean is moved, by means alone.
+    """
+    both = _joined(evidence)
+    assume(len(evidence.draws) == 2 and "(Intercept)" in both.index)
+    main = both.loc[main_parameters([str(name) for name in both.index])]
+    others = [name for name in main.index if name not in ("(Intercept)", "sigma") and not name.startswith("Sigma[")]
+    difference, z = _shifts(main)
+    place, limit = list(main.index).index("(Intercept)"), z_limit(len(main))
+    assume(others and list(np.flatnonzero(z > limit)) == [place])
+    (left, of_left), (right, of_right) = (_slopes(evidence, side, others) for side in ("reference", "candidate"))
+    c, means, shift = right - left, main.loc[others, "mean_r"].to_numpy(), float(difference[place])
+    expected, error = float(c @ means), math.sqrt(means @ (of_left + of_right) @ means)
+    # an error that is not known proves nothing
+    assume(abs(expected) > limit * error and abs(shift - expected) <= limit * math.hypot(error, shift / z[place]))
+    at = ", ".join(f"{name} {value:.3g}" for name, value in zip(others, c, strict=True))
+    return Finding(9, "intercept-shifted", Strength.PARTIAL).told(
+        "The intercept is reported at other values of the predictors: at their means?",
+        f"its draws hang together with the coefficients' as they do at {at}; that moves its mean by {expected:+.4g}, "
+        f"with a Monte Carlo error of {error:.2g}, and it is {shift:+.4g} from the reference's. Every other main "
+        "parameter agrees",
+        "rstanarm samples the intercept γ at centred predictors and reports α = γ − x̄'β.",
+    )
+
+
+def _slopes(evidence: PosteriorEvidence, side: str, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares slopes of the intercept's draws on other parameters', and their covariance by the smallest ESS."""
+    chosen = [evidence.names[side].index(name) for name in ("(Intercept)", *others)]
+    covariance = np.cov(evidence.draws[side][chosen].reshape(len(chosen), -1))
+    inverse = np.linalg.pinv(covariance[1:, 1:])
+    slopes = inverse @ covariance[1:, 0]
+    left = max(covariance[0, 0] - slopes @ covariance[1:, 0], 0.0)
+    return slopes, left / evidence.summaries[side]["ess_bulk"].iloc[chosen].min() * inverse
+
+
+def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 12: chains, or parts of them, that stand in the draws more than once."""
+    draws = given(evidence.draws.get("candidate"))
+    share = repeated_draws(draws)
+    assume(share)
+    chains = range(draws.shape[1])
+    same = [(a + 1, b + 1) for a in chains for b in chains if a < b and np.array_equal(draws[:, a], draws[:, b])]
+    return Finding(12, "copied-draws", Strength.ANOTHER_MODEL).told(
+        "The candidate's draws hold copies: "
+        + (f"chain {same[0][1]} is chain {same[0][0]}" if same else "parts of the chains come more than once"),
+        f"{share:.1%} of its draws stand elsewhere once more, with the draw that follows them"
+        + (f"; equal throughout are the chains {', '.join(f'{a} and {b}' for a, b in same[:6])}" if same else ""),
+        "Chains need seeds of their own, and each is to be read once: copies make R-hat, ESS and Monte Carlo errors "
+        "look better than they are.",
+    )
+
+
+def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 8: every parameter's own draws are right, and they do not belong together."""
+    both = _joined(evidence)
+    # a parameter that is another one (the intercept at other values of the predictors, or with the mean of the random
+    # effects in it), or whose spread is too small, has other correlations, too
+    away = [_shifts(both, statistic)[1] > z_limit(len(both)) for statistic in ("mean", "sd")]
+    others = {str(name) for name in both.index[np.any(away, axis=0)]}
+    wrong = [found for found in evidence.dependence if not found[-1] and not {found[0], found[1]} & others]
+    # Parameters that hang together in the reference and are independent in the candidate.
+    lost = [found for found in wrong if abs(found[3]) < Share.LOST * abs(found[2])]
+    assume(lost and len(lost) >= len(wrong) // 2)
+    first, second, left, right, _ = max(lost, key=lambda found: abs(found[2]))
+    return Finding(8, "torn-apart", Strength.EQUAL_OPTIMA).told(
+        "The candidate's draws of different parameters do not belong together",
+        f"{len(wrong)} of {len(evidence.dependence)} rank correlations differ, {len(lost)} of them (nearly) lost: of "
+        f"{first} and {second} it is {left:.2f} in the reference and {right:.2f} in the candidate",
+        "Keep the draws of all parameters in one order, iteration by iteration and chain by chain: parameters sorted, "
+        "shuffled or thinned each by itself keep their own distributions, and give wrong predictions and differences.",
+    )
+
+
+def single_precision(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 12: draws that went through 32-bit floats."""
+    own = float(is_single(given(evidence.draws.get("candidate"))).mean())
+    other = float(is_single(evidence.draws["reference"]).mean()) if "reference" in evidence.draws else 0.0
+    in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
+    assume(in_density or (own >= Share.NEARLY_ALL and other <= Share.HALF))
+    what, strength = "stores its draws", Strength.LOOSE_MATCH
+    text = f"{own:.0%} of them are exactly representable in 32 bits (the reference's: {other:.0%})"
+    if in_density:
+        also = f"so are {own:.0%} of its draws" if own > Share.NEARLY_ALL else "its draws are not"
+        what, strength = "computes its log density", Strength.ANOTHER_MODEL
+        text = f"all its log densities are exactly representable in 32 bits; {also}"
+    return Finding(12, "single-precision", strength).told(
+        f"The candidate {what} in single precision",
+        text,
+        "Use 64-bit floats (in JAX: jax_enable_x64): log densities of several thousand keep three digits after the "
+        "point otherwise.",
+    )
+
+
+def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 12: parameters that the candidate does not give."""
+    left, right = _sides(evidence)
+    lost = [str(name) for name in left.index if name not in right.index]
+    assume(lost)
+    return Finding(12, "missing-parameters", Strength.EQUAL_OPTIMA).told(
+        f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
+        f"missing: {some(lost, 6)}",
+        "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
+        "included.",
+    )
+
 
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
 DETECTORS: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (
-    draws.scale_of_draws,
-    draws.reported_numbers,
-    draws.other_reference_level,
-    draws.rows_used,
-    draws.correlation_lost,
-    draws.permuted_draws,
-    priors.priors,
-    prior_summaries.printed_priors,
-    draws.shifted_intercept,
-    draws.copied_draws,
-    draws.torn_apart,
-    draws.single_precision,
-    draws.lost_parameters,
+    scale_of_draws,
+    reported_numbers,
+    other_reference_level,
+    rows_used,
+    correlation_lost,
+    permuted_draws,
+    priors,
+    printed_priors,
+    shifted_intercept,
+    copied_draws,
+    torn_apart,
+    single_precision,
+    lost_parameters,
 )
 
 #: Detectors that say why draws are not valid, for a comparison that is inconclusive.
-OF_INCONCLUSIVE: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (prior_summaries.improper_hs_plus,)
+OF_INCONCLUSIVE: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (improper_hs_plus,)

@@ -1,21 +1,324 @@
-"""Row 9: another prior, told from the log densities."""
+"""What the difference of two log densities is made of: which prior, or which scale, differs (row 9).
+
+Let f_r and f_c be the log densities of both sides on rstanarm's unconstrained vector u. If both have the same
+likelihood, f_c − f_r is a sum of differences of log priors, each a function of few coordinates: a normal's are γ and
+γ², an exponential's exp(log a), a gamma's τ and log τ, a beta's log ρ and log(1 − ρ). Another scale (autoscale, a rate
+taken for a scale, τ without σ) makes u mean another parameter on either side; then f_c(T u) − f_r(u) is such a sum for
+the map T that undoes it. T is found by nonlinear least squares, the sum by linear least squares inside it (variable
+projection); both are exact up to rounding if the fault is of this kind, and nothing is concluded if they are not.
+"""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
+from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
 from validation.contract import BayesianFit
-from validation.judge.diagnosis import assume, is_single
-from validation.judge.diagnosis.density import Block, Explanation, explain, layout_of
-from validation.judge.diagnosis.prior_summaries import has_scales
+from validation.judge.diagnosis import assume, given, is_single
 from validation.judge.posterior_evidence import PosteriorEvidence
-from validation.quantities import quietly
-from validation.tolerances import Match, Share, Strength
+from validation.quantities import MAIN_EXCLUDED, groups_of, quietly, split_parameter
+from validation.tolerances import Match, Multiple, Share, Strength
 from validation.verdict import Cause, Finding
+
+
+class Block(NamedTuple):
+    """Coordinates of the unconstrained vector that belong to one part of the model (STAN_LMER_MODEL.md, section 1)."""
+
+    name: str
+    words: str
+    start: int
+    stop: int
+
+
+class Layout(NamedTuple):
+    """rstanarm's unconstrained vector."""
+
+    blocks: tuple[Block, ...]
+    effects: list[int]  # of each term
+    random: list[int]  # standardised random effects of each term, the padded level's among them
+
+    def of(self, name: str) -> np.ndarray:
+        """Positions of a part; none where the model has no such part."""
+        return np.concatenate([np.arange(b.start, b.stop) for b in self.blocks if b.name == name] or [np.empty(0, int)])
+
+
+#: A number, or one at each point, for each term of a sum: by part, and by the term's words.
+Sum: TypeAlias = dict[tuple[str, str], float]
+_Terms: TypeAlias = dict[tuple[str, str], np.ndarray]
+
+
+class Explanation(NamedTuple):
+    """A difference of log densities, taken apart; only the parts and maps that are needed.
+
+    Of the map T ``"coefficient k"``, ``"sigma"`` and ``"scale i"`` are factors (candidate's scale over the
+    reference's), ``"tau-sigma"`` the power of σ that the candidate's τ lacks, ``"centre k"`` the shift of the intercept
+    for a unit of coefficient k.
+    """
+
+    coefficients: Sum
+    maps: dict[str, float]
+
+    def of(self, part: str) -> dict[str, float]:
+        """The coefficients of one part of the sum, by term."""
+        return {term: value for (own, term), value in self.coefficients.items() if own == part}
+
+
+def explain(
+    layout: Layout,
+    points: np.ndarray,
+    reference: np.ndarray,
+    candidate: np.ndarray,
+    density: Callable[[np.ndarray], np.ndarray],
+) -> Explanation | None:
+    """Take the difference of two log densities at some points apart; ``density`` gives the candidate's at others.
+
+    None where nothing of this kind explains the difference to within gate 1's tolerance.
+    """
+    finite = np.isfinite(reference) & np.isfinite(candidate)
+    points, reference, candidate = points[finite], reference[finite], candidate[finite]
+    if len(points) < 20:
+        return None
+    # Gate 1's tolerance, and the rounding of a density that is itself large.
+    unit = tolerances.DENSITY.limit * np.maximum(1.0, np.abs(reference - reference[0]))
+    unit = np.maximum(unit, 1e-13 * np.abs(reference))
+    terms = _terms(layout, points)
+    found = _linear(terms, candidate - reference, unit)
+    return _mapped(layout, terms, points, reference, unit, density) if found is None else Explanation(found, {})
+
+
+# ---------------------------------------------------------------------------------------------------- the sum
+
+
+def _terms(layout: Layout, u: np.ndarray) -> _Terms:
+    """Terms that differences of log priors are made of, part by part; the likeliest parts last."""
+    found: _Terms = {}
+
+    def put(part: str, name: str, values: np.ndarray) -> None:
+        if np.isfinite(values).all() and np.ptp(values) > 0:
+            found[part, name] = values
+
+    gamma, z, log_a, log_tau, log_zeta, z_T, z_b = (
+        u[:, layout.of(name)]
+        for name in ("intercept", "coefficients", "sigma", "scale", "simplex", "directions", "random-effects")
+    )
+    a, tau, zeta, K = np.exp(log_a), np.exp(log_tau), np.exp(log_zeta), z.shape[1]
+    if gamma.size and 0 < K <= 6:
+        for k in range(K):
+            put("centring", f"γ z{k + 1}", gamma[:, 0] * z[:, k])
+            for j in range(k):
+                put("centring", f"z{j + 1} z{k + 1}", z[:, j] * z[:, k])
+    for i in range(log_tau.shape[1]):
+        put("scale-sigma", f"τ{i + 1} a", tau[:, i] * a[:, 0])
+    for k in range(K):
+        put("coefficients-sigma", f"z{k + 1}² / a²", z[:, k] ** 2 / a[:, 0] ** 2)
+    put("directions", "Σ z_T²", np.sum(z_T**2, axis=1))
+    for i, of_term in enumerate(np.split(z_b, np.cumsum(layout.random)[:-1], axis=1)):
+        squares = np.sum(of_term**2, axis=1)
+        put("random-effects", f"Σ z_b² (term {i + 1})", squares)
+        put("random-effects-sigma", f"a Σ z_b² (term {i + 1})", squares * a[:, 0])
+    shares = [p for p in layout.effects if p > 1]
+    for i, of_term in enumerate(np.split(zeta, np.cumsum(shares)[:-1], axis=1) if shares else ()):
+        put("simplex", f"log Σζ (term {i + 1})", np.log(of_term.sum(axis=1)))
+    for part, terms in _OF_ONE_COORDINATE.items():
+        for k, x in enumerate(u[:, layout.of(part)].T):
+            for name, rule in terms.items():
+                put(part, name.format(k + 1), rule(x))
+    return found
+
+
+#: Part -> the terms that each of its coordinates may add to the sum.
+_OF_ONE_COORDINATE: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "simplex": {"log ζ{}": lambda x: x, "ζ{}": np.exp},
+    "correlations": {
+        "log ρ{}": lambda x: -np.logaddexp(0.0, -x),
+        "log(1 − ρ{})": lambda x: -np.logaddexp(0.0, x),
+    },
+    "scale": {"log τ{}": lambda x: x, "τ{}": np.exp, "τ{}²": lambda x: np.exp(x) ** 2},
+    "coefficients": {"z{}": lambda x: x, "z{}²": np.square},
+    "sigma": {"log a": lambda x: x, "a": np.exp, "a²": lambda x: np.exp(x) ** 2},
+    "intercept": {"γ": lambda x: x, "γ²": np.square},
+}
+
+
+def _design(terms: _Terms, unit: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.ones(unit.size), *terms.values()]) / unit[:, None]
+
+
+def _project(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients and residual of a least-squares fit with columns of very different size."""
+    size = np.linalg.norm(design, axis=0)
+    coefficients = scipy.linalg.lstsq(design / size, target, cond=1e-13, lapack_driver="gelsy")[0] / size
+    return coefficients, target - design @ coefficients
+
+
+def _estimable(terms: _Terms, size: int) -> _Terms | None:
+    """The terms that so many points tell apart: all, or all but centring; None where these are too many."""
+    fewer = {key: values for key, values in terms.items() if key[0] != "centring"}
+    return next((chosen for chosen in (terms, fewer) if len(chosen) + 1 <= size - 8), None)
+
+
+def _linear(terms: _Terms, gap: np.ndarray, unit: np.ndarray) -> Sum | None:
+    """The fewest parts whose sum is the gap, to within its units; None where no sum is."""
+
+    def fit(chosen: _Terms) -> Sum | None:
+        coefficients, residual = _project(_design(chosen, unit), gap / unit)
+        found = dict(zip(chosen, coefficients[1:].tolist(), strict=True))
+        return found if float(np.max(np.abs(residual))) <= 1.0 else None
+
+    if (chosen := _estimable(terms, gap.size)) is None or (best := fit(chosen)) is None:
+        return None
+    for part in dict.fromkeys(part for part, _ in chosen):  # the unlikeliest first
+        fewer = {key: values for key, values in chosen.items() if key[0] != part}
+        if (found := fit(fewer)) is not None:  # what is not needed is left out
+            chosen, best = fewer, found
+    return best
+
+
+# ---------------------------------------------------------------------------------------------------- the map
+
+
+def _mapped(
+    layout: Layout,
+    terms: _Terms,
+    points: np.ndarray,
+    reference: np.ndarray,
+    unit: np.ndarray,
+    density: Callable[[np.ndarray], np.ndarray],
+) -> Explanation | None:
+    gamma, z, sigma, scale = (layout.of(name) for name in ("intercept", "coefficients", "sigma", "scale"))
+    K, t, known = z.size, scale.size, _estimable(terms, len(points))
+    if K > 12 or not sigma.size or not t or known is None:
+        return None
+    names = [*(f"coefficient {k + 1}" for k in range(K)), "sigma", *(f"scale {i + 1}" for i in range(t))]
+    names += [f"centre {k + 1}" for k in range(K)]
+    design = _design(known, unit)
+    # Residuals are compressed so that a far point does not decide where the search goes.
+    typical = np.argsort(reference)[::-1][: max(12, len(points) // 3)]
+
+    def gap(phi: np.ndarray, kappa: float) -> np.ndarray:
+        moved, centre = points.copy(), phi[K + 1 + t :]
+        if centre.size:
+            moved[:, gamma] += (points[:, z] @ centre)[:, None]
+        moved[:, sigma] += phi[K]
+        moved[:, scale] += phi[K + 1 : K + 1 + t] + kappa * points[:, sigma]
+        with np.errstate(all="ignore"):
+            moved[:, z] *= np.exp(phi[:K])
+            values = density(moved) - reference
+        return np.where(np.isfinite(values), values, 1e12)
+
+    steps = np.arange(-Multiple.SHIFTS, Multiple.SHIFTS + 0.5, 0.5)
+    for kappa, centred in ((0.0, False), (1.0, False), (0.0, True), (-1.0, False)):
+        if centred and not (gamma.size and K):
+            continue
+
+        def miss(phi: np.ndarray, kappa: float = kappa) -> float:
+            found = gap(phi, kappa)[typical]
+            return float(np.log1p(np.mean((found - np.median(found)) ** 2)))
+
+        def residual(phi: np.ndarray, kappa: float = kappa) -> np.ndarray:
+            return np.asarray(_project(design, gap(phi, kappa) / unit)[1])
+
+        centre = _shift_of_centre(density, points[typical[0]], int(gamma[0]), z) if centred else np.empty(0)
+        start = np.concatenate([np.zeros(K + 1 + t), centre])
+        size = start.size
+        if kappa:
+            # τ in another unit of σ is also off by σ's own unit, which may be far from 1: begin with the best of a few.
+            start = min((np.where(np.arange(size) > K, shift, 0.0) for shift in (0.0, *steps)), key=miss)
+        # A rate taken for a scale moves σ by a multiple that no search from none finds, whatever the draws are.
+        along = (np.where(np.arange(size) == K, start + shift, start) for shift in steps)
+        for begin in (start, min(along, key=miss)):
+            simplex = minimize(
+                miss, begin, method="Nelder-Mead", options={"maxfev": 120 * size, "xatol": 1e-3, "fatol": 1e-4}
+            )
+            begin = simplex.x if simplex.fun < miss(begin) else begin
+            try:
+                # Nelder-Mead lands near enough; the scale of the residuals is gate 1's tolerance.
+                found = least_squares(residual, begin, method="lm", xtol=1e-15, ftol=1e-15, max_nfev=60 * (size + 1))
+            except (ValueError, np.linalg.LinAlgError):
+                continue
+            if np.max(np.abs(found.fun)) <= Multiple.GATE:
+                break
+        else:
+            continue
+        linear = _linear(terms, gap(found.x, kappa), Multiple.GATE * unit)
+        if linear is None:
+            continue
+        maps = {
+            name: value if name.startswith("centre") else math.exp(-value)
+            for name, value in zip(names, found.x.tolist(), strict=False)
+            if abs(value) > Match.SUMMED
+        }
+        return Explanation(linear, maps | ({"tau-sigma": kappa} if kappa else {}))
+    return None
+
+
+def _shift_of_centre(
+    density: Callable[[np.ndarray], np.ndarray], at: np.ndarray, gamma: int, coefficients: np.ndarray
+) -> np.ndarray:
+    """Shift of the intercept for a unit of each coefficient that makes a normal likelihood's cross-derivatives 0.
+
+    They are 0 at centred predictors. A shift of many posterior sds is no start that a search from 0 finds.
+    """
+
+    def cross(k: int) -> float:
+        """Second difference of the log density; it has no error of its own where the density is quadratic."""
+        corners = np.tile(at, (4, 1))
+        corners[:, gamma] += (1.0, 1.0, -1.0, -1.0)
+        corners[:, k] += (1.0, -1.0, 1.0, -1.0)
+        return float(density(corners) @ (1.0, -1.0, -1.0, 1.0))
+
+    ends = np.tile(at, (3, 1))
+    ends[:, gamma] += (2.0, 0.0, -2.0)
+    curvature = float(density(ends) @ (1.0, -2.0, 1.0))
+    with np.errstate(all="ignore"):
+        shifts = -np.array([cross(int(k)) for k in coefficients]) / curvature
+    return np.where(np.isfinite(shifts), shifts, 0.0)
+
+
+def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | None:
+    """The parts of rstanarm's unconstrained vector, from the columns of the draws; None where they are not all of it.
+
+    Where the coefficients' prior has ``scales`` (or factors) of its own, they are what the names do not account for.
+    """
+    others = ("sigma", *MAIN_EXCLUDED)
+    fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in others]
+    groups = groups_of(names)
+    counts = Counter(split_parameter(name, groups)[0] for name in names if name.startswith("Sigma["))
+    effects = [round((math.sqrt(8 * count + 1) - 1) / 2) for count in counts.values()]
+    directions = sum((p - 1) * max(p - 2, 0) for p in effects)
+    labels = [name for name in names if name.startswith("b[")]
+    random, intercept = len(labels), "(Intercept)" in fixed
+    lengths: list[tuple[str, str, int]] = [
+        ("intercept", "the intercept (at centred predictors)", int(intercept)),
+        ("coefficients", "the coefficients", len(fixed) - int(intercept)),
+        ("random-effects", "the standardised random effects", random),
+        ("directions", "the directions of correlations (three or more effects)", directions),
+        ("correlations", "the correlations (decov's regularization)", sum(effects) - len(effects)),
+        ("simplex", "the shares of variance (decov's concentration)", sum(p for p in effects if p > 1)),
+        ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
+        ("sigma", "the residual sd", 1),
+    ]
+    over = size - sum(length for _, _, length in lengths)
+    if scales and over > 0:
+        lengths.insert(2, ("coefficient-scales", "the scales of the coefficients' prior", over))
+    ends = np.cumsum([length for *_, length in lengths]).tolist()
+    spans = zip(lengths, ends, strict=True)
+    blocks = [Block(name, words, end - length, end) for (name, words, length), end in spans if length]
+    if ends[-1] != size:
+        return None
+    # Terms follow each other; a padded _NEW_ level ends each.
+    padded = [i + 1 for i, label in enumerate(labels) if "_NEW_" in label]
+    of_terms = [padded[i - 1] if i <= len(padded) else random for i in np.cumsum(effects)]
+    per_term = np.diff([0, *of_terms]).tolist()
+    return Layout(tuple(blocks), effects, per_term if len(effects) > 1 and sum(per_term) == random else [random])
+
 
 _PRIOR_REMEDY = {
     "intercept": (
@@ -28,14 +331,21 @@ _PRIOR_REMEDY = {
     ),
     "sigma": "rstanarm's default for σ is Exponential with rate 1/sd(y) (ddof = 1): rate, not scale.",
     "scale": "decov: τ ~ Gamma(shape, 1) and sd = scale · τ · σ; the random effects' prior scales with σ.",
-    "correlations": (
-        "decov's regularization η is an LKJ shape: ρ ~ Beta(η + (p − 2)/2, η + (p − 2)/2) for two effects."
-    ),
+    "correlations": "decov's regularization η is an LKJ shape: ρ ~ Beta(η + (p − 2)/2, η + (p − 2)/2) for two effects.",
     "simplex": "decov's concentration δ: shares of variance ~ Dirichlet(δ).",
     "random-effects": ("The standardised random effects are Normal(0, 1), one padded level for each term among them."),
     "directions": (
         "For three or more effects the directions are normal vectors, and the previous row's sd multiplies them."
     ),
+}
+
+
+#: Parts of the covariance matrix's prior, and their words.
+_OF_COVARIANCE = {
+    "scale": "decov's scale or shape",
+    "correlations": "decov's regularization (the LKJ shape)",
+    "simplex": "decov's concentration",
+    "directions": "the directions of correlations",
 }
 
 
@@ -62,7 +372,13 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
     layout = layout_of(names, evidence.points.shape[1], has_scales(evidence.reference))
     if layout is not None:
-        explained = explain(layout, evidence.points, left, right, lambda points: _at(evidence.candidate, points))
+
+        def density(points: np.ndarray) -> np.ndarray:
+            # a recorded density knows its recorded points only
+            values = quietly(lambda: np.asarray(evidence.candidate.log_prob(points), dtype=float), np.empty(0))
+            return values if values.shape == (len(points),) else np.full(len(points), np.nan)
+
+        explained = explain(layout, evidence.points, left, right, density)
         if explained is not None:
             return _explained_cause(explained, evidence)
     moved: dict[int, float] = {}  # the largest gap when a coordinate alone is moved
@@ -74,13 +390,6 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
     return _unexplained(layout.blocks if layout is not None and moved else None, moved, gap[finite])
 
 
-def _at(fit: BayesianFit, points: np.ndarray) -> np.ndarray:
-    """A candidate's log density; not a number where it cannot be had."""
-    # a recorded density knows its recorded points only
-    values = quietly(lambda: np.asarray(fit.log_prob(points), dtype=float), np.empty(0))
-    return values if values.shape == (len(points),) else np.full(len(points), np.nan)
-
-
 def has_single_density(densities: pd.DataFrame) -> bool:
     """Whether the candidate's log densities, and not the reference's, are 32-bit numbers."""
     finite = densities[np.isfinite(densities).all(axis=1)]
@@ -90,69 +399,64 @@ def has_single_density(densities: pd.DataFrame) -> bool:
 
 def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     """Name a difference of log densities that was taken apart."""
-    parts, maps = set(found.columns), found.maps
+    parts, maps, of_sigma = {part for part, _ in found.coefficients}, found.maps, found.of("sigma")
     nobs = float(evidence.candidate.nobs()) if callable(getattr(evidence.candidate, "nobs", None)) else math.nan
     ddof = math.sqrt((nobs - 1) / nobs) if nobs > 1 else math.nan
     coefficients = {f"the prior scale of {key}": value for key, value in maps.items() if key.startswith("coef")}
     taus = {f"the τ {key}": value for key, value in maps.items() if key.startswith("scale")}
-    sigma = maps.get("sigma")
-    factors = coefficients | ({} if sigma is None else {"the scale of σ's prior": sigma}) | taus
-    shown = [f"{words} is {value:.8g} times the reference's" for words, value in factors.items()]
-    shown += [_sum_words(terms) for terms in found.columns.values()]
+    scaled = coefficients | ({"the scale of σ's prior": maps["sigma"]} if "sigma" in maps else {})
+    shown = [f"{words} is {value:.8g} times the reference's" for words, value in (scaled | taus).items()]
+    for part in dict.fromkeys(part for part, _ in found.coefficients):
+        size = max(map(abs, found.of(part).values()))
+        terms = (f"{x:+.6g} {term}" for term, x in found.of(part).items() if abs(x) > Match.SUMMED * size)
+        shown.append(" ".join(terms))
     text = "the log densities differ by exactly this, to rounding, at all points: " + "; ".join(filter(None, shown))
+    centred = any(name.startswith("centre") for name in maps)
+    present = {part.removesuffix("-sigma") for part in parts - {"scale-sigma"}} - ({"intercept"} if centred else set())
     # A prior that scales with σ has −K log σ in its normalising constant: no prior of σ.
-    of_sigma = found.columns.get("sigma", {})
-    largest = max(of_sigma, key=lambda term: abs(of_sigma[term]), default="")
-    normaliser = "coefficients-sigma" in parts and largest == "log a"
-    present = {
-        "intercept": "intercept" in parts and not any(name.startswith("centre") for name in maps),
-        "coefficients": bool(coefficients) or bool({"coefficients", "coefficients-sigma"} & parts),
-        "sigma": sigma is not None or ("sigma" in parts and not normaliser),
-        "scale": bool(taus) or "scale" in parts,
-        "correlations": "correlations" in parts,
-        "simplex": "simplex" in parts,
-        "random-effects": bool({"random-effects", "random-effects-sigma"} & parts),
-        "directions": "directions" in parts,
-    }
-    involved = [key for key, there in present.items() if there]
+    if "coefficients-sigma" in parts and max(of_sigma, key=lambda term: abs(of_sigma[term]), default="") == "log a":
+        present -= {"sigma"}
+    moved = {"coefficients": coefficients, "sigma": "sigma" in maps, "scale": taus}
+    present |= {key for key, there in moved.items() if there}
+    involved = [key for key in _PRIOR_REMEDY if key in present]
     remedies = [_PRIOR_REMEDY[key] for key in involved]
-    scaled = [*coefficients.values(), *([sigma] if sigma is not None else [])]
     if "tau-sigma" in maps:
         name = "prior-random-effects"
         title = "The random effects' prior does not scale with σ: τ stands in place of τ times σ"
         remedies = [_PRIOR_REMEDY["scale"]]
         text += "; the candidate's random effects have the sd τ where the reference's have τ σ"
-    elif any(key.startswith("centre") for key in maps) or "centring" in parts:
+    elif centred or "centring" in parts:
         name, title = "prior-not-centred", "The intercept's prior stands at uncentred predictors"
         remedies = [
             "rstanarm centres the predictors: its intercept prior is for the expected response at average predictors, "
             "and the reported intercept is computed back."
         ]
-    elif scaled and not taus and all(abs(value - ddof) < Match.SUMMED for value in scaled):
+    elif scaled and not taus and all(abs(value - ddof) < Match.SUMMED for value in scaled.values()):
         name, title = "prior-ddof", "The default scales use sd with ddof = 0 (divided by N in place of N − 1)"
         remedies = ["R's sd() divides by N − 1: take ddof = 1 (numpy's and scipy's default is 0)."]
     elif involved == ["intercept"]:
         name, title = "prior-intercept", "Another prior on the intercept"
-        square, linear = (found.columns["intercept"].get(term, 0.0) for term in ("γ²", "γ"))
+        square, linear = (found.of("intercept").get(term, 0.0) for term in ("γ²", "γ"))
         text += (
             f"; the candidate's prior precision is the reference's {-2 * square:+.6g}, precision times mean "
             f"{linear:+.6g}"
         )
     elif involved == ["sigma"]:
-        name, title = "prior-sigma", "Another prior on σ" + _sigma_words(found, sigma, evidence)
+        name, title = "prior-sigma", "Another prior on σ"
+        if "sigma" in maps:
+            rate = abs(math.log(maps["sigma"]) + 2 * math.log(_response_sd(evidence))) < Match.RULE
+            title += ": a rate was taken for a scale" if rate else ": on another scale"
+        elif abs(of_sigma.get("a²", 0.0)) > Match.SUMMED:
+            title += ": of another family (on the variance in place of the sd?)"
+        elif abs(abs(of_sigma.get("log a", 0.0)) - 1) < Match.RULE and abs(of_sigma.get("a", 0.0)) < Match.RULE:
+            title += ": the Jacobian of log σ is counted otherwise"
     elif involved == ["coefficients"]:
         name, title = "prior-coefficients", "Another prior (or autoscale) on the coefficients"
         if "coefficients-sigma" in parts:
             title = "The coefficients' prior depends on σ"
-    elif set(involved) <= {"scale", "correlations", "simplex", "directions"}:
+    elif set(involved) <= _OF_COVARIANCE.keys():
         name = "prior-covariance"
-        words = {
-            "scale": "decov's scale or shape",
-            "correlations": "decov's regularization (the LKJ shape)",
-            "simplex": "decov's concentration",
-            "directions": "the directions of correlations",
-        }
-        title = "Another prior of the covariance matrix: " + ", ".join(words[key] for key in involved)
+        title = "Another prior of the covariance matrix: " + ", ".join(_OF_COVARIANCE[key] for key in involved)
     elif set(involved) <= {"random-effects", "scale", "sigma"} and "random-effects" in involved:
         name, title = "prior-random-effects", "The random effects are on another scale: τ times σ?"
     else:
@@ -161,28 +465,13 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     return Finding(9, name, Strength.LISTED).told(title, text, remedy)
 
 
-def _sum_words(terms: dict[str, float]) -> str:
-    size = max((abs(value) for value in terms.values()), default=0.0)
-    return " ".join(f"{value:+.6g} {name}" for name, value in terms.items() if abs(value) > Match.SUMMED * size)
-
-
-def _sigma_words(found: Explanation, factor: float | None, evidence: PosteriorEvidence) -> str:
-    terms = found.columns.get("sigma", {})
-    if factor is None:
-        if abs(terms.get("a²", 0.0)) > Match.SUMMED:
-            return ": of another family (on the variance in place of the sd?)"
-        if abs(abs(terms.get("log a", 0.0)) - 1) < Match.RULE and abs(terms.get("a", 0.0)) < Match.RULE:
-            return ": the Jacobian of log σ is counted otherwise"
-        return ""
-    # draws alone have no response
-    sd = quietly(lambda: _response_sd(evidence.reference), quietly(lambda: _response_sd(evidence.candidate), math.nan))
-    rate_for_scale = abs(math.log(factor) + 2 * math.log(sd)) < Match.RULE
-    return ": a rate was taken for a scale" if rate_for_scale else ": on another scale"
-
-
-def _response_sd(fit: BayesianFit) -> float:
-    observed = fit.posterior["observed_data"].dataset
-    return float(np.asarray(next(iter(observed.data_vars.values())), dtype=float).std(ddof=1))
+def _response_sd(evidence: PosteriorEvidence) -> float:
+    """The sd of the response; not a number where draws alone are given, which have none."""
+    for fit in (evidence.reference, evidence.candidate):
+        observed = quietly(lambda: list(fit.posterior["observed_data"].dataset.data_vars.values()), [])  # noqa: B023
+        if observed:
+            return float(np.asarray(observed[0], dtype=float).std(ddof=1))
+    return math.nan
 
 
 #: Cause and title of a part whose prior is of another family.
@@ -239,4 +528,66 @@ def _unexplained(blocks: Sequence[Block] | None, moved: Mapping[int, float], gap
         f"moving one coordinate at a time changes the log-density difference only for {block.words}, by up to "
         f"{max(sensitive.values()):.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
         _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
+    )
+
+
+def read_prior_summary(text: str) -> dict[str, str]:
+    """What each block of ``print(prior_summary(m))`` says, the adjusted prior where there is one.
+
+    ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
+    """
+    priors: dict[str, str] = {}
+    title = ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("~"):
+            priors[title] = stripped[1:].strip()  # the adjusted one comes last
+        elif stripped and not stripped.endswith(":") and not stripped.startswith("---"):
+            title = stripped
+    return priors
+
+
+def _family(prior: str) -> str:
+    return prior.partition("(")[0]
+
+
+def _printed(fit: BayesianFit) -> dict[str, str]:
+    """The priors that a fit prints; empty where it prints none, as a third party's need not."""
+    return quietly(lambda: read_prior_summary(str(fit.prior_summary())), {})
+
+
+def has_scales(fit: BayesianFit) -> bool:
+    """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
+    priors = _printed(fit)
+    return bool({_family(prior) for prior in priors.values()} & {"laplace", "lasso", "hs", "hs_plus", "product_normal"})
+
+
+def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 9: the priors that the two sides print are not the same."""
+    left, right = _printed(evidence.reference), _printed(evidence.candidate)
+    titles = [title for title in left if title in right and left[title] != right[title]]
+    # R's "(in Q-space)" is part of the title: another title of the same block is QR on one side only
+    plain = {re.sub(r" \(in Q-space\)$", "", title): title for title in right}
+    moved = [title for title in left if title not in right and re.sub(r" \(in Q-space\)$", "", title) in plain]
+    assume(titles or moved)
+    families = any(_family(left[title]) != _family(right[title]) for title in titles)
+    differing = [f"{title}: {left[title]} in the reference, {right[title]} in the candidate" for title in titles]
+    differing += [f"{title} in the reference, not so in the candidate" for title in moved]
+    return Finding(9, "prior-printed", Strength.ANOTHER_MODEL).told(
+        "Another family of priors" if families else "Another QR setting" if moved else "The priors have other figures",
+        "; ".join(differing),
+        "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
+    )
+
+
+def improper_hs_plus(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
+    assume(any(_family(prior) == "hs_plus" for prior in _printed(evidence.reference).values()))
+    largest = float(given(evidence.summaries.get("reference"))["rhat"].max())
+    assume(largest >= tolerances.VALIDITY.rhat)
+    return Finding(9, "hs-plus-improper", Strength.RULE).told(
+        "rstanarm's hs_plus has no proper posterior to sample",
+        "the model declares four global scales and gives two of them neither prior nor use: their logarithms drift "
+        f"off, and log-posterior with them (largest R-hat of the reference: {largest:.3f})",
+        "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
     )

@@ -1,17 +1,27 @@
-"""Row 10: what is computed from a right fit in another way: constants, counts, standard errors, tests."""
+"""Rows 10 and 11: what is computed from a right fit in another way: constants, counts, tests, predictions."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import scipy.sparse as sp
 from scipy.stats import t as student_t
 
-from validation.judge.diagnosis import all_close, assume, close, same_p
-from validation.judge.diagnosis.criterion import other_optimum
-from validation.judge.diagnosis.model import another_model, columns_differ, implied_by
+from validation.algebra import Pieces
+from validation.judge.diagnosis import all_close, assume, close, first_of, given, same_p
+from validation.judge.diagnosis.model import (
+    another_model,
+    columns_differ,
+    implied_by,
+    other_optimum,
+    same_model,
+    with_implied,
+)
 from validation.judge.evidence import Evidence
-from validation.judge.implied import implied_numbers
-from validation.tolerances import Match, Strength
+from validation.quantities import records
+from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
 
@@ -31,24 +41,32 @@ class _Offset(NamedTuple):
 
 def constants(evidence: Evidence) -> Cause | None:
     """Row 10: the objective or the log-likelihood differs by a constant, or is reported on another scale."""
-    found = _offset(evidence)
-    scale, other = _other_scale(evidence, found.expected), None
+    found, reported = _offset(evidence), evidence.value("candidate", "logLik")
+    scales = {
+        "its negative": -found.expected,
+        "−2 times it, the deviance": -2.0 * found.expected,
+        "twice it": 2.0 * found.expected,
+        "half of it": found.expected / 2.0,
+        "its mean over the rows": found.expected / evidence.value("reference", "nobs"),
+        "its logarithm to the base 10": found.expected / math.log(10.0),
+    }
+    scale = [pair for pair in scales.items() if found.expected != 0.0 and close(reported, pair[1], Match.RULE)]
     known = [pair for pair in _constants(evidence).items() if close(abs(found.size), abs(pair[1]), Match.RULE)]
-    cause, title, text = "constant-offset", "The log-likelihood lacks (or has besides) a constant", found.where
+    other = [] if scale or known else _of_other_criterion(evidence)
+    cause, title = "constant-offset", "The log-likelihood lacks (or has besides) a constant"
+    text = found.where + "".join(f"; {w} would be {v:.6f}, which is what it reports" for w, v in (scale or other)[:1])
     remedy = (
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs; estimates are not affected."
     )
-    if scale is not None:
-        cause, title = "log-likelihood-scale", f"What the candidate reports as log-likelihood is {scale[0]}"
-        text += f"; {scale[0]} would be {scale[1]:.6f}, which is what it reports"
+    if scale:
+        cause, title = "log-likelihood-scale", f"What the candidate reports as log-likelihood is {scale[0][0]}"
         remedy = "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it."
     elif known:
         title += f": {known[0][0]}"
         text += f", which is {'−' if found.size < 0 else ''}{known[0][0]} = {known[0][1]:.6f}"
-    elif (other := _of_other_criterion(evidence)) is not None:
-        cause, title = "another-log-likelihood", f"The log-likelihood is {other[0]}, and nothing else is"
-        text += f"; {other[0]} would be {other[1]:.6f}, which is what it reports"
+    elif other:
+        cause, title = "another-log-likelihood", f"The log-likelihood is {other[0][0]}, and nothing else is"
         remedy = "Report the criterion that was maximised: logLik() of a REML fit is the restricted log-likelihood."
     elif found.proof == "own":
         cause = "another-log-likelihood"
@@ -71,20 +89,19 @@ def _offset(evidence: Evidence) -> _Offset:
         if np.ptp(shift) <= Match.COMPUTED * size and abs(off) > Match.RULE * size:
             return _Offset(off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function")
     assume(all(map(math.isfinite, logLik)))
-    expected, least = logLik[0], Match.ROUGH
+    expected, least, proof = logLik[0], Match.ROUGH, "own"
     if evidence.objective_agrees:
         expected, least = expected + (evidence.improvement or 0.0) / 2.0, Match.FOLLOWS
-        words, proof = "the objectives are the same function, but -2 log-likelihood differs by {}", "own"
+        words = "the objectives are the same function, but -2 log-likelihood differs by {}"
+    elif implied_by(evidence) and evidence.at_candidate is not None:
+        expected = -evidence.at_candidate.objective / 2.0
+        words = "-2 log-likelihood differs by {} from what the candidate's own θ implies"
     else:
-        assume(not len(points) and not another_model(evidence))
-        words, proof = "-2 log-likelihood differs by {} from what the candidate's own θ implies", "number"
-        if implied_by(evidence) and evidence.at_candidate is not None:
-            expected, proof = -evidence.at_candidate.objective / 2.0, "own"
-        else:
-            assume(evidence.known_theta is None and _nothing_else_differs(evidence))
-            words = (
-                "-2 log-likelihood differs by {} from the reference's, and nothing else that both sides give differs"
-            )
+        proof = "number"
+        words = "-2 log-likelihood differs by {} from the reference's, and nothing else that both sides give differs"
+        left, right = evidence.arrays("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar")
+        assume(evidence.known_theta is None and all_close(right, left, Match.FOLLOWS))
+    assume(evidence.objective_agrees or not (len(points) or another_model(evidence)))
     off = -2.0 * (logLik[1] - expected)
     assume(abs(off) > max(least, _last_digits(expected)))
     return _Offset(off, expected, words.format(f"{off:.6f}"), proof)
@@ -95,44 +112,23 @@ def _last_digits(logLik: float) -> float:
     return 2.0 * Match.SUMMED * abs(logLik)
 
 
-def _nothing_else_differs(evidence: Evidence) -> bool:
-    """Whether the estimates that a candidate without θ gives are the reference's."""
-    left, right = evidence.arrays("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar")
-    return all_close(right, left, Match.FOLLOWS)
+def _of_other_criterion(evidence: Evidence) -> list[tuple[str, float]]:
+    """The other criterion's log-likelihood, or this one's at the other's optimum, where it is one of these.
 
-
-def _other_scale(evidence: Evidence, expected: float) -> tuple[str, float] | None:
-    """The scale on which a log-likelihood is reported, and its value there; None where it is none that is known."""
-    known = {
-        "its negative": -expected,
-        "−2 times it, the deviance": -2.0 * expected,
-        "twice it": 2.0 * expected,
-        "half of it": expected / 2.0,
-        "its mean over the rows": expected / evidence.value("reference", "nobs"),
-        "its logarithm to the base 10": expected / math.log(10.0),
-    }
-    reported = evidence.value("candidate", "logLik")
-    return next((pair for pair in known.items() if expected != 0.0 and close(reported, pair[1], Match.RULE)), None)
-
-
-def _of_other_criterion(evidence: Evidence) -> tuple[str, float] | None:
-    """The other criterion's log-likelihood, or this one's at the other's optimum; None where it is neither.
-
-    Nor where no number says that the fit is not the other criterion's.
+    Not where no number says that the fit is not the other criterion's.
     """
     if not evidence.arrays("sigma", "se", "variance")[1].size:
-        return None
+        return []
     theta = evidence.reference_theta if evidence.known_theta is None else evidence.known_theta
     here, there = ("the restricted one", "that of ML") if evidence.reml else ("that of ML", "the restricted one")
-    other = other_optimum(evidence)
-    for words, found in (
+    other, reported = other_optimum(evidence), evidence.value("candidate", "logLik")
+    known = (
         (f"{there} at the fit's own θ", evidence.solve(theta, not evidence.reml)),
         (f"{there} at the optimum of its own", other),
         (f"{here} at the other criterion's θ", None if other is None else evidence.solve(other.theta)),
-    ):
-        if found is not None and close(evidence.value("candidate", "logLik"), -found.objective / 2.0, Match.SUMMED):
-            return words, -found.objective / 2.0
-    return None
+    )
+    values = [(words, -found.objective / 2.0) for words, found in known if found is not None]
+    return [pair for pair in values if close(reported, pair[1], Match.SUMMED)]
 
 
 def _constants(evidence: Evidence) -> dict[str, float]:
@@ -163,25 +159,23 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
     npar, logLik, aic, bic, nobs = map(evidence.pair, ("npar", "logLik", "AIC", "BIC", "nobs"))
     N = nobs[0]
-    assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[0] == nobs[1])
+    assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[1] == N)
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
     implied = math.nan if close(aic[1], aic[0], Match.COMPUTED) else (aic[1] + 2 * logLik[1]) / 2
     counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
     if math.isfinite(counted) and abs(counted - npar[0]) > Match.RULE and abs(counted - round(counted)) < Match.RULE:
-        missing = npar[0] - counted
-        words = " (σ is not counted)" if missing == 1 else ""
+        words = " (σ is not counted)" if npar[0] - counted == 1 else ""
         return Finding(10, "parameter-count", Strength.COUNTS).told(
             f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
             f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × {npar[0]:.0f}: fixed "
             "effects, elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
         )
-    residual = evidence.pair("df_residual")
-    fixed = float(len(evidence.rows("fixef")))
+    residual, fixed = evidence.pair("df_residual"), float(len(evidence.rows("fixef")))
     if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
-        words = {N - fixed: "N − p, less the fixed effects alone", N - npar[0] + 1: "without σ"}.get(residual[1], "")
+        known = {N - fixed: ": N − p, less the fixed effects alone", N - npar[0] + 1: ": without σ"}
         return Finding(10, "residual-df", Strength.SAID_OF_COUNTS).told(
-            "The residual degrees of freedom are counted otherwise" + (f": {words}" if words else ""),
+            "The residual degrees of freedom are counted otherwise" + known.get(residual[1], ""),
             f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
             f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
             "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
@@ -229,19 +223,28 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
     """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
     own, theirs = evidence.arrays("se")
     assume(own.size and not columns_differ(evidence))
-    ratio = theirs / own
-    sigma, given_sigma = evidence.pair("sigma")
+    ratio, (sigma, given_sigma) = theirs / own, evidence.pair("sigma")
     if math.isnan(given_sigma):
         given_sigma = evidence.value("candidate", "sd", group="Residual")
     spread, factor = float(np.ptp(ratio)), float(ratio.mean())  # not a number where one of them is none
     one_factor = spread < Match.ESTIMATED * abs(factor) and abs(factor - 1) > Match.ESTIMATED
     if one_factor and close(given_sigma, sigma, Match.ESTIMATED):
-        names = [name for name, value in _known_factors(evidence).items() if close(factor, value, Match.ESTIMATED)]
+        N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
+        known = {
+            "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
+            "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
+            "√((N − 1)/N): N in place of N − 1": math.sqrt((N - 1) / N),
+            "√(N/(N − 1)): N − 1 in place of N": math.sqrt(N / (N - 1)),
+            "1/√N: a standard error was taken for a standard deviation": 1 / math.sqrt(N),
+            "1/σ: σ was left out": 1 / sigma,
+            "σ: σ was put in twice": sigma,
+        }
+        name = next((f", {name}" for name, value in known.items() if close(factor, value, Match.ESTIMATED)), "")
         # one factor of several coefficients, to many more digits than it is off by, is a rule whatever its name
         plain = len(ratio) > 1 and spread < Match.VISIBLE * abs(factor - 1)
-        if names or plain or abs(factor - 1) >= Match.VISIBLE:
+        if name or plain or abs(factor - 1) >= Match.VISIBLE:
             return Finding(10, "standard-error-scale", Strength.OWN_RULE).told(
-                "All standard errors are off by one factor" + (f", {names[0]}" if names else ""),
+                f"All standard errors are off by one factor{name}",
                 f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
                 "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
             )
@@ -267,29 +270,6 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
     return _loose(evidence, ratio)
 
 
-def _known_factors(evidence: Evidence) -> dict[str, float]:
-    N, p = evidence.value("reference", "nobs"), float(len(evidence.rows("fixef")))
-    sigma = evidence.value("reference", "sigma")
-    return {
-        "√(N/(N − p)): residual degrees of freedom in place of N": math.sqrt(N / (N - p)),
-        "√((N − p)/N): N in place of residual degrees of freedom": math.sqrt((N - p) / N),
-        "√((N − 1)/N): N in place of N − 1": math.sqrt((N - 1) / N),
-        "√(N/(N − 1)): N − 1 in place of N": math.sqrt(N / (N - 1)),
-        "1/√N: a standard error was taken for a standard deviation": 1 / math.sqrt(N),
-        "1/σ: σ was left out": 1 / sigma,
-        "σ: σ was put in twice": sigma,
-    }
-
-
-def _follow(evidence: Evidence, off: float) -> bool:
-    """Whether the candidate's standard errors are those that its own θ implies, to a hundredth of what they are off."""
-    if evidence.at_candidate is None:
-        return False
-    implied, (_, se) = implied_numbers(evidence.at_candidate), evidence.by_term("se")
-    known = {term: value for (name, _, term, *_), value in implied.items() if name == "se" and term in se}
-    return bool(known) and all_close((se[t] for t in known), known.values(), max(Match.CHAINED, off / 100))
-
-
 def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     """Standard errors alone are a little off: another computation of them."""
     each = np.abs(ratio - 1)
@@ -303,7 +283,10 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     away = np.abs(theirs - ours)
     # where the estimates moved too, or θ is a little off, the standard errors follow
     assume(away.size == se.size and (away <= min(Match.ROUGH, Match.VISIBLE * off) * se).all())
-    assume(not _follow(evidence, off))
+    if evidence.at_candidate is not None:
+        own = with_implied(evidence, evidence.at_candidate, "se")
+        hundredth = max(Match.CHAINED, off / 100)  # of what they are off
+        assume(own.empty or not all_close(own["candidate"], own["implied"], hundredth))
     return Finding(10, "standard-errors-loose", Strength.CERTAIN).told(
         "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
         "once, a small-sample adjustment as Kenward and Roger's: which of them is not known)",
@@ -322,9 +305,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     off = [term for term in terms if not same_p(p[term], ours[term], Match.FOLLOWS)]
     assume(off)
     N, npar = (evidence.value("reference", name) for name in ("nobs", "npar"))
-    rank = float(len(evidence.rows("fixef")))
-    groups = evidence.rows("ngrps")["reference"].to_numpy(dtype=float)
-    smallest = float(groups.min()) if groups.size else math.nan
+    rank, smallest = float(len(evidence.rows("fixef"))), float(evidence.rows("ngrps")["reference"].min())
     hypotheses = (
         ("z", "the normal distribution (z tests)", math.inf),
         ("residual-df", f"t with N − p = {N - rank:.0f} degrees of freedom", N - rank),
@@ -348,8 +329,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
         for term in off
         if term in df and not close(df[term], own_df[term], Match.FOLLOWS)
     ]
-    assume(found)
-    (name, words), term = found[0], off[0]
+    (name, words), term = first_of(found), off[0]
     return Finding(10, f"p-values-{name}", Strength.RULE).told(
         f"The candidate's p-values are by {words}",
         f"for {term}: reference p = {ours[term]:.6g}"
@@ -359,3 +339,141 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
         "of freedom (lmerTest, pbkrtest) for small samples; the normal distribution (z) is too generous when there are "
         "few groups.",
     )
+
+
+def predictions(evidence: Evidence) -> Cause | None:
+    """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
+    assume(same_model(evidence))  # another model predicts otherwise
+    sigma = evidence.value("reference", "sigma")
+    same, fits = Match.FOLLOWS * sigma, evidence.rows("fitted")
+    marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
+    conditional, population = (dict(zip(p["level"], p["reference"], strict=True)) for p in (fits, marginal))
+
+    def gap(rows: pd.DataFrame, other: dict[str, float] | None = None) -> float:
+        """How far the candidate's predictions are from the reference's, or from others where all these are known."""
+        target = rows["reference"] if other is None else rows["level"].map(lambda row: other.get(row, math.inf))
+        return float(np.max(np.abs((rows["candidate"] - target).to_numpy(dtype=float)), initial=0.0))
+
+    if gap(marginal) > same > gap(marginal, conditional):
+        return Finding(11, "conditional-for-marginal", Strength.ANOTHER_MODEL).told(
+            "Predictions for the population contain the random effects",
+            f"asked for the fixed effects alone (re.form = ~0) the candidate gives the conditional predictions, up "
+            f"to {gap(marginal):.4g} from the marginal ones",
+            "predict(re.form = ~0) is Xβ: what is expected of a new group. Leave the random effects out.",
+        )
+    assume(gap(new) > same >= gap(marginal) and not marginal.empty and set(new["level"]) <= conditional.keys())
+    words, shift = "not Xβ", new["candidate"].to_numpy() - new["reference"].to_numpy()
+    if gap(new, conditional) < same:
+        words = "those of the rows' old levels"
+    elif np.ptp(shift) < Match.RULE * sigma:
+        modes = evidence.rows("ranef")
+        of_level = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
+        words = f"all off by {shift.mean():.5g}"
+        words += f", the random effect of level {of_level['level'].iloc[0]}" if len(of_level) else ""
+    strength = Strength.ANOTHER_INPUT if gap(new, population) > 0 else Strength.CERTAIN
+    return Finding(11, "new-levels", strength).told(
+        "Predictions for levels that the data do not have are wrong",
+        f"for {len(new)} rows with unseen levels the candidate's predictions are {words}; they differ from the "
+        f"reference's by up to {gap(new):.4g}",
+        "A level that was not in the data has the random effect 0, its expectation: with allow.new.levels = TRUE "
+        "lme4 predicts from the fixed effects (and from the levels that are known).",
+    )
+
+
+def unshrunken(evidence: Evidence) -> Cause | None:
+    """Row 11: BLUPs without shrinkage, or coefficients in their place."""
+    pieces, rows, sigma = given(evidence.reference_pieces), evidence.compared("ranef"), evidence.pair("sigma")[0]
+    assume(evidence.reference_theta is not None)
+    same = Match.FOLLOWS * sigma
+    assume(not (np.abs(rows["candidate"] - rows["reference"]) < same).all())
+    labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
+    reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
+    for unpooled in _unpooled(evidence, pieces):
+        keys = [key for key in candidate if key in unpooled]
+        matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < same]
+        telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
+        if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
+            continue
+        key = max(telling, key=lambda k: abs(reference[k] - unpooled[k]))
+        return Finding(11, "unshrunken", Strength.RECOMPUTED).told(
+            "The random effects are not shrunken: each level was estimated from its own rows alone",
+            f"{len(matched)} of {len(keys)} values equal the level's own least-squares estimate; for {key[2]} the "
+            f"candidate has {candidate[key]:.6g}, the BLUP is {reference[key]:.6g}: a ratio of "
+            f"{candidate[key] / reference[key] if reference[key] else math.inf:.4g}, one over the shrinkage factor",
+            "Conditional modes are the level's own estimate times the shrinkage factor, σ_a²/(σ_a² + σ²/n_j) for a "
+            "random intercept.",
+        )
+    fixed = {r["term"]: r["reference"] for r in records(evidence.rows("fixef"))}
+    added = {key: fixed.get(key[1], 0.0) for key in candidate}
+    shifted = [k for k in added if abs(candidate[k] - reference[k] - added[k]) < same]
+    assume(len(shifted) >= Share.MOST * len(added) and any(abs(x) > Match.ROUGH * sigma for x in added.values()))
+    return Finding(11, "coef-for-ranef", Strength.RECOMPUTED).told(
+        "ranef() holds coefficients: fixed effect plus random effect",
+        f"{len(shifted)} of {len(added)} values are the reference's conditional mode plus its fixed effect",
+        "ranef() are deviations from the fixed effects; coef() is their sum.",
+    )
+
+
+def other_fits(evidence: Evidence) -> Cause | None:
+    """Row 11: fitted values or residuals that leave a part of R's out, or residuals on another scale."""
+    solution = given(evidence.at_reference)
+    pieces, sigma, own = solution.pieces, solution.sigma, evidence.at_candidate
+    Z, start = pieces.Z.tocsc(), 0
+    parts = {"the random effects": solution.fitted - solution.marginal}
+    for term in pieces.terms if len(pieces.terms) > 1 else ():
+        columns = slice(start, start := start + term.J * term.p)
+        parts[f"the random effects of {term.name}"] = Z[:, columns] @ solution.b[columns]
+    if pieces.offset is not None:
+        parts["the offset"] = pieces.offset
+    fitted, residuals = solution.fitted, pieces.y - solution.fitted
+    known = [
+        *(("fitted", f"Fitted values leave {what} out", fitted - part, sigma) for what, part in parts.items()),
+        *(("residuals", f"Residuals are those without {what}", residuals + p, sigma) for what, p in parts.items()),
+        ("residuals", "Residuals are divided by σ", residuals / sigma, 1.0),
+    ]
+    if pieces.weights is not None:
+        weighted = np.sqrt(pieces.weights) * residuals
+        known.append(("residuals", "Residuals are multiplied by the roots of the prior weights", weighted, sigma))
+    for quantity, title, expected, unit in known:
+        ours, theirs = evidence.arrays(quantity)
+        if theirs.size != expected.size:
+            continue
+        away, from_right = (float(np.abs(theirs - values).max()) for values in (expected, ours))
+        # At the candidate's own θ̂ what it gives may be right: where a variance is 0, both are one.
+        of_own = None if own is None else own.fitted if quantity == "fitted" else pieces.y - own.fitted
+        follows = of_own is not None and np.abs(theirs - of_own).max() < Match.FOLLOWS * unit
+        if away < Match.FOLLOWS * unit < from_right and not follows:
+            name = "marginal-fitted" if title == known[0][1] else f"other-{quantity}"
+            return Finding(11, name, Strength.SAME_NUMBERS).told(
+                title,
+                f"they are that to {away:.2g}, and up to {from_right:.4g} from R's",
+                "fitted() of lme4 is conditional, Xβ + Zb and the offset, and residuals() are the response less these. "
+                "Marginal predictions are predict(re_form = NA).",
+            )
+    return None
+
+
+def _unpooled(evidence: Evidence, pieces: Pieces) -> Iterator[dict[tuple[str, str, str], float]]:
+    """Least-squares estimates of each level's effects from its own rows, term by term.
+
+    Given the fixed effects; with several terms, both with the other terms' conditional modes taken off first
+    and without.
+    """
+    if (solution := evidence.at_reference) is None:
+        return
+    marginal, Z, start = pieces.y - solution.marginal, pieces.Z.tocsc(), 0
+    root = np.ones(marginal.size) if pieces.weights is None else np.sqrt(pieces.weights)
+    weighted = sp.csc_array(sp.diags_array(root) @ Z)
+    for term in pieces.terms:
+        others = solution.b.copy()
+        others[start : start + term.J * term.p] = 0.0
+        for residual in [marginal] if len(pieces.terms) == 1 else [marginal - Z @ others, marginal]:
+            values: dict[tuple[str, str, str], float] = {}
+            for i, level in enumerate(term.levels):
+                block = weighted[:, start + i * term.p : start + (i + 1) * term.p]
+                used = np.unique(block.indices)
+                estimate, _, rank, _ = np.linalg.lstsq(block.toarray()[used], (root * residual)[used], rcond=None)
+                if rank == term.p:
+                    values |= {(term.group, e, level): float(v) for e, v in zip(term.effects, estimate, strict=True)}
+            yield values
+        start += term.J * term.p

@@ -1,28 +1,32 @@
-"""Rows 7 and 8: other random-effects terms, effects that were left out, and the order of θ."""
+"""Rows 7 and 8: other random-effects terms, effects left out, other covariance structures, and the order of θ."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
 from validation.algebra import Pieces, Term
-from validation.judge.diagnosis import assume, found_by, given
+from validation.covariances import FREE, STRUCTURES, Structure
+from validation.judge.diagnosis import assume, first_of, found_by, given
 from validation.judge.diagnosis.coding import basis
+from validation.judge.diagnosis.labels import other_names, rows_used
 from validation.judge.diagnosis.model import (
-    TermOf,
+    NUMBERS,
     another_model,
-    count_of_theta,
+    implied_by,
     levels_of,
     optimum_of,
+    proof_by,
     searchable,
-    terms_of,
 )
-from validation.judge.diagnosis.names import other_names
-from validation.judge.diagnosis.reproduced import NUMBERS, proof_by
-from validation.judge.diagnosis.rows import rows_used
 from validation.judge.evidence import Evidence
+from validation.judge.structure import structure_words
 from validation.tolerances import Strength
 from validation.verdict import Cause, Finding
+
+#: A random-effects term: its grouping factor, its number of levels, its effects.
+_Term: TypeAlias = tuple[str, int, tuple[str, ...]]
 
 #: What to do where random effects are others.
 _RANDOM_PART = (
@@ -33,7 +37,7 @@ _RANDOM_PART = (
 
 def model_structure(evidence: Evidence) -> Cause | None:
     """Row 7: crossed against nested, || against |, an implied intercept lost."""
-    terms = {side: terms_of(evidence, side) for side in ("reference", "candidate")}
+    terms = {side: _terms_of(evidence, side) for side in ("reference", "candidate")}
     ours, theirs = terms.values()
     assume(ours and theirs)
     left, right, fixed_lost = evidence.reference_pieces, evidence.candidate_pieces, False
@@ -42,7 +46,12 @@ def model_structure(evidence: Evidence) -> Cause | None:
         fixed_lost = intercepts[0] != intercepts[1] and left.X.shape[1] != right.X.shape[1]
         assume(not _only_recoded(left, right, ours, theirs))
     assume(fixed_lost or sorted(ours) != sorted(theirs))  # otherwise another order, which order_of_theta looks at
-    thetas = [count_of_theta(evidence, *part) for part in terms.items()]
+    # of free covariances, where a side does not say more
+    structures = [evidence.structures(side) or [FREE] * len(found) for side, found in terms.items()]
+    thetas = [
+        sum(structure.n_par(len(term[2])) for structure, term in zip(own, found, strict=False))
+        for own, found in zip(structures, terms.values(), strict=True)
+    ]
     assume(thetas[0] != thetas[1] or not found_by(other_names, evidence))
     columns = [sum(count * len(effects) for _, count, effects in found) for found in (ours, theirs)]
     effects = [sorted((group, e) for group, _, es in found for e in es) for found in (ours, theirs)]
@@ -79,6 +88,23 @@ def model_structure(evidence: Evidence) -> Cause | None:
     )
 
 
+def _terms_of(evidence: Evidence, side: str) -> list[_Term]:
+    """(grouping factor, levels, effects) of each term; from its variances where a fit has no pieces."""
+    left, right = evidence.reference_pieces, evidence.candidate_pieces
+    own, other, extraction = (left, right, evidence.left) if side == "reference" else (right, left, evidence.right)
+    if own is not None:
+        return [(term.group, term.J, term.effects) for term in own.terms]
+    groups, variances = (extraction.table[extraction.table["quantity"] == name] for name in ("ngrps", "variance"))
+    # without ngrps, levels are taken to be the other side's: what is not said does not differ
+    known = {term.group: term.J for term in other.terms} if other is not None else {}
+    ngrps = dict(zip(groups["group"], groups["value"], strict=True)) or known
+    effects = variances[variances["group"] != "Residual"].groupby("group", sort=False)["term"]
+    terms = {str(name): tuple(part) for name, part in effects}
+    # R calls a factor's second term g.1.
+    factors = {name: name if name in ngrps else name.rpartition(".")[0] for name in terms}
+    return [(factors[name], int(ngrps.get(factors[name], 0)), part) for name, part in terms.items()]
+
+
 def order_of_theta(evidence: Evidence) -> Cause | None:
     """Row 8: θ's elements in another order than lme4's."""
     left, right = given(evidence.theta("reference")), given(evidence.theta("candidate"))
@@ -91,7 +117,7 @@ def order_of_theta(evidence: Evidence) -> Cause | None:
     )
 
 
-def _only_recoded(left: Pieces, right: Pieces, ours: list[TermOf], theirs: list[TermOf]) -> bool:
+def _only_recoded(left: Pieces, right: Pieces, ours: list[_Term], theirs: list[_Term]) -> bool:
     """Whether the terms differ by the names of recoded columns only: row 3 explains that."""
     shapes = [[(group, count, len(es)) for group, count, es in terms] for terms in (ours, theirs)]
     return (
@@ -158,3 +184,69 @@ def _submodels(pieces: Pieces) -> Iterator[tuple[str, Pieces | None]]:
         for what, lost, instead in without:
             Z = pieces.Z[:, tuple(np.delete(np.arange(pieces.Z.shape[1]), lost))]
             yield what, replace(pieces, Z=Z, terms=(*pieces.terms[:place], *instead, *pieces.terms[place + 1 :]))
+
+
+def covariance_structure(evidence: Evidence) -> Cause | None:
+    """Row 7: the sides say that they have other covariance structures, or another gives the candidate's numbers."""
+    if evidence.other_structures:
+        shown = [", ".join(structure_words(evidence.fit(side))) for side in ("reference", "candidate")]
+        text, lost, strength = f"the reference has {shown[0]}; the candidate {shown[1]}", False, Strength.ANOTHER_MODEL
+    else:
+        (text, lost), strength = first_of(_reproducing_structures(evidence)), Strength.RECOMPUTED
+    return Finding(7, "correlation-lost" if lost else "covariance-structure", strength).told(
+        "The candidate keeps random effects independent (||), the reference correlates them (|)"
+        if lost
+        else "The random effects' covariances have another structure",
+        text,
+        "(x | g) and us(x | g) have free covariances, diag(x | g) none, cs(x | g) one correlation of any two effects, "
+        "ar1(x | g) one that falls with their distance; cs and diag have a standard deviation for each effect unless "
+        "hom = TRUE, ar1 one for all unless hom = FALSE.",
+    )
+
+
+def _reproducing_structures(evidence: Evidence) -> Iterator[tuple[str, bool]]:
+    """The proof of each structure that gives the candidate's numbers, and whether a correlation is lost in it."""
+    pieces, known, implied = given(searchable(evidence)), evidence.known_theta, implied_by(evidence)
+    has_variance = evidence.rows("variance")["has_candidate"]
+    # where variances are given and not of every effect, terms are others
+    assume(not another_model(evidence) and (has_variance.all() or not has_variance.any()))
+    # of one that says it has the reference's structures no other is looked for
+    assume(not pieces.structured or evidence.structures("candidate") is None)
+    for place, term, structure in _others(pieces):
+        lost = term.structure.free and structure == Structure("diag")
+        if not implied and term.structure.free and not lost:
+            continue  # what people lose is the correlation; nothing else is looked for without a sign of it
+        T = np.eye(term.p) if known is None else pieces.templates(known)[place]
+        if implied and structure.parameters(T @ T.T) is None:
+            continue  # all its numbers follow from its θ, which has another structure than this
+        terms = tuple(replace(one, structure=structure) if one is term else one for one in pieces.terms)
+        solution = optimum_of(replace(pieces, terms=terms), evidence.reml)
+        proof = proof_by(evidence, solution, NUMBERS)
+        # the model without an effect has the same numbers as one without correlation
+        at_zero = lost and solution is not None and solution.pieces.on_boundary(solution.theta).any()
+        if proof is not None and not at_zero:
+            model = f"the model with {structure} covariances of {term.name} (the reference: {term.structure})"
+            yield proof.words(model), lost
+
+
+def _others(pieces: Pieces) -> Iterator[tuple[int, Term, Structure]]:
+    """Structures that a term may have been given instead; of those with the same matrices one, and never its own."""
+    for place, term in enumerate(pieces.terms):
+        if term.p == 1:
+            continue
+        known = {_matrices(term.structure, term.p)}
+        for name in STRUCTURES:
+            for hom in (False, True) if name != "us" else (False,):
+                other = Structure(name, hom)
+                if _matrices(other, term.p) not in known:
+                    known.add(_matrices(other, term.p))
+                    yield place, term, other
+
+
+def _matrices(structure: Structure, p: int) -> Structure:
+    """The structure, or of two correlated effects that whose covariance matrices are the same ones.
+
+    One correlation is all that two effects have: ``us``, ``cs`` and ``ar1`` of two standard deviations are one, and so
+    are ``cs`` and ``ar1`` of a common one.
+    """
+    return Structure("cs", structure.hom) if p == 2 and structure.name != "diag" else structure

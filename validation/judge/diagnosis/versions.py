@@ -68,14 +68,10 @@ def _only_parentheses(failed: Sequence[Row]) -> bool:
     def key(row: Row) -> tuple[object, ...]:
         return tuple(_bare(part) if isinstance(part, str) else part for part in row.key)
 
-    lost = [
-        row
-        for row in failed
-        if row.verdict is Verdict.MISSING and math.isnan(row.reference) != math.isnan(row.candidate)
-    ]
-    left = {key(row): row.reference for row in lost if math.isnan(row.candidate)}
-    right = {key(row): row.candidate for row in lost if math.isnan(row.reference)}
-    if len(lost) < len(failed) or not left or left.keys() != right.keys():
+    missing = [row for row in failed if row.verdict is Verdict.MISSING]
+    left = {key(row): row.reference for row in missing if math.isnan(row.candidate)}
+    right = {key(row): row.candidate for row in missing if math.isnan(row.reference)}
+    if len(left) + len(right) < len(failed) or not left or left.keys() != right.keys():
         return False
     return all(abs(left[k] - right[k]) <= Match.ESTIMATED * max(abs(left[k]), Match.CHAINED) for k in left)
 
