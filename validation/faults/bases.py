@@ -185,7 +185,8 @@ def _lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> "L
 
 def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> RecordedLmerFit:
     """Fit by ``pyimpl.lmer``, frozen, its objective and predictions live."""
-    return RecordedLmerFit.of(_lmer(formula, data, reml, **options), live=True)
+    with warnings.catch_warnings(action="ignore"):  # convergence is checked when it is asked for
+        return RecordedLmerFit.of(_lmer(formula, data, reml, **options), live=True)
 
 
 def _factor(codes: np.ndarray, *levels: str) -> pd.Categorical:
