@@ -289,20 +289,14 @@ class PlantedPosterior:
         """The draws as a DataTree."""
         import xarray as xr
 
-        random = [i for i, name in enumerate(self.names) if name.startswith("b[")]
-        variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
-            name: (("chain", "draw"), self.draws[i]) for i, name in enumerate(self.names) if i not in random
+        draws = (("chain", "draw", "parameter"), np.moveaxis(self.draws, 0, -1))
+        diverging = (("chain", "draw"), np.zeros(self.draws.shape[1:], dtype=bool))
+        groups = {
+            "posterior": xr.Dataset({"draws": draws}, coords={"parameter": list(self.names)}),
+            "sample_stats": xr.Dataset({"diverging": diverging}),
+            "observed_data": xr.Dataset({"y": ("row", self.response)}),
         }
-        variables["b"] = (("chain", "draw", "b_label"), np.moveaxis(self.draws[random], 0, -1))
-        return xr.DataTree.from_dict(
-            {
-                "posterior": xr.Dataset(variables, coords={"b_label": [self.names[i] for i in random]}),
-                "sample_stats": xr.Dataset(
-                    {"diverging": (("chain", "draw"), np.zeros(self.draws.shape[1:], dtype=bool))}
-                ),
-                "observed_data": xr.Dataset({"y": ("row", self.response)}),
-            }
-        )
+        return xr.DataTree.from_dict(groups)
 
 
 def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: object) -> PlantedPosterior:
@@ -312,16 +306,16 @@ def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: o
     with warnings.catch_warnings(action="ignore"):  # validity is gate 2's to judge
         fit = cast("Callable[..., StanLmerFit]", pyimpl.stan_lmer)(formula, data, seed=seed, iter=2 * draws, **options)
     names, values = draws_of(fit)
-    response = np.asarray(fit.design.y, dtype=float)
+    order = sorted(range(len(names)), key=lambda i: names[i].startswith("b["))  # the random effects last
     return PlantedPosterior(
         formula=str(fit.formula),
-        names=tuple(names),
-        draws=values,
+        names=tuple(names[i] for i in order),
+        draws=values[order],
         rows=int(fit.nobs()),
         num_upars=int(fit.num_upars),
         log_prob=fit.log_prob,
         at=fit.unconstrained_draws,
-        response=response,
+        response=np.asarray(fit.design.y, dtype=float),
         origin=fit,
         reports={verb: getattr(fit, verb)() for verb in ("VarCorr", "fixef", "se", "sigma", "ranef")},
     )
