@@ -1,4 +1,4 @@
-"""The commands ``mlmparity cases`` (which cases there are) and ``mlmparity sbc`` (the sampler calibrated)."""
+"""The arguments that several commands share, and the commands ``mlmparity cases`` and ``mlmparity sbc``."""
 
 import json
 from collections.abc import Sequence
@@ -7,14 +7,43 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.models import ArgumentInfo
 
-from validation.arguments import Debug, JsonFile, Quiet, case_names
+from pyimpl.extras import has
+from r_scripts.installing import install_command
 from validation.console import VisibleConsole
+from validation.errors import InputError
+from validation.files import write_or_print
+from validation.verdict import Verdict, exit_code
 
-#: What a model's endings say, in the order of the table.
-_ENDINGS = {"ml": "ML", "reml": "REML", "bayes": "Bayes"}
+#: The endings of a case's name, which say how it is fitted, in the order of the table.
+_ENDINGS = ("ml", "reml", "bayes")
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", help="Write everything as JSON to this file ('-': print it, and nothing else).", metavar="FILE"
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only; no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def case_names(text: str) -> ArgumentInfo:
+    """The argument that names cases, completed by the shell; ``text`` says which there are when none is given."""
+    made: ArgumentInfo = typer.Argument(help=text, autocompletion=complete_case)
+    return made
+
+
+def complete_case(incomplete: str) -> list[tuple[str, str]]:
+    """Names of cases that begin as what was typed, with their titles: what a shell offers."""
+    from validation.campaign import described
+
+    start = incomplete.casefold()
+    return [(one["name"], one["title"]) for one in described() if one["name"].casefold().startswith(start)]
 
 
 def list_cases(
@@ -25,7 +54,6 @@ def list_cases(
 ) -> int:
     """List the cases that compare, conformance and validate know."""
     from validation.campaign import described
-    from validation.files import write_or_print
 
     found = described(names or ())
     if json_file is not None:
@@ -80,15 +108,9 @@ def calibrate(
     debug: Debug = False,
 ) -> int:
     """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
-    from pyimpl.extras import has
-    from r_scripts.installing import install_command
     from validation.calibration import MODELS, sbc
-    from validation.errors import InputError
-    from validation.exit_codes import exit_code
-    from validation.files import write_or_print
     from validation.plain import plain
     from validation.progress import tracker
-    from validation.verdict import Verdict
 
     known = {model.name: model for model in MODELS}
     unknown = [name for name in models or () if name not in known]
@@ -100,7 +122,7 @@ def calibrate(
     pictures = has("matplotlib")
     if not (pictures or quiet or only_json):
         console.print(f"Without pictures of the ranks: they need {install_command('mlmparity[plots]')}", markup=False)
-    verdicts, figures = [], []
+    results = []
     with tracker(len(chosen), quiet=quiet) as follow:
         for model in chosen:
             follow.start(model.title)
@@ -111,33 +133,38 @@ def calibrate(
             if pictures:
                 result.plot().savefig(output / f"sbc-{model.name}.png", dpi=110)
             follow.finish()
-            verdicts.append(result.verdict)
-            table = result.table()
-            figures.append(
-                {
-                    "name": model.name,
-                    "formula": model.formula,
-                    "verdict": result.verdict.value,
-                    "data sets": len(result.ranks),
-                    "smallest p": plain(result.smallest_p),
-                    "fits with a warning": plain(result.warned),
-                    "quantities": plain(table.reset_index().to_dict("records")),
-                }
-            )
-            if only_json:
-                continue
-            console.print(
-                f"{model.name} ({model.formula}): {result.verdict.value}; {len(result.ranks)} data sets, "
-                f"{int(table['inside'].sum())} of {len(table)} quantities inside their own 95% band, smallest p "
-                f"{result.smallest_p:.3f} corrected for their number; {result.warned} fits with a warning.",
-                soft_wrap=True,
-                markup=False,
-            )
-            if not quiet and not table["inside"].all():
-                console.print(table[~table["inside"]].to_string(float_format="{:.4f}".format), markup=False)
-    worst = Verdict.of(verdicts)
+            results.append((model, result))
+            if not only_json:
+                _print(console, model, result, quiet)
+    worst = Verdict.of(result.verdict for _, result in results)
     if json_file is not None:
-        write_or_print(json_file, json.dumps({"verdict": worst.value, "models": figures}, ensure_ascii=False, indent=1))
+        figures = [
+            {
+                "name": model.name,
+                "formula": model.formula,
+                "verdict": result.verdict,
+                "data sets": len(result.ranks),
+                "smallest p": result.smallest_p,
+                "fits with a warning": result.warned,
+                "quantities": result.table().reset_index().to_dict("records"),
+            }
+            for model, result in results
+        ]
+        content = json.dumps(plain({"verdict": worst, "models": figures}), ensure_ascii=False, indent=1)
+        write_or_print(json_file, content)
     if not only_json:
         console.print(f"Calibration: {worst.value}.", style="bold")
     return exit_code(worst)
+
+
+def _print(console: Console, model: Any, result: Any, quiet: bool) -> None:
+    table = result.table()
+    console.print(
+        f"{model.name} ({model.formula}): {result.verdict.value}; {len(result.ranks)} data sets, "
+        f"{int(table['inside'].sum())} of {len(table)} quantities inside their own 95% band, smallest p "
+        f"{result.smallest_p:.3f} corrected for their number; {result.warned} fits with a warning.",
+        soft_wrap=True,
+        markup=False,
+    )
+    if not quiet and not table["inside"].all():
+        console.print(table[~table["inside"]].to_string(float_format="{:.4f}".format), markup=False)

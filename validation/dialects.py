@@ -25,15 +25,10 @@ def dialect_of(provenance: Mapping[str, object] | None) -> Dialect | None:
     packages = stated.get("packages")
     if isinstance(packages, Mapping):
         stated |= packages
-    found = {}
-    for name in PACKAGES:
-        version = re.search(r"\d+(?:[.-]\d+)+", str(stated.get(name) or ""))
-        if version:
-            found[name] = version.group()
+    versions = {name: re.search(r"\d+(?:[.-]\d+)+", str(stated.get(name) or "")) for name in PACKAGES}
+    found = {name: version.group() for name, version in versions.items() if version}
     if not found:
         return None
-    reached = [
-        stack for stack in STACKS.values() if all(at_least(version, stack[name]) for name, version in found.items())
-    ]
-    base = reached[-1] if reached else next(iter(STACKS.values()))
-    return Dialect.of({**base, **found})
+    stacks = list(STACKS.values())
+    reached = [stack for stack in stacks if all(at_least(version, stack[name]) for name, version in found.items())]
+    return Dialect.of({**[stacks[0], *reached][-1], **found})

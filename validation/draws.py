@@ -29,20 +29,36 @@ class DrawsAlone:
         self.posterior = draws
 
 
+def quadrature_of(fit: object) -> pd.DataFrame | None:
+    """Posterior summaries by quadrature, where the candidate has them and the dimension allows."""
+    quadrature = getattr(fit, "quadrature", None)
+    if not callable(quadrature):
+        return None
+    try:
+        return truth_table(quadrature())
+    except Exception:  # more than a few dimensions, priors that cannot be integrated: there is no truth then
+        return None
+
+
 def truth_table(found: object) -> pd.DataFrame | None:
     """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
 
     ``found`` has ``table`` (and, where it gives them, ``error`` of the same shape and ``ranef``): index parameter,
     columns ``mean``, ``sd``, ``2.5%``, ``50%``, ``97.5%`` as far as they are known.
     """
-    values = getattr(found, "table", None)
+    values = found if isinstance(found, pd.DataFrame) else getattr(found, "table", None)
     if not isinstance(values, pd.DataFrame) or values.empty:
         return None
-    ranef = getattr(found, "ranef", values[:0])
-    values, errors = pd.concat([values, ranef]), pd.concat([getattr(found, "error", values * 0.0), ranef * 0.0])
+    errors = getattr(found, "error", None)
+    errors = errors if isinstance(errors, pd.DataFrame) else values * 0.0
+    ranef = getattr(found, "ranef", None)
+    if isinstance(ranef, pd.DataFrame) and len(ranef):
+        values, errors = pd.concat([values, ranef]), pd.concat([errors, ranef * 0.0])
+    names = {"2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
+    values, errors = values.rename(columns=names), errors.rename(columns=names)
     table = pd.DataFrame(index=pd.Index([str(name) for name in values.index], name="parameter"))
-    for statistic, column in {"mean": "mean", "sd": "sd", "q2.5": "2.5%", "q50": "50%", "q97.5": "97.5%"}.items():
-        if column in values.columns:
-            table[statistic] = values[column].to_numpy(dtype=float)
-            table[f"mcse_{statistic}"] = np.abs(errors[column].to_numpy(dtype=float))
+    for statistic in ("mean", "sd", "q2.5", "q50", "q97.5"):
+        if statistic in values.columns:
+            table[statistic] = values[statistic].to_numpy(dtype=float)
+            table[f"mcse_{statistic}"] = np.abs(errors[statistic].to_numpy(dtype=float))
     return table if len(table.columns) else None

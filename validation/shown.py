@@ -22,8 +22,7 @@ from pyimpl.extras import has
 from r_scripts.installing import install_command
 from validation.console import VisibleConsole
 from validation.errors import InputError
-from validation.exit_codes import exit_code
-from validation.verdict import Verdict
+from validation.verdict import Verdict, exit_code
 
 if TYPE_CHECKING:
     from validation.campaign import Work

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from r_scripts.installing import install_command
 from validation.cases import Case, select
-from validation.exit_codes import DISAGREES, OK
 from validation.progress import tracker
 from validation.suite import SUITE
+from validation.verdict import DISAGREES, OK
 
 #: Failures of a case that are printed.
 MOST_FAILURES = 5
