@@ -86,7 +86,6 @@ def test_a_public_name_says_what_it_takes_and_gives(name: str) -> None:
 #: Of the judge's packages, what it is that no type can say, and where.
 JUDGE_ALLOWED = {
     "getME": "R's pieces, by name",
-    "spoken": "an argument of a fitting function, or none",
     "bridge_prior": "one of a dozen classes of priors",
     "for_r": "arguments of a fitting function",
     "records": "rows of any table, each with columns of its own",

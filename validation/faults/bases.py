@@ -306,11 +306,10 @@ def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: o
     with warnings.catch_warnings(action="ignore"):  # validity is gate 2's to judge
         fit = cast("Callable[..., StanLmerFit]", pyimpl.stan_lmer)(formula, data, seed=seed, iter=2 * draws, **options)
     names, values = draws_of(fit)
-    order = sorted(range(len(names)), key=lambda i: names[i].startswith("b["))  # the random effects last
     return PlantedPosterior(
         formula=str(fit.formula),
-        names=tuple(names[i] for i in order),
-        draws=values[order],
+        names=tuple(names),
+        draws=values,
         rows=int(fit.nobs()),
         num_upars=int(fit.num_upars),
         log_prob=fit.log_prob,
