@@ -4,7 +4,6 @@ What is read is written again and compared with what was found (:mod:`validation
 of a number, or half a count, need not be looked for here.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,11 +20,6 @@ def plain(value: object) -> Any:
     return validation.plain.plain(value, infinity="inf")
 
 
-def number_from_json(value: Any) -> float:
-    """A number: missing as null, infinities as strings."""
-    return math.nan if value is None else float(value)
-
-
 def _index(values: list[Any]) -> pd.Index:
     """Labels: all of them texts, or all of them whole numbers."""
     if {type(value) for value in values} not in ({str}, {int}, set()):
@@ -34,7 +28,11 @@ def _index(values: list[Any]) -> pd.Index:
 
 
 def _array(values: Any) -> np.ndarray:
-    return np.array(values, dtype=float)  # null becomes NaN
+    return np.array(values, dtype=float)  # null becomes NaN, "inf" infinite
+
+
+def _number(value: Any) -> float:
+    return float(_array(value))
 
 
 def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def _by_group(codec: _Codec) -> _Codec:
 
 #: Field of a likelihood fit -> its key in the file, and its codec; the factors and Z are written term by term.
 _LMER: dict[str, tuple[str, _Codec]] = {
-    "scalars": ("scalars", (plain, lambda stored: {name: number_from_json(value) for name, value in stored.items()})),
+    "scalars": ("scalars", (plain, lambda stored: {name: _number(value) for name, value in stored.items()})),
     "groups": ("groups", (_series, _counts)),
     "coefficients": ("coefficients", _TABLE),
     "covariance": ("covariance", _TABLE),
@@ -145,7 +143,7 @@ _STAN: dict[str, tuple[str, _Codec]] = {
 
 def _point(stored: Any) -> tuple[str, tuple[float, ...], float]:
     name, theta, value = stored
-    return str(name), tuple(map(number_from_json, theta)), number_from_json(value)
+    return str(name), tuple(_array(theta).tolist()), _number(value)
 
 
 def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
@@ -259,4 +257,4 @@ def stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
 
 def default_from_json(stored: Mapping[str, Any]) -> ReportedFit:
     """What lme4 reports with its default optimizer, as it was written."""
-    return ReportedFit(scalars={"logLik": number_from_json(stored["logLik"])}, **_read(stored, _REPORTED))
+    return ReportedFit(scalars={"logLik": _number(stored["logLik"])}, **_read(stored, _REPORTED))
