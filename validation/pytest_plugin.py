@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from validation.comparison import Comparison
     from validation.conformance.run import Result
 
-_CHECKS = {
-    "likelihood": ("fit", "tier-1", "tier-2", "tier-3", "tier-4", "tier-5"),
-    "bayes": ("fit", "gate-1", "gate-2", "gate-3", "gate-4", "gate-5", "gate-6"),
-}
 _SENTENCE_END = re.compile(r"\. (?=[A-Z])")  # not "e.g. "
 _MARKER = (
     "mlm(candidate=None, can=None, missing=None, reference=None, needs=()): what mlm_agreement and mlm_compare judge "
@@ -137,9 +133,12 @@ class _Suite(pytest.Collector):
     """The parent of the conformance tests."""
 
     def collect(self) -> Iterator[pytest.Item]:
+        from validation.tolerances import TITLES
+
         judge = _judge(self.config)
         for case in judge.cases:
-            for check in _CHECKS[case.kind]:
+            steps = "gate" if case.kind == "bayes" else "tier"
+            for check in ("fit", *(check for check in TITLES if check.startswith(steps))):
                 yield _CaseItem.from_parent(self, name=f"{case.name}[{check}]", case=case, check=check)
         for deviation in judge.deviations:
             yield _DeviationItem.from_parent(self, name=f"known-deviation[{deviation.number}]", deviation=deviation)
@@ -283,8 +282,7 @@ class _Own:
         self.settings: dict[str, Any] = {}  # what the markers say, the closest first
         for marker in request.node.iter_markers("mlm"):
             unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
-            if marker.args or unknown:
-                given = ", ".join(unknown) or ", ".join(map(repr, marker.args))
+            if given := ", ".join(unknown) or ", ".join(map(repr, marker.args)):
                 known = "candidate=, can=, missing=, reference= and needs="
                 raise pytest.UsageError(f"@pytest.mark.mlm takes {known}; not {given}")
             self.settings = {**marker.kwargs, **self.settings}
