@@ -58,10 +58,6 @@ def _to_series(stored: Mapping[str, Any]) -> pd.Series:
     return pd.Series(_array(stored["values"]), index=_index(stored["index"]), dtype=float)
 
 
-def _counts(stored: Mapping[str, Any]) -> pd.Series:
-    return _to_series(stored).astype("int64")
-
-
 # ---------------------------------------------------------------------------------------------------- fits
 
 
@@ -87,8 +83,6 @@ _TABLE: _Codec = (frame_to_json, frame_from_json)
 _VECTOR: _Codec = (lambda values: plain(np.asarray(values, dtype=float)), _array)
 _TEXT: _Codec = (str, str)
 _TEXTS: _Codec = (list, lambda stored: tuple(map(str, stored)))
-_COUNT: _Codec = (int, int)
-_AS_IT_IS: _Codec = (plain, lambda stored: stored)
 
 
 def _by_group(codec: _Codec) -> _Codec:
@@ -99,45 +93,34 @@ def _by_group(codec: _Codec) -> _Codec:
     )
 
 
-#: Field of a likelihood fit -> its key in the file, and its codec; the factors and Z are written term by term.
-_LMER: dict[str, tuple[str, _Codec]] = {
-    "scalars": ("scalars", (plain, lambda stored: {name: _number(value) for name, value in stored.items()})),
-    "groups": ("groups", (_series, _counts)),
-    "coefficients": ("coefficients", _TABLE),
-    "covariance": ("covariance", _TABLE),
-    "components": ("components", (components_to_json, components_from_json)),
-    "theta": ("theta", _SERIES),
-    "lower": ("lower", _SERIES),
-    "par": ("par", _SERIES),
-    "modes": ("modes", _by_group(_TABLE)),
-    "mode_variances": ("mode_variances", _by_group((plain, _array))),
-    "X": ("X", _TABLE),
-    "y": ("y", _VECTOR),
-    "fits": ("fitted", _VECTOR),
-    "weights": ("weights", _VECTOR),
-    "offset": ("offset", _VECTOR),
-    "points": ("points", (plain, lambda stored: tuple(map(_point, stored)))),
-    "warnings": ("warnings", _TEXTS),
-    "messages": ("messages", _TEXTS),
-    "printed": ("printed", _TEXT),
-    "optimizer": ("optimizer", _AS_IT_IS),
+#: Field of a likelihood fit -> its codec; the factors and Z are written term by term.
+_LMER: dict[str, _Codec] = {
+    "scalars": (plain, lambda stored: {name: _number(value) for name, value in stored.items()}),
+    "groups": (_series, lambda stored: _to_series(stored).astype("int64")),
+    "components": (components_to_json, components_from_json),
+    "modes": _by_group(_TABLE),
+    "mode_variances": _by_group((plain, _array)),
+    "points": (plain, lambda stored: tuple(map(_point, stored))),
+    "optimizer": (plain, lambda stored: stored),
+    "printed": _TEXT,
+    **dict.fromkeys(("coefficients", "covariance", "X"), _TABLE),
+    **dict.fromkeys(("theta", "lower", "par"), _SERIES),
+    **dict.fromkeys(("y", "fits", "weights", "offset"), _VECTOR),
+    **dict.fromkeys(("warnings", "messages"), _TEXTS),
 }
 
 #: What of it is recorded of default lme4, too.
 _REPORTED = {name: _LMER[name] for name in ("coefficients", "components", "printed")}
 
 #: The same of a posterior.
-_STAN: dict[str, tuple[str, _Codec]] = {
-    "table": ("table", (frame_to_json, lambda stored: _by_parameter(frame_from_json(stored)))),
-    "draws": ("draws", _TABLE),
-    "points": ("points", (plain, lambda stored: np.ascontiguousarray(_array(stored)))),
-    "log_density": ("log_density", _VECTOR),
-    "divergences": ("divergences", _COUNT),
-    "observations": ("observations", _COUNT),
-    "warnings": ("warnings", _TEXTS),
-    "messages": ("messages", _TEXTS),
-    "printed": ("printed", _TEXT),
-    "priors": ("priors", _TEXT),
+_STAN: dict[str, _Codec] = {
+    "table": (frame_to_json, lambda stored: _by_parameter(frame_from_json(stored))),
+    "draws": _TABLE,
+    "points": (plain, lambda stored: np.ascontiguousarray(_array(stored))),
+    "log_density": _VECTOR,
+    **dict.fromkeys(("divergences", "observations"), (int, int)),
+    **dict.fromkeys(("warnings", "messages"), _TEXTS),
+    **dict.fromkeys(("printed", "priors"), _TEXT),
 }
 
 
@@ -151,17 +134,20 @@ def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _written(fit: object, layout: Mapping[str, tuple[str, _Codec]]) -> dict[str, Any]:
+def _key(name: str) -> str:
+    """A field's name in the file."""
+    return "fitted" if name == "fits" else name
+
+
+def _written(fit: object, layout: Mapping[str, _Codec]) -> dict[str, Any]:
     values = {name: getattr(fit, name) for name in layout}
-    return {layout[name][0]: layout[name][1][0](value) for name, value in values.items() if value is not None}
+    return {_key(name): layout[name][0](value) for name, value in values.items() if value is not None}
 
 
-def _read(stored: Mapping[str, Any], layout: Mapping[str, tuple[str, _Codec]]) -> dict[str, Any]:
+def _read(stored: Mapping[str, Any], layout: Mapping[str, _Codec]) -> dict[str, Any]:
     """The fields of a fit; what is missing is found where the fit is checked (:mod:`validation.references.whole`)."""
-    optional = {"par", "weights", "offset"}
-    return {
-        name: read(stored[key]) for name, (key, (_, read)) in layout.items() if name not in optional or key in stored
-    }
+    left_out = {"par", "weights", "offset"} - stored.keys()
+    return {name: read(stored[_key(name)]) for name, (_, read) in layout.items() if name not in left_out}
 
 
 def _random_terms(fit: RecordedLmerFit) -> dict[str, Any]:
