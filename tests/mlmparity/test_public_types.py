@@ -99,7 +99,6 @@ JUDGE_ALLOWED = {
     "RecordedLmerFit.of": "a fit with its objective, if it has one",
     "RecordedLmerFit.predict": "arguments of R's function",
     "Record": "a likelihood fit or a posterior",
-    "view": "what a template shows",
 }
 #: Folders of data as they stand in a file, of numbers that have no types (flint's balls), and of other packages.
 JUDGE_LEFT_OUT = (
