@@ -169,7 +169,7 @@ def data_stored_on(case: Case, stored: Certificate | CertifiedPosterior) -> pd.D
 
 def data_of(case: Case) -> pd.DataFrame:
     """The data as recorded, so that every machine certifies the same; from R where they are not recorded."""
-    from validation.references.datasets import dataset_names
+    from validation.references.store import dataset_names
 
     data = case.load("recorded")
     if case.dataset and case.dataset not in dataset_names() and len(data) <= ROWS_RECORDED:
