@@ -205,7 +205,7 @@ class _DeviationItem(_Item):
 
 
 def _explain(comparison: "Comparison", check: "Check | None" = None) -> str:
-    """What failed, of one check where that is asked for: as a terminal shows it."""
+    """What failed, of one check where that is asked for: as a terminal shows it, without notes."""
     from dataclasses import replace
 
     from validation.report.text import render_text
@@ -213,7 +213,7 @@ def _explain(comparison: "Comparison", check: "Check | None" = None) -> str:
     if check is not None:
         table = comparison.table[comparison.table["check"] == check.id]
         comparison = replace(comparison, checks=(check,), table=table)
-    return render_text(comparison, brief=True)
+    return render_text(replace(comparison, notes=()), brief=True)
 
 
 # ---------------------------------------------------------------------------------------------------- one's own cases
