@@ -144,16 +144,7 @@ class _Suite(pytest.Collector):
             yield _DeviationItem.from_parent(self, name=f"known-deviation[{deviation.number}]", deviation=deviation)
 
 
-class _DisagreementError(Exception):
-    """A candidate disagrees: shown by its text alone."""
-
-
 class _Item(pytest.Item):
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, _DisagreementError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
-
     def reportinfo(self) -> tuple[str, None, str]:
         return "mlmparity", None, self.name
 
@@ -178,10 +169,9 @@ class _CaseItem(_Item):
         if self.check == "fit":
             self.user_properties.extend(("warning", text) for text in result.warnings)
             if result.status is Status.RAISED:
-                raise _DisagreementError(
-                    f"{self.case.name} needs {', '.join(sorted(self.case.needs))}, which the candidate claims; "
-                    f"it raised {result.error}"
-                )
+                needs = ", ".join(sorted(self.case.needs))
+                said = f"{self.case.name} needs {needs}, which the candidate claims; it raised {result.error}"
+                pytest.fail(said, pytrace=False)
             return
         if result.comparison is None:
             pytest.skip(f"not fitted: {result.reason}")
@@ -191,7 +181,7 @@ class _CaseItem(_Item):
         if check.verdict is Verdict.INCONCLUSIVE:
             pytest.skip(f"inconclusive: {check.summary}")
         if check.verdict.failed:
-            raise _DisagreementError(_explain(result.comparison, check))
+            pytest.fail(_explain(result.comparison, check), pytrace=False)
 
 
 class _DeviationItem(_Item):
@@ -211,11 +201,11 @@ class _DeviationItem(_Item):
             pytest.skip("none of its cases is judged in this run")
         problems = problems_of(self.deviation, results, judge.could)
         if problems:
-            raise _DisagreementError("\n".join(problems))
+            pytest.fail("\n".join(problems), pytrace=False)
 
 
 def _explain(comparison: "Comparison", check: "Check | None" = None) -> str:
-    """What failed, of one check where that is asked for: as a terminal shows it."""
+    """What failed, of one check where that is asked for: as a terminal shows it, without notes."""
     from dataclasses import replace
 
     from validation.report.text import render_text
@@ -223,7 +213,7 @@ def _explain(comparison: "Comparison", check: "Check | None" = None) -> str:
     if check is not None:
         table = comparison.table[comparison.table["check"] == check.id]
         comparison = replace(comparison, checks=(check,), table=table)
-    return render_text(comparison, brief=True)
+    return render_text(replace(comparison, notes=()), brief=True)
 
 
 # ---------------------------------------------------------------------------------------------------- one's own cases
