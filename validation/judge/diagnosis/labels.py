@@ -110,8 +110,7 @@ def data_values(evidence: Evidence) -> Cause | None:
     assume(parts)
     if pairs[0][-1].any():
         slope, constant = np.polyfit(left.y, right.y, 1)
-        away = np.abs(slope * left.y + constant - right.y)
-        if (away <= Match.COMPUTED * float(np.abs(right.y).max())).all():
+        if (np.abs(slope * left.y + constant - right.y) <= Match.COMPUTED * float(np.abs(right.y).max())).all():
             name, title = "response-scaled", "The candidate's response is centred or rescaled"
             parts[0] = f"its y is {slope:.6g} times the reference's {constant:+.6g}"
     return Finding(4, name, Strength.ANOTHER_INPUT).told(
@@ -242,8 +241,7 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
          "lower triangle column by column."),
     ):  # fmt: skip
         rows = evidence.compared(quantity)
-        if quantity == "sd":
-            rows = rows[rows["group"] != "Residual"]
+        rows = rows[rows["group"] != "Residual"]
         left, right = (rows[side].to_numpy() for side in ("reference", "candidate"))
         if len(left) < 2 or not (np.isfinite(left).all() and np.isfinite(right).all()):
             continue
@@ -436,10 +434,9 @@ def single_precision(evidence: Evidence) -> Cause | None:
         points = evidence.same_theta
         assume(len(points))
         with np.errstate(all="ignore"):
-            off = np.abs(points["candidate"] / points["reference"] - 1)
+            relative = float(np.abs(points["candidate"] / points["reference"] - 1).median())
         # more than double precision leaves in a sum of squares of a response far from 0 for its spread
         size = 0.0 if pieces is None or not sigma > 0 else float(np.abs(pieces.y).max()) / sigma
-        relative = float(off.median())
         assume(max(Match.COMPUTED, float(np.finfo(float).eps) * size**2) < relative < Match.ESTIMATED)
         strength, words = Strength.PLACE, f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
     median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))

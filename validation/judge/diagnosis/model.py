@@ -37,19 +37,17 @@ def another_model(evidence: Evidence) -> bool:
     silent = evidence.structures("reference") is not None and evidence.structures("candidate") is None
     silent = silent and pieces is not None and pieces.structured
     other_theta = evidence.theta("candidate") is not None and evidence.candidate_theta is None and not silent
-    other_rows = math.isfinite(nobs[1]) and nobs[0] != nobs[1]
     other_effects = not evidence.rows("variance")["has_reference"].all()
-    return other_rows or other_theta or columns_differ(evidence) or other_effects
+    return other_theta or other_effects or columns_differ(evidence) or (math.isfinite(nobs[1]) and nobs[0] != nobs[1])
 
 
 def columns_differ(evidence: Evidence) -> bool:
     """Whether the two sides have other columns of X, as far as X or the coefficients' names say."""
     left, right = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None or right is None:
-        names = evidence.rows("fixef")  # where it gives none, nothing is known of them
-        differ = names["has_reference"] != names["has_candidate"]
-        return bool(names["has_candidate"].any() and differ.any())
-    return left.coef_names != right.coef_names
+    if left is not None and right is not None:
+        return left.coef_names != right.coef_names
+    ours, theirs = (evidence.rows("fixef")[f"has_{side}"] for side in ("reference", "candidate"))
+    return bool(theirs.any() and (ours != theirs).any())  # where it gives none, nothing is known of them
 
 
 def searchable(evidence: Evidence) -> Pieces | None:
@@ -302,10 +300,9 @@ def optimizer(evidence: Evidence) -> Cause | None:
 
 def _improvement(evidence: Evidence) -> float | None:
     """By how much the candidate's θ̂ is the better one; by the judge's own algebra where it gives no θ̂ itself."""
-    if evidence.improvement is not None:
-        return evidence.improvement
     ours, theirs = evidence.at_reference, evidence.at_candidate
-    return None if ours is None or theirs is None else ours.objective - theirs.objective
+    own = None if ours is None or theirs is None else ours.objective - theirs.objective
+    return own if evidence.improvement is None else evidence.improvement
 
 
 def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:

@@ -269,8 +269,7 @@ def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | Non
 
     Where the coefficients' prior has ``scales`` (or factors) of its own, they are what the names do not account for.
     """
-    others = ("sigma", *MAIN_EXCLUDED)
-    fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in others]
+    fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in ("sigma", *MAIN_EXCLUDED)]
     groups = groups_of(names)
     counts = Counter(split_parameter(name, groups)[0] for name in names if name.startswith("Sigma["))
     effects = [round((math.sqrt(8 * count + 1) - 1) / 2) for count in counts.values()]

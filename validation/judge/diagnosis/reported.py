@@ -398,8 +398,7 @@ def predictions(evidence: Evidence) -> Cause | None:
         of_level = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
         words = f"all off by {shift.mean():.5g}"
         words += f", the random effect of level {of_level['level'].iloc[0]}" if len(of_level) else ""
-    strength = Strength.ANOTHER_INPUT if gap(new, population) > 0 else Strength.CERTAIN
-    return Finding(11, "new-levels", strength).told(
+    return Finding(11, "new-levels", Strength.ANOTHER_INPUT if gap(new, population) > 0 else Strength.CERTAIN).told(
         "Predictions for levels that the data do not have are wrong",
         f"for {len(new)} rows with unseen levels the candidate's predictions are {words}; they differ from the "
         f"reference's by up to {gap(new):.4g}",
