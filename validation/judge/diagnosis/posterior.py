@@ -14,7 +14,7 @@ from validation.judge.posterior_evidence import PosteriorEvidence, main_paramete
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.owndata import some
-from validation.quantities import posterior_summary, quietly
+from validation.quantities import posterior_summary, quietly, split_parameter
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
@@ -158,19 +158,24 @@ def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
     assume(len(lost) == 1 == len(extra))
     theirs, ours = lost[0], extra[0]  # the level that the candidate's coefficients start from, and R's
     stem = "".join(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(theirs, ours, strict=False)))
-    assume(stem and "(Intercept)" not in (theirs, ours) and "(Intercept)" in left)
-    step = left[theirs]
-    spread = float(evidence.summaries["reference"]["sd"].loc[theirs])
-    checks = [(ours, -step), ("(Intercept)", left["(Intercept)"] + step)][: 1 + ("(Intercept)" in right)]
-    near = all(abs(right[name] - value) <= spread for name, value in checks)
-    return Finding(3, "coding-reference-level", Strength.ANOTHER_INPUT if near else Strength.PARTIAL).told(
+    assume(stem and stem not in (theirs, ours) and {"(Intercept)", "sigma"}.isdisjoint((theirs, ours)))
+    step, errors = left[theirs], [side["mcse_mean"] for side in _sides(evidence)]
+    checks = [(ours, -step, 0.0)]
+    checks += [("(Intercept)", left[n] + step, errors[0][n]) for n in ("(Intercept)",) if n in left and n in right]
+    checks += [(n, left[n] - step, errors[0][n]) for n in mine if n in right and n.startswith(stem)]
+    limit = z_limit(len(checks))
+    # each within its Monte Carlo error, and the step far beyond it
+    for name, value, own in checks:
+        assume(abs(right[name] - value) <= limit * math.hypot(own, errors[0][theirs], errors[1][name]))
+    assume(abs(step) > limit * errors[0][theirs])
+    return Finding(3, "coding-reference-level", Strength.ANOTHER_INPUT).told(
         f"The candidate's coefficients start from another level of the factor {stem}: {ours} in place of {theirs}",
         "; ".join(
             f"{name} has the posterior mean {right[name]:.5g}, where {value:.5g} is expected if "
             f"{theirs.removeprefix(stem)!r} is its reference level"
-            for name, value in checks
+            for name, value, _ in checks
         )
-        + f" (posterior sd {spread:.3g}; R's {theirs} is {step:.5g})",
+        + f" (within Monte Carlo error; R's {theirs} is {step:.5g})",
         "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
         "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
         "differences from another group.",
@@ -191,6 +196,8 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
         lacking, other = ("candidate", "reference") if ours else ("reference", "candidate")
         if bool(ours) == bool(theirs) or counts[lacking][0] < 2:
             continue
+        # covariances that are not handed over are missing numbers: what else is another model's must show it
+        assume(_other_modes(evidence, str(group)))
         p, more, fewer = counts[other][0], sum(counts[other]), sum(counts[lacking])
         return Finding(7, "correlation-lost", Strength.ANOTHER_MODEL).told(
             f"The {lacking} fits the random effects of {group} as independent: their correlation is missing",
@@ -202,6 +209,27 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
             "where it has none, compare with ||.",
         )
     return None
+
+
+def _other_modes(evidence: PosteriorEvidence, group: str) -> bool:
+    """Whether a shared parameter differs, or how a group's effects hang together over its levels, draw by draw."""
+    both, found = _joined(evidence), []
+    limit = z_limit(2 * len(both) + 1)
+    if any((_shifts(both, statistic)[1] > limit).any() for statistic in ("mean", "sd")):
+        return True
+    for side, draws in evidence.draws.items():
+        at: dict[str, dict[str, int]] = {}
+        for i, name in enumerate(evidence.names[side]):
+            factor, effect, _, level = split_parameter(name, evidence.groups)
+            if factor == group and level is not None and "_NEW_" not in level:
+                at.setdefault(effect, {})[level] = i
+        products = [draws[list(of.values())] - draws[list(of.values())].mean(axis=0) for of in at.values()]
+        if len(products) > 1 and len({part.shape for part in products}) == 1:
+            found.append(posterior_summary(["product"], (products[0] * products[1]).mean(axis=0)[None]).iloc[0])
+    if len(found) < 2:
+        return False
+    away = [float(np.ptp([one["mean"] for one in found])), math.hypot(*(one["mcse_mean"] for one in found))]
+    return away[0] > limit * away[1]
 
 
 def rows_used(evidence: PosteriorEvidence) -> Cause | None:

@@ -21,7 +21,7 @@ from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
 from validation.contract import BayesianFit
-from validation.judge.diagnosis import assume, given, is_single
+from validation.judge.diagnosis import assume, close, given, is_single
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED, groups_of, quietly, split_parameter
 from validation.tolerances import Match, Multiple, Share, Strength
@@ -380,7 +380,7 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
 
         explained = explain(layout, evidence.points, left, right, density)
         if explained is not None:
-            return _explained_cause(explained, evidence)
+            return _jacobian(explained, layout) or _explained_cause(explained, evidence)
     moved: dict[int, float] = {}  # the largest gap when a coordinate alone is moved
     for i, label in enumerate(evidence.point_labels):
         match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
@@ -395,6 +395,28 @@ def has_single_density(densities: pd.DataFrame) -> bool:
     finite = densities[np.isfinite(densities).all(axis=1)]
     ours, theirs = (is_single(finite[side].to_numpy()) for side in ("reference", "candidate"))
     return len(finite) >= 3 and float(theirs.mean()) > Share.NEARLY_ALL and float(ours.mean()) < Share.HALF
+
+
+def _jacobian(found: Explanation, layout: Layout) -> Cause | None:
+    """The change of variables b = τ σ z that is not counted: as many log τ, and log σ, as there are effects."""
+    size = max(map(abs, found.coefficients.values()), default=0.0)
+    sums = {key: value for key, value in found.coefficients.items() if abs(value) > Match.SUMMED * size}
+    log_a, taus = sums.pop(("sigma", "log a"), 0.0), {term: value for (_, term), value in sums.items()}
+    for i, (effects, random) in enumerate(zip(layout.effects, layout.random, strict=False)):
+        levels = random // effects  # the padded one among them
+        counts = [k * J for k in range(1, effects + 1) for J in (levels - 1, levels)]
+        value = abs(taus.pop(f"log τ{i + 1}", 0.0))
+        if not any(close(value, count, Match.RULE) for count in counts):
+            return None
+    if found.maps or taus or not close(log_a, sum(sums.values()), Match.RULE):
+        return None
+    return Finding(9, "jacobian-random-effects", Strength.LISTED).told(
+        "The Jacobian of the random effects b = τ σ z is counted otherwise",
+        "the log densities differ by exactly this, to rounding, at all points: "
+        + "; ".join(f"{value:+.6g} {term}" for (_, term), value in [*sums.items(), (("sigma", "log σ"), log_a)])
+        + f", one for each of the {', '.join(map(str, layout.random))} effects with the padded level, or without it",
+        "A density of b at z has log(τ σ) besides for each effect: centred and standardised effects differ by it.",
+    )
 
 
 def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
@@ -449,7 +471,15 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
         elif abs(of_sigma.get("a²", 0.0)) > Match.SUMMED:
             title += ": of another family (on the variance in place of the sd?)"
         elif abs(abs(of_sigma.get("log a", 0.0)) - 1) < Match.RULE and abs(of_sigma.get("a", 0.0)) < Match.RULE:
-            title += ": the Jacobian of log σ is counted otherwise"
+            title += ": the Jacobian of log σ is counted otherwise, or the likelihood's N is another by 1"
+        elif (
+            max(map(abs, of_sigma.values()))
+            == abs(power := of_sigma.get("log a", 0.0))
+            > sum(abs(x) for term, x in of_sigma.items() if term != "log a") / Match.RULE
+        ):
+            name, title = "power-of-sigma", f"The density has σ to the power of {power:+.6g} besides"
+            text += f" (N is {nobs:.0f}): the likelihood's normaliser has another N, or a power of σ is its prior"
+            remedies = ["A normal likelihood has −N log σ, N the number of rows; rstanarm adds no power of σ."]
     elif involved == ["coefficients"]:
         name, title = "prior-coefficients", "Another prior (or autoscale) on the coefficients"
         if "coefficients-sigma" in parts:
