@@ -518,3 +518,13 @@ def test_names_that_begin_alike_are_no_other_reference_level(make_posterior, bef
     left = renamed(make_posterior(1), {place: before})
     right = renamed(make_posterior(2, shift={"x": 0.5}), {place: after})
     assert [cause.name for cause in compare_fits(left, right).causes] == ["missing-parameters"]
+
+
+def test_the_same_draws_under_another_name_are_named_so(make_posterior):
+    left, right = (make_posterior(seed, shift={"x": 2.0}) for seed in (1, 2))
+    made = compare_fits(left, renamed(right, {"x": "b_x"}))
+    assert [(cause.name, cause.fault, "x is b_x" in cause.evidence) for cause in made.causes] == [
+        ("other-names", 8, True)
+    ]
+    moved = renamed(make_posterior(2, shift={"x": 2.0, "sigma": 1.0}), {"x": "b_x"})
+    assert [cause.name for cause in compare_fits(left, moved).causes] == ["missing-parameters"]

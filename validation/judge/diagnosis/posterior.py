@@ -381,13 +381,30 @@ def single_precision(evidence: PosteriorEvidence) -> Cause | None:
 
 
 def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 12: parameters that the candidate does not give."""
+    """Rows 8 and 12: parameters that the candidate does not give, or gives under other names."""
     left, right = _sides(evidence)
-    lost = [str(name) for name in left.index if name not in right.index]
-    assume(lost)
+    lost, extra = left.drop(right.index, errors="ignore"), right.drop(left.index, errors="ignore")
+    assume(len(lost))
+    both, limit = _joined(evidence), z_limit(len(lost) * len(extra) + len(left))
+    columns = ["mean", "mcse_mean", "sd", "mcse_sd"]
+    means, of_means, sds, of_sds = extra[columns].to_numpy(dtype=float).T
+    same = [
+        np.flatnonzero(
+            (abs(m - means) <= limit * np.hypot(e, of_means)) & (abs(s - sds) <= limit * np.hypot(f, of_sds))
+        )
+        for m, e, s, f in lost[columns].to_numpy(dtype=float)
+    ]
+    places = {int(found[0]) for found in same if len(found) == 1}
+    if len(places) == len(lost) and not any((_shifts(both, name)[1] > limit).any() for name in ("mean", "sd")):
+        pairs = [f"{name} is {extra.index[found[0]]}" for name, found in zip(lost.index, same, strict=True)]
+        return Finding(8, "other-names", Strength.LISTED).told(
+            f"{len(pairs)} parameter{'s are' if len(pairs) > 1 else ' is'} there under another name",
+            f"{some(pairs, 6)}: mean and sd agree within Monte Carlo error, of these alone; so do all others",
+            "Give each parameter rstanarm's name.",
+        )
     return Finding(12, "missing-parameters", Strength.EQUAL_OPTIMA).told(
         f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
-        f"missing: {some(lost, 6)}",
+        f"missing: {some([*map(str, lost.index)], 6)}",
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
     )
