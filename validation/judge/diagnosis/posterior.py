@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from validation.judge.diagnosis import assume, first_of, given, is_single
-from validation.judge.diagnosis.priors import has_single_density, improper_hs_plus, printed_priors, priors
+from validation.judge.diagnosis.printed import improper_hs_plus, printed_priors
+from validation.judge.diagnosis.priors import has_single_density, priors
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws

@@ -20,8 +20,8 @@ import scipy.linalg
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
-from validation.contract import BayesianFit
-from validation.judge.diagnosis import assume, close, given, is_single
+from validation.judge.diagnosis import assume, close, is_single
+from validation.judge.diagnosis.printed import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED, groups_of, quietly, split_parameter
 from validation.tolerances import Match, Multiple, Share, Strength
@@ -398,23 +398,21 @@ def has_single_density(densities: pd.DataFrame) -> bool:
 
 
 def _jacobian(found: Explanation, layout: Layout) -> Cause | None:
-    """The change of variables b = τ σ z that is not counted: as many log τ, and log σ, as there are effects."""
+    """The change of variables b = τ σ z: as many log τ, and log σ, as there are levels, or effects of theirs."""
     size = max(map(abs, found.coefficients.values()), default=0.0)
-    sums = {key: value for key, value in found.coefficients.items() if abs(value) > Match.SUMMED * size}
-    log_a, taus = sums.pop(("sigma", "log a"), 0.0), {term: value for (_, term), value in sums.items()}
-    for i, (effects, random) in enumerate(zip(layout.effects, layout.random, strict=False)):
-        levels = random // effects  # the padded one among them
-        counts = [k * J for k in range(1, effects + 1) for J in (levels - 1, levels)]
-        value = abs(taus.pop(f"log τ{i + 1}", 0.0))
-        if not any(close(value, count, Match.RULE) for count in counts):
+    rest = {term: value for (_, term), value in found.coefficients.items() if abs(value) > Match.SUMMED * size}
+    log_a, taus = rest.pop("log a", 0.0), [rest.pop(f"log τ{i + 1}", 0.0) for i in range(len(layout.effects))]
+    for tau, p, random in zip(taus, layout.effects, layout.random, strict=False):
+        counts = [k * (random // p - padded) for k in range(1, p + 1) for padded in (0, 1)]
+        if not any(close(abs(tau), count, Match.RULE) for count in counts):
             return None
-    if found.maps or taus or not close(log_a, sum(sums.values()), Match.RULE):
+    if rest or found.maps or not close(log_a, sum(taus), Match.RULE):
         return None
+    shown = "; ".join(f"{tau:+.6g} log τ{i + 1}" for i, tau in enumerate(taus))
     return Finding(9, "jacobian-random-effects", Strength.LISTED).told(
         "The Jacobian of the random effects b = τ σ z is counted otherwise",
-        "the log densities differ by exactly this, to rounding, at all points: "
-        + "; ".join(f"{value:+.6g} {term}" for (_, term), value in [*sums.items(), (("sigma", "log σ"), log_a)])
-        + f", one for each of the {', '.join(map(str, layout.random))} effects with the padded level, or without it",
+        f"the log densities differ by exactly this, to rounding, at all points: {shown}; {log_a:+.6g} log a, as often "
+        "as there are levels, with the padded one or without it",
         "A density of b at z has log(τ σ) besides for each effect: centred and standardised effects differ by it.",
     )
 
@@ -558,66 +556,4 @@ def _unexplained(blocks: Sequence[Block] | None, moved: Mapping[int, float], gap
         f"moving one coordinate at a time changes the log-density difference only for {block.words}, by up to "
         f"{max(sensitive.values()):.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
         _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
-    )
-
-
-def read_prior_summary(text: str) -> dict[str, str]:
-    """What each block of ``print(prior_summary(m))`` says, the adjusted prior where there is one.
-
-    ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
-    """
-    priors: dict[str, str] = {}
-    title = ""
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped.startswith("~"):
-            priors[title] = stripped[1:].strip()  # the adjusted one comes last
-        elif stripped and not stripped.endswith(":") and not stripped.startswith("---"):
-            title = stripped
-    return priors
-
-
-def _family(prior: str) -> str:
-    return prior.partition("(")[0]
-
-
-def _printed(fit: BayesianFit) -> dict[str, str]:
-    """The priors that a fit prints; empty where it prints none, as a third party's need not."""
-    return quietly(lambda: read_prior_summary(str(fit.prior_summary())), {})
-
-
-def has_scales(fit: BayesianFit) -> bool:
-    """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
-    priors = _printed(fit)
-    return bool({_family(prior) for prior in priors.values()} & {"laplace", "lasso", "hs", "hs_plus", "product_normal"})
-
-
-def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 9: the priors that the two sides print are not the same."""
-    left, right = _printed(evidence.reference), _printed(evidence.candidate)
-    titles = [title for title in left if title in right and left[title] != right[title]]
-    # R's "(in Q-space)" is part of the title: another title of the same block is QR on one side only
-    plain = {re.sub(r" \(in Q-space\)$", "", title): title for title in right}
-    moved = [title for title in left if title not in right and re.sub(r" \(in Q-space\)$", "", title) in plain]
-    assume(titles or moved)
-    families = any(_family(left[title]) != _family(right[title]) for title in titles)
-    differing = [f"{title}: {left[title]} in the reference, {right[title]} in the candidate" for title in titles]
-    differing += [f"{title} in the reference, not so in the candidate" for title in moved]
-    return Finding(9, "prior-printed", Strength.ANOTHER_MODEL).told(
-        "Another family of priors" if families else "Another QR setting" if moved else "The priors have other figures",
-        "; ".join(differing),
-        "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
-    )
-
-
-def improper_hs_plus(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
-    assume(any(_family(prior) == "hs_plus" for prior in _printed(evidence.reference).values()))
-    largest = float(given(evidence.summaries.get("reference"))["rhat"].max())
-    assume(largest >= tolerances.VALIDITY.rhat)
-    return Finding(9, "hs-plus-improper", Strength.RULE).told(
-        "rstanarm's hs_plus has no proper posterior to sample",
-        "the model declares four global scales and gives two of them neither prior nor use: their logarithms drift "
-        f"off, and log-posterior with them (largest R-hat of the reference: {largest:.3f})",
-        "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
     )
