@@ -64,6 +64,8 @@ class Cause:
     strength : float
         How strong the evidence is, one of :class:`validation.tolerances.Strength`: it ranks causes, those of one
         strength in the detectors' order.
+    quantities : frozenset of str
+        What it reproduces, or (where it is of a few quantities alone) what it is about; empty where nothing is said.
     """
 
     fault: int
@@ -72,6 +74,7 @@ class Cause:
     evidence: str
     remedy: str
     strength: float = field(default=0.0, repr=False, compare=False)
+    quantities: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 class Finding(NamedTuple):
@@ -80,7 +83,8 @@ class Finding(NamedTuple):
     fault: int
     name: str
     strength: float
+    quantities: frozenset[str] = frozenset()
 
     def told(self, title: str, evidence: str, remedy: str) -> Cause:
         """The cause, with its words."""
-        return Cause(self.fault, self.name, title, evidence, remedy, self.strength)
+        return Cause(self.fault, self.name, title, evidence, remedy, self.strength, self.quantities)

@@ -401,6 +401,16 @@ def test_a_known_deviation_is_allowed_for_and_no_more(tmp_path):
     assert "names no case" in problems[0]
 
 
+def test_what_is_known_is_no_cause_of_the_rest(tmp_path):
+    def wrong(formula, data, REML=True):
+        answer = loose(formula, data, REML)
+        return answer | {"ranef": {group: 1.1 * frame for group, frame in answer["ranef"].items()}}
+
+    assert judge(wrong, "sleepstudy-ml").comparison.causes[0].name == "standard-error-scale"
+    result, _ = known(tmp_path, ENTRY, wrong)
+    assert (result.status, [cause.name for cause in result.comparison.causes]) == (Status.DISAGREES, ["unknown"])
+
+
 @pytest.mark.parametrize(
     ("text", "function", "problem"),
     [

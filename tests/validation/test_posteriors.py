@@ -58,6 +58,9 @@ def test_gate_1_ignores_a_constant_and_nothing_else(make_posterior):
         (lambda u: -0.1 * u[1] ** 2, "prior-coefficients"),
         (lambda u: -0.5 * ((u[0] - 0.4 * u[1]) ** 2 - u[0] ** 2) / 2.5**2, "prior-not-centred"),
         (lambda u: -0.01 * np.sum(u[2:14] ** 2) * np.exp(u[-1]), "prior-random-effects"),
+        (lambda u: -6.0 * (u[-2] + u[-1]), "jacobian-random-effects"),
+        (lambda u: -7.0 * (u[-2] + u[-1]), "prior-several"),  # of 5 levels and the padded one
+        (lambda u: 50.0 * u[-1], "power-of-sigma"),
     ],
 )
 def test_another_prior_is_caught_without_sampling_noise_and_named(make_posterior, extra, cause):
@@ -476,14 +479,14 @@ def renamed(fit, names, change=lambda values: values):
 
 
 def test_another_reference_level_of_a_factor_is_named(make_posterior):
-    left = renamed(make_posterior(1), {"x": "armbooks"})
+    left = renamed(make_posterior(1, shift={"x": 2.0}), {"x": "armbooks"})
 
     def recoded(values):
         values[0] += values[1]
         values[1] *= -1
         return values
 
-    right = renamed(make_posterior(2), {"x": "armcontrol"}, recoded)
+    right = renamed(make_posterior(2, shift={"x": 2.0}), {"x": "armcontrol"}, recoded)
     cause = compare_fits(left, right).causes[0]
     assert (cause.fault, cause.name) == (3, "coding-reference-level")
     assert "'books'" in cause.evidence
@@ -491,10 +494,37 @@ def test_another_reference_level_of_a_factor_is_named(make_posterior):
     assert "coding-reference-level" not in [cause.name for cause in compare_fits(left, other).causes]
 
 
+def without_covariance(fit):
+    kept = [i for i, name in enumerate(fit.names) if name != "Sigma[g:x,(Intercept)]"]
+    fit.names, fit.values = [fit.names[i] for i in kept], fit.values[kept]
+    return fit
+
+
 def test_a_correlation_that_is_missing_is_named(make_posterior):
-    right = make_posterior(2)
-    kept = [i for i, name in enumerate(right.names) if name != "Sigma[g:x,(Intercept)]"]
-    right.names, right.values = [right.names[i] for i in kept], right.values[kept]
-    cause = compare_fits(make_posterior(1), right).causes[0]
+    other = without_covariance(make_posterior(2, shift={"b[x g:10]": 1.0}))
+    cause = compare_fits(make_posterior(1), other).causes[0]
     assert (cause.fault, cause.name) == (7, "correlation-lost")
     assert "3 variances and covariances" in cause.evidence
+    # right draws without the covariance's column are those of the same model
+    right = compare_fits(make_posterior(1), without_covariance(make_posterior(2)))
+    assert [cause.name for cause in right.causes] == ["missing-parameters"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("x", "xlag"), ("sigma", "sd"), ("stagelate", "stage1"), ("armbooks", "armnone")]
+)
+def test_names_that_begin_alike_are_no_other_reference_level(make_posterior, before, after):
+    place = "sigma" if before == "sigma" else "x"
+    left = renamed(make_posterior(1), {place: before})
+    right = renamed(make_posterior(2, shift={"x": 0.5}), {place: after})
+    assert [cause.name for cause in compare_fits(left, right).causes] == ["missing-parameters"]
+
+
+def test_the_same_draws_under_another_name_are_named_so(make_posterior):
+    left, right = (make_posterior(seed, shift={"x": 2.0}) for seed in (1, 2))
+    made = compare_fits(left, renamed(right, {"x": "b_x"}))
+    assert [(cause.name, cause.fault, "x is b_x" in cause.evidence) for cause in made.causes] == [
+        ("other-names", 8, True)
+    ]
+    moved = renamed(make_posterior(2, shift={"x": 2.0, "sigma": 1.0}), {"x": "b_x"})
+    assert [cause.name for cause in compare_fits(left, moved).causes] == ["missing-parameters"]

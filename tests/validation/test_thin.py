@@ -19,6 +19,8 @@ from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, co
 from validation.judge.diagnosis import diagnose
 from validation.judge.diagnosis.coding import basis, kinds_of
 from validation.judge.diagnosis.model import least_objective
+from validation.tolerances import Strength
+from validation.verdict import Finding
 
 LIKELIHOOD = {fault.name: fault for fault in FAULTS["likelihood"]}
 
@@ -486,3 +488,93 @@ def test_a_residual_variance_has_the_other_criterions_divisor_or_none():
     for factor, named in ((math.sqrt((N - p) / N), True), (math.sqrt(N / (N - p)), False)):
         found = compare_answers(base, {**answer, "sigma": answer["sigma"] * factor}).causes
         assert ("sigma-divisor" in {cause.name for cause in found}) == named
+
+
+def at_other_optimum(base: BaseFit) -> Any:
+    """The fit at the other criterion's θ̂, with all else by the formulas of the criterion asked for."""
+    return at_theta(base.fit, base.refit(reml=not base.reml).theta.to_numpy())
+
+
+@pytest.mark.parametrize("keys", [("fixef", "se", "sigma", "VarCorr"), THIN["plain mapping"]])
+def test_a_theta_of_the_other_criterion_is_no_optimizer_that_stopped_early(keys):
+    base = likelihood_base("slopes")
+    assert [cause.name for cause in compare_answers(base, answer_of(at_other_optimum(base), keys)).causes] == [
+        "theta-other-criterion"
+    ]
+    third = (2 * base.fit.theta.to_numpy() + base.refit(reml=not base.reml).theta.to_numpy()) / 3
+    early = compare_answers(base, answer_of(at_theta(base.fit, third), keys))
+    assert [cause.name for cause in early.causes] == ["stopped-early"]
+
+
+def test_the_other_criterion_is_named_where_the_variance_components_are_wrong_besides():
+    base = likelihood_base("slopes")
+    known = answer_of(base.refit(reml=not base.reml), ("fixef", "se", "sigma", "VarCorr", "logLik"))
+    table = known["VarCorr"].copy()
+    table[["vcov", "sdcor"]] *= 0.9
+    (cause, *others) = compare_answers(base, {**known, "VarCorr": table}).causes
+    assert (cause.name, "another fault" in cause.evidence, others) == ("reml-vs-ml", True, [])
+
+
+def test_without_fixed_effects_the_flag_of_the_criterion_says_nothing():
+    base = likelihood_base("intercept")
+    formula = base.formula.replace("~ ", "~ 0 + ").replace("ses + ", "")
+    left = fit_lmer(formula, base.data, True)
+    right = replace(base.fit, reml=True)
+    assert not left.fixef().size
+    made = compare_fits(left, right, data=base.data, REML=True)
+    assert "reml-vs-ml" not in {cause.name for cause in made.causes}
+
+
+class Another:
+    """A fit of which some pieces, or methods, are others."""
+
+    def __init__(self, fit: Any, pieces: dict[str, Any] | None = None, **methods: Any) -> None:
+        self._fit, self._pieces = fit, pieces or {}
+        self.__dict__.update(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fit, name)
+
+    def getME(self, name: str) -> Any:
+        return self._pieces.get(name, self._fit.getME(name))
+
+
+@pytest.mark.parametrize("kind", ["centred", "orthogonal"])
+def test_a_design_that_is_not_of_the_coefficients_is_no_other_coding(kind):
+    base = likelihood_base("slopes")
+    X = base.fit.getME("X")
+    other = X - X.mean() * (X.columns != "(Intercept)") if kind == "centred" else 0.0 * X + np.linalg.qr(X)[0]
+    made = compare_fits(base.fit, Another(base.fit, {"X": other}), data=base.data, REML=base.reml)
+    assert [cause.name for cause in made.causes] == ["design-of-other-coefficients"]
+
+
+def test_a_flag_that_contradicts_its_own_theta_is_no_boundary():
+    base = likelihood_base("slopes")
+    wrong = Another(base.fit, isSingular=lambda tol=1e-4: True)
+    made = compare_fits(base.fit, wrong, data=base.data, REML=base.reml)
+    assert [cause.name for cause in made.causes] == ["singular-flag"]
+    turned = {**answer_of(base.fit, ("fixef", "sigma", "VarCorr", "logLik")), "theta": -base.fit.theta}
+    assert "boundary" not in {cause.name for cause in compare_answers(base, turned).causes}
+
+
+def test_a_covariance_matrix_that_is_another_one_has_not_lost_its_correlation():
+    base = likelihood_base("slopes")
+    known = answer_of(base.fit, ("fixef", "sigma", "VarCorr", "theta"))
+    table = known["VarCorr"].copy()
+    table.loc[table["var2"].notna(), ["vcov", "sdcor"]] = 0.0
+    assert compare_answers(base, {**known, "VarCorr": table}).causes[0].name == "correlation-not-reported"
+    rest = table["var2"].isna() & (table["grp"] != "Residual")
+    table.loc[rest, "vcov"] *= 4.0
+    table.loc[rest, "sdcor"] *= 2.0
+    assert compare_answers(base, {**known, "VarCorr": table}).causes[0].name == "unknown"
+
+
+def test_what_a_proven_cause_reproduced_has_no_second_cause():
+    found = [
+        Finding(1, "proven", Strength.RECOMPUTED, frozenset({"se", "sigma"})),
+        Finding(10, "of its numbers", Strength.OWN_RULE, frozenset({"se"})),
+        Finding(10, "of others", Strength.OWN_RULE, frozenset({"logLik"})),
+        Finding(10, "of anything", Strength.OWN_RULE),
+    ]
+    detectors = [lambda _, one=one: one.told("", "", "") for one in found]
+    assert [cause.name for cause in diagnose(None, detectors)] == ["proven", "of others", "of anything"]

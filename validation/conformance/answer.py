@@ -185,7 +185,7 @@ def _lower(fit: "Answer") -> pd.Series:
 
 def _singular(fit: "Answer") -> bool:
     """Whether a diagonal element of θ is (nearly) 0."""
-    return bool((fit.read.getME("theta")[_lower(fit).to_numpy() == 0.0] < SINGULAR).any())
+    return bool((fit.read.getME("theta")[_lower(fit).to_numpy() == 0.0].abs() < SINGULAR).any())
 
 
 def _npar(fit: "Answer") -> int:

@@ -311,7 +311,11 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
         text = f"{sum(bool(hit) for r, hit in zip(rows, hits, strict=True) if r.check == check.id)} known deviations"
         only = replace(check, verdict=Verdict.AGREES, summary=f"only {text}")
         checks.append(_again(check, rows, hits, text) or only)
-    causes = comparison.causes if any(check.verdict.failed for check in checks) else ()
+    left = [r for r, hit in zip(rows, hits, strict=True) if not hit]
+    failed = {r.quantity for r in left if r.verdict.failed}
+    # a cause that is about what is known alone says nothing of the rest
+    causes = tuple(cause for cause in comparison.causes if not cause.quantities or cause.quantities & failed)
+    causes = causes or (unknown_cause(checks, left),) if failed else ()
     return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(set().union(*hits)))
 
 

@@ -101,6 +101,10 @@ def diagnose(
     if causes and causes[0].strength >= Strength.CERTAIN:
         # What a weak detector saw is then a consequence (a coefficient of another name is also a missing one).
         causes = [cause for cause in causes if cause.strength >= Strength.SEEN]
+    proven = [cause for cause in causes if cause.strength >= Strength.SAME_NUMBERS]
+    # what a cause is about may be what another, proven one has reproduced
+    explained = [cause for cause in causes if any(cause.quantities <= one.quantities for one in proven)]
+    causes = [cause for cause in causes if cause in proven or not cause.quantities or cause not in explained]
     if unknown is not None and (not causes or causes[0].strength < Strength.SEEN):
         causes.insert(0, unknown())
     return tuple(causes)

@@ -77,17 +77,33 @@ def coding(evidence: Evidence) -> Cause | None:
     ]
     distance, right, A = given(min(found, key=lambda one: one[0], default=None))
     assume(own is not None or distance < _SAME_MODEL)  # names alone are no evidence: the numbers must bear them out
+    apart = float(np.max(np.abs(beta_right - beta_left) / unit)) if right.coef_names == left.coef_names else math.inf
+    if apart < _SAME_MODEL <= distance:
+        return Finding(3, "design-of-other-coefficients", Strength.SAME_NUMBERS).told(
+            "The X that the candidate hands over is not that of its coefficients",
+            f"its X is the reference's X times an invertible matrix; mapped by it its coefficients are {distance:.2g} "
+            f"standard errors apart, as they stand {apart:.2g}: they are of the reference's X",
+            "Give the X whose product with the coefficients is Xβ, not one that was centred, scaled or made orthogonal "
+            "for the computation.",
+        )
     kinds = kinds_of(left, right, A)
     first, names = kinds[0], ""
     only = [[name for name in a.coef_names if name not in b.coef_names] for a, b in ((left, right), (right, left))]
     if any(only):
         shown = [", ".join(part) or "none" for part in only]
         names = f"; only the reference has {shown[0]}, only the candidate {shown[1]}"
-    return Finding(3, first.name, Strength.SAME_NUMBERS if distance < _SAME_MODEL else Strength.LOOSE_MATCH).told(
+    # |X'X| is another in another basis, and with it the restricted likelihood
+    theta, objective = evidence.reference_theta, math.nan
+    if theta is not None:
+        objective = quietly(lambda: solve(replace(left, X=right.X), theta, evidence.reml).objective, math.nan)
+    same, follows = distance < _SAME_MODEL, close(-2.0 * evidence.value("candidate", "logLik"), objective, Match.SUMMED)
+    strength = Strength.SAME_NUMBERS if same else Strength.LOOSE_MATCH
+    return Finding(3, first.name, strength, frozenset({"logLik"} if same and follows else ())).told(
         "; ".join(dict.fromkeys(kind.words for kind in kinds)),
         f"the candidate's X{'' if own is not None else ', as its coefficients are named,'} is the reference's X "
         "times an invertible matrix, and mapped by it the coefficients are "
-        f"{distance:.2g} standard errors apart: the same model in another basis{names}",
+        f"{distance:.2g} standard errors apart: {'the same' if same else 'another'} model in another "
+        f"basis{names}",
         first.remedy,
     )
 
@@ -153,6 +169,8 @@ def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[i
 
 
 def _kind(left: Pieces, right: Pieces, rows: list[int], columns: list[int]) -> Kind:
+    if not rows:  # a column that was no constant became one
+        return Kind("coding", "The fixed effects stand in another basis", _SAME_LEVELS)
     before, after = left.X[:, rows], right.X[:, columns]
     label = ", ".join(left.coef_names[i] for i in rows)
     was, now = _contrasts(before), _contrasts(after)
@@ -492,7 +510,7 @@ def scale_of_components(evidence: Evidence) -> Cause | None:
             with np.errstate(invalid="ignore"):
                 expected = rule(left, sigma, math.nan)
             if all_close(right, expected, Match.FOLLOWS):
-                return Finding(2, f"scale-{name}", Strength.RULE).told(
+                return Finding(2, f"scale-{name}", Strength.RULE, frozenset({quantity})).told(
                     f"The candidate's {words} are {description}",
                     f"{len(left)} of {len(left)} differing {words} match: reference {left[0]:.6g}, candidate "
                     f"{right[0]:.6g}, expected under this fault {expected[0]:.6g} (σ = {sigma:.6g})",
@@ -534,7 +552,7 @@ def scale_of_modes(evidence: Evidence) -> Cause | None:
             found.append((name, text, f"{place[0]} {part['level'].iloc[i]} {place[1]}: {shown}"))
         if found:
             name, text, where = found[0]
-            return Finding(2, f"{kind}-{name}", Strength.COUNTS).told(
+            return Finding(2, f"{kind}-{name}", Strength.COUNTS, frozenset({quantity})).told(
                 f"The candidate's {words} are {text}",
                 f"at all levels; e.g. {where} (σ = {sigma:.6g})",
                 "ranef() is on the scale of the response (for a slope: of the response per unit of the predictor), and "
@@ -564,7 +582,9 @@ def correlations(evidence: Evidence) -> Cause | None:
             f"{first['reference']:.6g}",
             "A correlation is the covariance over the product of both SDs, and lies between −1 and 1.",
         )
-    theta = evidence.arrays("theta")
+    theta, sds = evidence.arrays("theta"), evidence.compared("sd").merge(off[["group"]].drop_duplicates())
+    # where the same term's variances are others, too, it is another matrix, not a 0 in this one
+    assume(all_close(sds["candidate"], sds["reference"], Match.ROUGH))
     assume((off["candidate"] == 0.0).all() and len(theta[0]) and all_close(theta[1], theta[0], Match.ROUGH))
     return Finding(7, "correlation-not-reported", Strength.RULE).told(
         "The candidate estimated the correlation of random effects, and reports 0",

@@ -15,7 +15,7 @@ from validation.judge.diagnosis import all_close, assume, close, given
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
 from validation.judge.rows import digits
-from validation.quantities import Key, key_of, quietly, records
+from validation.quantities import Key, key_of, named, quietly, records
 from validation.tolerances import REPRODUCED, SINGULAR, Match, Strength
 from validation.verdict import Cause, Finding
 
@@ -114,6 +114,8 @@ def implied_by(evidence: Evidence) -> bool:
 #: The estimates of a fit, and all that it reports of its parameters.
 _ESTIMATES = ("fixef", "se", "sigma", "variance", "covariance", "sd", "logLik")
 NUMBERS = (*_ESTIMATES, "vcov", "cor", "ranef")
+#: Those that say which criterion was optimised, whatever is made of the variance components.
+_OF_CRITERION = ("fixef", "se", "sigma", "logLik")
 
 
 #: Numbers of a fit that follow from θ alone, whatever σ is.
@@ -172,20 +174,27 @@ def proof_by(
 def other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: REML asked for and ML fitted, or the other way round."""
     flag = evidence.value("candidate", "criterion")
+    # without fixed effects both criteria are one, and the flag says nothing
+    restricts = bool(evidence.rows("fixef")["has_reference"].any())
+    says_other = restricts and math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    proof = proof_by(evidence, solution := other_optimum(evidence))
+    solution, quantities, rest = other_optimum(evidence), frozenset[str](), ""
+    proof = proof_by(evidence, solution)
+    if proof is None:
+        proof, rest = proof_by(evidence, solution, _OF_CRITERION), "; its variance components are of another fault"
+        proof = proof if proof is not None and proof.matched == proof.total and "se" in proof.quantities else None
     # Standard errors alone may be of the other criterion where the fit is not.
     if solution is not None and proof is not None and proof.quantities != {"se"}:
-        strength = Strength.RECOMPUTED
+        strength, quantities = Strength.RECOMPUTED, proof.quantities
         ours, theirs = evidence.pair("logLik")
         words = f"candidate {theirs:.6f}, " if math.isfinite(theirs) else ""
         words = f"(log-likelihood {-solution.objective / 2:.6f}, {words}reference {ours:.6f})"
-        evidence_text = f"{proof.words(f'the {other} fit')} {words}"
+        evidence_text = f"{proof.words(f'the {other} fit')} {words}{rest}"
     else:
-        assume(math.isfinite(flag) and bool(flag) != evidence.reml)
+        assume(says_other)
         strength = Strength.CERTAIN
         evidence_text = f"the candidate's isREML() says {other}, and {wanted} was asked for"
-    return Finding(1, "reml-vs-ml", strength).told(
+    return Finding(1, "reml-vs-ml", strength, quantities).told(
         f"The candidate was fitted by {other}, the reference by {wanted}",
         evidence_text,
         f"Ask the candidate for {wanted} (in R: REML = {'TRUE' if evidence.reml else 'FALSE'}). If you did, it ignores "
@@ -217,7 +226,7 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
     assume(all_close(theirs, rows["implied"], Match.ESTIMATED))
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     first = records(rows)[off[0]]
-    return Finding(1, "standard-errors-other-criterion", Strength.ANOTHER_INPUT).told(
+    return Finding(1, "standard-errors-other-criterion", Strength.ANOTHER_INPUT, frozenset({"se"})).told(
         f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
         f"all {len(theirs)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
         f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
@@ -234,6 +243,15 @@ def boundary(evidence: Evidence) -> Cause | None:
     singular, known, pieces = evidence.pair("singular"), given(evidence.known_theta), evidence.reference_pieces
     said, names = math.isfinite(singular[1]), given(evidence.theta("reference"))
     # isSingular() looks at θ in the predictors' units, where a small one may be far from 0: both by one measure
+    assume(pieces is None or pieces.inside(known))  # of a θ beyond its bounds neither side's rule holds
+    own = None if evidence.at_candidate is None else implied_numbers(evidence.at_candidate)[named("singular")]
+    if said and own not in (None, singular[1]):
+        return Finding(6, "singular-flag", Strength.CERTAIN, frozenset({"singular"})).told(
+            f"isSingular() of the candidate is {singular[1] == 1.0}, and its own θ says otherwise",
+            f"its θ ({', '.join(f'{value:.6g}' for value in known)}) {'has an' if own else 'has no'} element within "
+            f"{SINGULAR:g} of a bound",
+            "isSingular() asks whether an element of θ is at its bound, which is 0 for the diagonal, to within 1e-4.",
+        )
     if pieces is not None and (not said or singular[0] == singular[1]):
         assume(said or implied_by(evidence))
         singular = float(pieces.on_boundary(names.to_numpy()).any()), float(pieces.on_boundary(known).any())
@@ -245,8 +263,8 @@ def boundary(evidence: Evidence) -> Cause | None:
         theta = pd.Series(known, names.index)
     if theta is not None and pieces is not None and len(theta) == pieces.n_theta:
         there = theta[pieces.on_boundary(theta.to_numpy())]  # a correlation is there at -1 and 1
-        named = ", ".join(f"{name} is {round(value) or 0}" for name, value in there.items())
-        zeros = f" ({named})" if named else ""
+        shown = ", ".join(f"{name} is {round(value) or 0}" for name, value in there.items())
+        zeros = f" ({shown})" if shown else ""
     improvement, words = _improvement(evidence), ""
     if improvement is not None:
         direction = "lower" if improvement > 0 else "higher"
@@ -275,6 +293,8 @@ def optimizer(evidence: Evidence) -> Cause | None:
     # the data, the columns or the criterion may be others θ alone proves nothing.
     consistent = implied_by(evidence)
     assume(consistent or evidence.objective_agrees)
+    if side == "candidate" and consistent and (cause := _at_other_criterion(evidence, worse, better)):
+        return cause
     path, other_reasons = _along(evidence, worse, better), ""
     if path and max(path[1:-1], default=path[0]) > path[0] + max(rounding, Match.COMPUTED):
         minimum = _is_minimum(evidence, worse)
@@ -295,6 +315,25 @@ def optimizer(evidence: Evidence) -> Cause | None:
         f"{distance:.2g}" + ("; all numbers of the candidate follow from its θ" if consistent else ""),
         f"Tighten the stopping tolerances of {about}, or start it from the other side's θ; derivative-free optimizers "
         f"that stop on a change of 1e-8 leave variance components with 4 or 5 right digits.{other_reasons}",
+    )
+
+
+def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray) -> Cause | None:
+    """Row 1: θ̂ alone is the other criterion's; what follows from it is computed by the formulas asked for."""
+    if (other := other_optimum(evidence)) is None:
+        return None
+    away, apart = (float(np.max(np.abs(theta - other.theta))) for theta in (theirs, ours))
+    if away > 10.0**-REPRODUCED.nearer * apart:
+        return None
+    reported, own = evidence.value("candidate", "logLik"), -other.objective / 2
+    quantities = frozenset({"logLik"}) if close(reported, own, Match.SUMMED) else frozenset[str]()
+    wanted, name = ("REML", "ML") if evidence.reml else ("ML", "REML")
+    return Finding(1, "theta-other-criterion", Strength.RECOMPUTED, quantities).told(
+        f"θ̂ is that of the {name} fit; σ and standard errors are computed from it by {wanted}'s formulas",
+        f"the candidate's θ is at most {away:.2g} from the {name} optimum, computed here from the reference's own y, X "
+        f"and Z, and {apart:.2g} from there is the reference's; all its numbers follow from its θ"
+        + (f"; its log-likelihood {reported:.6f} is that of {name} there" if quantities else ""),
+        f"Optimise {wanted}'s own criterion: σ̂ with another divisor does not turn the one fit into the other.",
     )
 
 

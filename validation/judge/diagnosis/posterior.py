@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from validation.judge.diagnosis import Detector, assume, first_of, given, is_single
-from validation.judge.diagnosis.priors import has_single_density, improper_hs_plus, printed_priors, priors
+from validation.judge.diagnosis.printed import improper_hs_plus, printed_priors
+from validation.judge.diagnosis.priors import has_single_density, priors
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.owndata import some
-from validation.quantities import posterior_summary, quietly
+from validation.quantities import posterior_summary, quietly, split_parameter
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
@@ -155,19 +156,24 @@ def other_reference_level(evidence: PosteriorEvidence) -> Cause | None:
     assume(len(lost) == 1 == len(extra))
     theirs, ours = lost[0], extra[0]  # the level that the candidate's coefficients start from, and R's
     stem = "".join(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(theirs, ours, strict=False)))
-    assume(stem and "(Intercept)" not in (theirs, ours) and "(Intercept)" in left)
-    step = left[theirs]
-    spread = float(evidence.summaries["reference"]["sd"].loc[theirs])
-    checks = [(ours, -step), ("(Intercept)", left["(Intercept)"] + step)][: 1 + ("(Intercept)" in right)]
-    near = all(abs(right[name] - value) <= spread for name, value in checks)
-    return Finding(3, "coding-reference-level", Strength.ANOTHER_INPUT if near else Strength.PARTIAL).told(
+    assume(stem and stem not in (theirs, ours) and {"(Intercept)", "sigma"}.isdisjoint((theirs, ours)))
+    step, errors = left[theirs], [side["mcse_mean"] for side in _sides(evidence)]
+    checks = [(ours, -step, 0.0)]
+    checks += [("(Intercept)", left[n] + step, errors[0][n]) for n in ("(Intercept)",) if n in left and n in right]
+    checks += [(n, left[n] - step, errors[0][n]) for n in mine if n in right and n.startswith(stem)]
+    limit = z_limit(len(checks))
+    # each within its Monte Carlo error, and the step far beyond it
+    for name, value, own in checks:
+        assume(abs(right[name] - value) <= limit * math.hypot(own, errors[0][theirs], errors[1][name]))
+    assume(abs(step) > limit * errors[0][theirs])
+    return Finding(3, "coding-reference-level", Strength.ANOTHER_INPUT).told(
         f"The candidate's coefficients start from another level of the factor {stem}: {ours} in place of {theirs}",
         "; ".join(
             f"{name} has the posterior mean {right[name]:.5g}, where {value:.5g} is expected if "
             f"{theirs.removeprefix(stem)!r} is its reference level"
-            for name, value in checks
+            for name, value, _ in checks
         )
-        + f" (posterior sd {spread:.3g}; R's {theirs} is {step:.5g})",
+        + f" (within Monte Carlo error; R's {theirs} is {step:.5g})",
         "R takes the first level of a factor as reference, in the order of its levels (in pandas: of the categories), "
         "not in the order of the alphabet. Set the order on both sides; the model is the same, its coefficients are "
         "differences from another group.",
@@ -188,6 +194,8 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
         lacking, other = ("candidate", "reference") if ours else ("reference", "candidate")
         if bool(ours) == bool(theirs) or counts[lacking][0] < 2:
             continue
+        # covariances that are not handed over are missing numbers: what else is another model's must show it
+        assume(_other_modes(evidence, str(group)))
         p, more, fewer = counts[other][0], sum(counts[other]), sum(counts[lacking])
         return Finding(7, "correlation-lost", Strength.ANOTHER_MODEL).told(
             f"The {lacking} fits the random effects of {group} as independent: their correlation is missing",
@@ -199,6 +207,27 @@ def correlation_lost(evidence: PosteriorEvidence) -> Cause | None:
             "where it has none, compare with ||.",
         )
     return None
+
+
+def _other_modes(evidence: PosteriorEvidence, group: str) -> bool:
+    """Whether a shared parameter differs, or how a group's effects hang together over its levels, draw by draw."""
+    both, found = _joined(evidence), []
+    limit = z_limit(2 * len(both) + 1)
+    if any((_shifts(both, statistic)[1] > limit).any() for statistic in ("mean", "sd")):
+        return True
+    for side, draws in evidence.draws.items():
+        at: dict[str, dict[str, int]] = {}
+        for i, name in enumerate(evidence.names[side]):
+            factor, effect, _, level = split_parameter(name, evidence.groups)
+            if factor == group and level is not None and "_NEW_" not in level:
+                at.setdefault(effect, {})[level] = i
+        products = [draws[list(of.values())] - draws[list(of.values())].mean(axis=0) for of in at.values()]
+        if len(products) > 1 and len({part.shape for part in products}) == 1:
+            found.append(posterior_summary(["product"], (products[0] * products[1]).mean(axis=0)[None]).iloc[0])
+    if len(found) < 2:
+        return False
+    away = [float(np.ptp([one["mean"] for one in found])), math.hypot(*(one["mcse_mean"] for one in found))]
+    return away[0] > limit * away[1]
 
 
 def rows_used(evidence: PosteriorEvidence) -> Cause | None:
@@ -350,13 +379,30 @@ def single_precision(evidence: PosteriorEvidence) -> Cause | None:
 
 
 def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 12: parameters that the candidate does not give."""
+    """Rows 8 and 12: parameters that the candidate does not give, or gives under other names."""
     left, right = _sides(evidence)
-    lost = [str(name) for name in left.index if name not in right.index]
-    assume(lost)
+    lost, extra = left.drop(right.index, errors="ignore"), right.drop(left.index, errors="ignore")
+    assume(len(lost))
+    both, limit = _joined(evidence), z_limit(len(lost) * len(extra) + len(left))
+    columns = ["mean", "mcse_mean", "sd", "mcse_sd"]
+    means, of_means, sds, of_sds = extra[columns].to_numpy(dtype=float).T
+    same = [
+        np.flatnonzero(
+            (abs(m - means) <= limit * np.hypot(e, of_means)) & (abs(s - sds) <= limit * np.hypot(f, of_sds))
+        )
+        for m, e, s, f in lost[columns].to_numpy(dtype=float)
+    ]
+    places = {int(found[0]) for found in same if len(found) == 1}
+    if len(places) == len(lost) and not any((_shifts(both, name)[1] > limit).any() for name in ("mean", "sd")):
+        pairs = [f"{name} is {extra.index[found[0]]}" for name, found in zip(lost.index, same, strict=True)]
+        return Finding(8, "other-names", Strength.LISTED).told(
+            f"{len(pairs)} parameter{'s are' if len(pairs) > 1 else ' is'} there under another name",
+            f"{some(pairs, 6)}: mean and sd agree within Monte Carlo error, of these alone; so do all others",
+            "Give each parameter rstanarm's name.",
+        )
     return Finding(12, "missing-parameters", Strength.EQUAL_OPTIMA).told(
         f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
-        f"missing: {some(lost, 6)}",
+        f"missing: {some([*map(str, lost.index)], 6)}",
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
     )

@@ -20,8 +20,8 @@ import scipy.linalg
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
-from validation.contract import BayesianFit
-from validation.judge.diagnosis import assume, given, is_single
+from validation.judge.diagnosis import assume, close, is_single
+from validation.judge.diagnosis.printed import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED, groups_of, quietly, split_parameter
 from validation.tolerances import Match, Multiple, Share, Strength
@@ -361,7 +361,7 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
 
         explained = explain(layout, evidence.points, left, right, density)
         if explained is not None:
-            return _explained_cause(explained, evidence)
+            return _jacobian(explained, layout) or _explained_cause(explained, evidence)
     moved: dict[int, float] = {}  # the largest gap when a coordinate alone is moved
     for i, label in enumerate(evidence.point_labels):
         if finite[i] and (match := re.fullmatch(r"coordinate (\d+) (up|down)", label)):
@@ -375,6 +375,26 @@ def has_single_density(densities: pd.DataFrame) -> bool:
     finite = densities[np.isfinite(densities).all(axis=1)]
     ours, theirs = (is_single(finite[side].to_numpy()) for side in ("reference", "candidate"))
     return len(finite) >= 3 and float(theirs.mean()) > Share.NEARLY_ALL and float(ours.mean()) < Share.HALF
+
+
+def _jacobian(found: Explanation, layout: Layout) -> Cause | None:
+    """The change of variables b = τ σ z: as many log τ, and log σ, as there are levels, or effects of theirs."""
+    size = max(map(abs, found.coefficients.values()), default=0.0)
+    rest = {term: value for (_, term), value in found.coefficients.items() if abs(value) > Match.SUMMED * size}
+    log_a, taus = rest.pop("log a", 0.0), [rest.pop(f"log τ{i + 1}", 0.0) for i in range(len(layout.effects))]
+    for tau, p, random in zip(taus, layout.effects, layout.random, strict=False):
+        counts = [k * (random // p - padded) for k in range(1, p + 1) for padded in (0, 1)]
+        if not any(close(abs(tau), count, Match.RULE) for count in counts):
+            return None
+    if rest or found.maps or not close(log_a, sum(taus), Match.RULE):
+        return None
+    shown = "; ".join(f"{tau:+.6g} log τ{i + 1}" for i, tau in enumerate(taus))
+    return Finding(9, "jacobian-random-effects", Strength.LISTED).told(
+        "The Jacobian of the random effects b = τ σ z is counted otherwise",
+        f"the log densities differ by exactly this, to rounding, at all points: {shown}; {log_a:+.6g} log a, as often "
+        "as there are levels, with the padded one or without it",
+        "A density of b at z has log(τ σ) besides for each effect: centred and standardised effects differ by it.",
+    )
 
 
 def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
@@ -429,7 +449,15 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
         elif abs(of_sigma.get("a²", 0.0)) > Match.SUMMED:
             title += ": of another family (on the variance in place of the sd?)"
         elif abs(abs(of_sigma.get("log a", 0.0)) - 1) < Match.RULE and abs(of_sigma.get("a", 0.0)) < Match.RULE:
-            title += ": the Jacobian of log σ is counted otherwise"
+            title += ": the Jacobian of log σ is counted otherwise, or the likelihood's N is another by 1"
+        elif (
+            max(map(abs, of_sigma.values()))
+            == abs(power := of_sigma.get("log a", 0.0))
+            > sum(abs(x) for term, x in of_sigma.items() if term != "log a") / Match.RULE
+        ):
+            name, title = "power-of-sigma", f"The density has σ to the power of {power:+.6g} besides"
+            text += f" (N is {nobs:.0f}): the likelihood's normaliser has another N, or a power of σ is its prior"
+            remedies = ["A normal likelihood has −N log σ, N the number of rows; rstanarm adds no power of σ."]
     elif involved == ["coefficients"]:
         name, title = "prior-coefficients", "Another prior (or autoscale) on the coefficients"
         if "coefficients-sigma" in parts:
@@ -508,66 +536,4 @@ def _unexplained(blocks: Sequence[Block] | None, moved: Mapping[int, float], gap
         f"moving one coordinate at a time changes the log-density difference only for {block.words}, by up to "
         f"{max(sensitive.values()):.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
         _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
-    )
-
-
-def read_prior_summary(text: str) -> dict[str, str]:
-    """What each block of ``print(prior_summary(m))`` says, the adjusted prior where there is one.
-
-    ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
-    """
-    priors: dict[str, str] = {}
-    title = ""
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped.startswith("~"):
-            priors[title] = stripped[1:].strip()  # the adjusted one comes last
-        elif stripped and not stripped.endswith(":") and not stripped.startswith("---"):
-            title = stripped
-    return priors
-
-
-def _family(prior: str) -> str:
-    return prior.partition("(")[0]
-
-
-def _printed(fit: BayesianFit) -> dict[str, str]:
-    """The priors that a fit prints; empty where it prints none, as a third party's need not."""
-    return quietly(lambda: read_prior_summary(str(fit.prior_summary())), {})
-
-
-def has_scales(fit: BayesianFit) -> bool:
-    """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
-    priors = _printed(fit)
-    return bool({_family(prior) for prior in priors.values()} & {"laplace", "lasso", "hs", "hs_plus", "product_normal"})
-
-
-def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 9: the priors that the two sides print are not the same."""
-    left, right = _printed(evidence.reference), _printed(evidence.candidate)
-    titles = [title for title in left if title in right and left[title] != right[title]]
-    # R's "(in Q-space)" is part of the title: another title of the same block is QR on one side only
-    plain = {title.removesuffix(" (in Q-space)") for title in right}
-    moved = [title for title in left if title not in right and title.removesuffix(" (in Q-space)") in plain]
-    assume(titles or moved)
-    families = any(_family(left[title]) != _family(right[title]) for title in titles)
-    differing = [f"{title}: {left[title]} in the reference, {right[title]} in the candidate" for title in titles]
-    differing += [f"{title} in the reference, not so in the candidate" for title in moved]
-    return Finding(9, "prior-printed", Strength.ANOTHER_MODEL).told(
-        "Another family of priors" if families else "Another QR setting" if moved else "The priors have other figures",
-        "; ".join(differing),
-        "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
-    )
-
-
-def improper_hs_plus(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
-    assume(any(_family(prior) == "hs_plus" for prior in _printed(evidence.reference).values()))
-    largest = float(given(evidence.summaries.get("reference"))["rhat"].max())
-    assume(largest >= tolerances.VALIDITY.rhat)
-    return Finding(9, "hs-plus-improper", Strength.RULE).told(
-        "rstanarm's hs_plus has no proper posterior to sample",
-        "the model declares four global scales and gives two of them neither prior nor use: their logarithms drift "
-        f"off, and log-posterior with them (largest R-hat of the reference: {largest:.3f})",
-        "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
     )

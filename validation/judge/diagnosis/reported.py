@@ -55,7 +55,7 @@ def constants(evidence: Evidence) -> Cause | None:
     else:
         assume(proof != "number")
     strength = Strength.LISTED if scale or known or other else Strength.CERTAIN
-    return Finding(10, cause, strength).told(title, text, remedy)
+    return Finding(10, cause, strength, frozenset({"logLik"})).told(title, text, remedy)
 
 
 def _offset(evidence: Evidence) -> tuple[float, float, str, str]:
@@ -278,7 +278,7 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
         # one factor of several coefficients, to many more digits than it is off by, is a rule whatever its name
         plain = abs(factor - 1) >= Match.VISIBLE or spread < Match.VISIBLE * abs(factor - 1)
         if name or (plain and len(ratio) > 1):
-            return Finding(10, "standard-error-scale", Strength.OWN_RULE).told(
+            return Finding(10, "standard-error-scale", Strength.OWN_RULE, frozenset({"se"})).told(
                 f"All standard errors are off by one factor{name}",
                 f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
                 "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
@@ -318,7 +318,7 @@ def _loose(evidence: Evidence, own: np.ndarray, ratio: np.ndarray) -> Cause:
         rows = with_implied(evidence, evidence.at_candidate, "se")
         hundredth = max(Match.CHAINED, off / 100)  # of what they are off
         assume(rows.empty or not all_close(rows["candidate"], rows["implied"], hundredth))
-    return Finding(10, "standard-errors-loose", Strength.CERTAIN).told(
+    return Finding(10, "standard-errors-loose", Strength.CERTAIN, frozenset({"se"})).told(
         "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
         "once, a small-sample adjustment as Kenward and Roger's: which of them is not known)",
         f"the coefficients agree within {float(np.max(away / se)):.1g} standard errors, the standard errors differ by "
