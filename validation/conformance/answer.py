@@ -425,6 +425,9 @@ def _components(given: object) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for group, block in pairs_of(given, "VarCorr"):
         what = f"VarCorr of {label(group)!r}"
+        if group == "Residual" and not isinstance(block, pd.DataFrame | Mapping | pd.Series):
+            rows.append({"grp": "Residual", "var1": None, "var2": None, "vcov": number(block, what)})
+            continue
         if isinstance(block, pd.DataFrame):
             matrix = labelled_columns(block, what)
             if list(matrix.index) != list(matrix.columns):

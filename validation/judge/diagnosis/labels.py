@@ -1,6 +1,7 @@
 """Rows 4, 8 and 12: other rows, values or names, right numbers at wrong labels or of wrong signs, and what is lost."""
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import solve
-from validation.judge.diagnosis import all_close, assume, close, found_by, given, is_single
+from validation.judge.diagnosis import all_close, assume, close, found_by, given, is_long, is_single
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import levels_of, optimum_of, proof_by, same_model, searchable
 from validation.judge.evidence import Evidence
@@ -36,9 +37,14 @@ def rows_used(evidence: Evidence) -> Cause | None:
     coded = _integer_missing(evidence)
     rows = evidence.rows("fitted")
     ours, theirs = (set(rows.loc[rows[f"has_{side}"], "level"]) for side in ("reference", "candidate"))
-    # A side without fitted values has no rows to compare: that they are missing is another finding.
-    alone = {"candidate": theirs - ours, "reference": ours - theirs} if ours and theirs else {}
-    assume(any(alone.values()) or odd or (all(map(math.isfinite, nobs)) and (coded or nobs[0] != nobs[1])))
+    counted = all(map(math.isfinite, nobs))
+    other_count = counted and nobs[0] != nobs[1] and not same_estimates(evidence)
+    # A side without fitted values has no rows to compare: that they are missing is another finding. Labels are names:
+    # they tell of rows where the data have them all, and the values under them are not the reference's as they stand.
+    named = ours and theirs and _of_data(evidence, theirs) and not (same_values(evidence) or same_estimates(evidence))
+    named = named and (other_count or not counted or len(theirs) == nobs[1])
+    alone = {"candidate": theirs - ours, "reference": ours - theirs} if named else {}
+    assume(any(alone.values()) or odd or (counted and coded) or other_count)
     parts = [f"the reference uses {nobs[0]:.0f} rows, the candidate {nobs[1]:.0f}"]
     for side, labels in alone.items():
         if labels:
@@ -64,6 +70,55 @@ def rows_used(evidence: Evidence) -> Cause | None:
     )
 
 
+def _of_data(evidence: Evidence, labels: Collection[str]) -> bool:
+    """Whether labels are names of the data's rows, as far as the data are known."""
+    return evidence.data is None or set(map(str, evidence.data.index)).issuperset(labels)
+
+
+def same_values(evidence: Evidence, ordered: bool = False) -> bool:
+    """Whether the rows of both sides hold the same values (responses, or else fitted values), whatever their labels."""
+
+    def values(table: pd.DataFrame) -> np.ndarray:
+        fitted, left = (table.loc[table["quantity"] == q, "value"].to_numpy(float) for q in ("fitted", "residuals"))
+        found = fitted + left if len(left) == len(fitted) else fitted
+        return found if ordered else np.sort(found)
+
+    a, b = values(evidence.left.table), values(evidence.right.table)
+    return 0 < a.size == b.size and _same(a, b)
+
+
+def same_estimates(evidence: Evidence) -> bool:
+    """Whether all estimates agree, with two numbers among them that a column or a row more would change."""
+    rows = evidence.compared("fixef", "se", "sigma", "logLik")
+    unit = np.where(rows["quantity"] == "logLik", 1.0, rows["reference"].abs())
+    for i, (quantity, term) in enumerate(zip(rows["quantity"], rows["term"], strict=True)):
+        if quantity == "fixef" and math.isfinite(error := evidence.value("reference", "se", term=term)):
+            unit[i] = error
+    off = (rows["candidate"] - rows["reference"]).abs() > Match.FOLLOWS * unit
+    return bool((rows["quantity"] != "fixef").sum() > 1 and not off.any() and rows["candidate"].notna().all())
+
+
+def other_labels(evidence: Evidence) -> Cause | None:
+    """Row 8: the same rows under other labels; or a number of rows that counts groups."""
+    (ours, theirs), rows = evidence.pair("nobs"), evidence.rows("fitted")
+    groups = [group for group, levels in levels_of(evidence, "reference").items() if len(levels) == theirs]
+    if ours != theirs and groups and same_estimates(evidence):
+        return Finding(8, "nobs-of-groups", Strength.LISTED).told(
+            f"The candidate's number of rows is that of the groups: {theirs:.0f} for {ours:.0f}",
+            f"{groups[0]} has {theirs:.0f} levels, and all estimates are the reference's",
+            "Return the number of rows used as nobs, and numbers of levels as ngrps.",
+        )
+    assume((rows["has_reference"] != rows["has_candidate"]).any() and same_values(evidence))
+    first = [str(rows.loc[rows[f"has_{side}"], "level"].iloc[0]) for side in ("reference", "candidate")]
+    order = "in the same order" if same_values(evidence, ordered=True) else "in another order"
+    return Finding(8, "other-names", Strength.LISTED).told(
+        "The candidate has the same rows under other labels",
+        f"as a set the values of the {rows['has_reference'].sum():.0f} rows are the same, {order}; the first is "
+        f"{first[0]!r} in the reference and {first[1]!r} in the candidate",
+        "Return fitted values and residuals with the data's own index: an index that was made anew names other rows.",
+    )
+
+
 def _integer_missing(evidence: Evidence) -> str:
     if (pieces := evidence.candidate_pieces) is None:
         return ""
@@ -77,6 +132,8 @@ def data_values(evidence: Evidence) -> Cause | None:
     """Row 4: the same rows and columns, but not the same values in them."""
     left, right = given(evidence.reference_pieces), given(evidence.candidate_pieces)
     assume(left.y.size == right.y.size == evidence.value("reference", "nobs"))
+    # rows of other names in another order can't be compared one by one
+    assume(same_values(evidence, ordered=True) or not found_by(other_labels, evidence))
     name, title = "data-values", "The two sides did not read the same values from the data"
     numbers = [("the response", left.y, right.y)]
     if left.coef_names == right.coef_names and basis(left, right) is None:
@@ -116,27 +173,38 @@ def data_values(evidence: Evidence) -> Cause | None:
 #: under each of them. A name's numbers are found again by the other columns.
 _SPACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("coefficient", "term", ("fixef", "se", "t")),
-    ("grouping factor", "group", ("sd", "variance", "ranef", "condsd")),
-    ("random effect", "term", ("sd", "variance", "ranef", "condsd")),
+    ("grouping factor", "group", ("sd", "variance")),
+    ("grouping factor", "group", ("ranef", "condsd")),
+    ("random effect", "term", ("sd", "variance")),
+    ("random effect", "term", ("ranef", "condsd")),
     ("level", "level", ("ranef", "condsd")),
 )
 
 
 def other_names(evidence: Evidence) -> Cause | None:
     """Names on one side only whose numbers are all there on the other side, under names that it alone has."""
-    shown, agreeing = [], 0
+    residual = residual_groups(evidence)
+    shown, agreeing = [f"grouping factor {group!r} is R's 'Residual'" for group in residual], len(residual)
     for what, column, quantities in _SPACES:
         rows = evidence.rows(*quantities)
-        if pairs := _renamed(rows[rows["group"] != "Residual"], column):
+        if pairs := _renamed(rows[~rows["group"].isin(["Residual", *residual])], column):
             shown.append(f"{what} " + some([f"{theirs!r} is R's {ours!r}" for ours, theirs, _ in pairs], 3))
             agreeing += sum(count for *_, count in pairs)
     assume(shown)
     return Finding(8, "other-names", Strength.LISTED).told(
         "The candidate has the same numbers under other names",
-        f"{'; '.join(shown)}. Under these names {agreeing} numbers agree to four digits or more",
+        f"{'; '.join(dict.fromkeys(shown))}. Under these names {agreeing} numbers agree to four digits or more",
         "Return R's names: '(Intercept)', a factor's level behind its name ('genderM'), 'a:b' for an interaction, and "
         "each level as it is written in the data. What stands under another name counts as missing.",
     )
+
+
+def residual_groups(evidence: Evidence) -> list[str]:
+    """Grouping factors that only the candidate's components have, whose one variance is its own σ²: the residual."""
+    rows, sigma = evidence.rows("variance"), evidence.value("candidate", "sigma")
+    sizes, rows = rows["group"].value_counts(), rows[~rows["group"].isin(rows.loc[rows["has_reference"], "group"])]
+    pairs = zip(rows["group"], rows["candidate"], strict=True)
+    return [str(group) for group, value in pairs if sizes[group] == 1 and close(value, sigma**2, Match.RULE)]
 
 
 def _renamed(rows: pd.DataFrame, column: str) -> list[tuple[str, str, int]]:
@@ -285,7 +353,12 @@ def signs(evidence: Evidence) -> Cause | None:
         ("cor", "correlations of random effects", "A correlation has the sign of its covariance, T_1'T_2 of θ's rows."),
         ("residuals", "residuals", "A residual is the response less the fitted value."),
     ):
-        rows, (left, right) = evidence.compared(quantity), evidence.arrays(quantity)
+        rows = evidence.compared(quantity)
+        if quantity == "cor":  # a part of Σ, of which the rest must be right
+            sds = evidence.compared("sd")
+            off = [not close(c, r, Match.FOLLOWS) for r, c in zip(sds["reference"], sds["candidate"], strict=True)]
+            rows = rows[~rows["group"].isin(sds.loc[off, "group"])]
+        left, right = (rows[side].to_numpy(dtype=float) for side in ("reference", "candidate"))
         size = float(np.std(left)) or float(np.max(np.abs(left))) if len(left) else 0.0
         off = np.abs(left - right) > Match.FOLLOWS * size
         same_size = (np.abs(np.abs(left) - np.abs(right)) <= Match.FOLLOWS * size).all()  # never of what is not finite
@@ -374,7 +447,12 @@ def _columns(evidence: Evidence) -> Cause:
     if of_design:
         title = title if lost else f"The candidate has the column{shown} of X besides"
         text = f"X has {len(ours)} columns in the reference and {len(theirs)} in the candidate"
+    elif extra and same_estimates(evidence):
+        name, title = "no-coefficient", f"Among the candidate's coefficients stands what is none:{shown.lstrip('s')}"
+        text = f"all other estimates are those of the model without it{_own_number(evidence, extra)}"
     elif extra:
+        # where all agree, and these are too few, nothing says that it is in the model
+        assume(not all_close(*evidence.arrays("fixef", "se", "sigma", "logLik"), Match.FOLLOWS))
         title = f"The candidate has the coefficient{shown} besides"
         text = f"it gives {len(theirs)} coefficients, the reference {len(ours)}, all of which it has"
     else:  # names alone are no proof that the model is without them
@@ -392,6 +470,21 @@ def _columns(evidence: Evidence) -> Cause:
         "Check how the candidate reads the formula and which columns it drops: R drops those that others give, and "
         "names them. A column more or less changes every other estimate.",
     )
+
+
+def _own_number(evidence: Evidence, names: list[str]) -> str:
+    """Which of the candidate's own components the numbers under some coefficients' names are."""
+    rows, sigma = evidence.rows("sd", "variance", "sigma"), evidence.value("candidate", "sigma")
+    known = [
+        (f"the {record['quantity']} of {record['group'] or 'the residuals'}{over}", float(record["candidate"]) / by)
+        for record in records(rows[rows["has_candidate"]])
+        for over, by in (("", 1.0), (" over σ", sigma), (" over σ²", sigma**2))
+    ]
+    found = []
+    for name in names:
+        value = evidence.value("candidate", "fixef", term=name)
+        found += [f"; {name} is {words}" for words, one in known if close(value, one, Match.RULE)][:1]
+    return "".join(found)
 
 
 def malformed_values(evidence: Evidence) -> Cause | None:
@@ -412,9 +505,9 @@ def single_precision(evidence: Evidence) -> Cause | None:
     """Row 12: numbers that went through 32-bit floats."""
     rows = evidence.compared("fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
     reference, values = (rows[side].to_numpy() for side in ("reference", "candidate"))
-    telling, telling_reference = (np.isfinite(x) & (x != np.round(x)) for x in (values, reference))
+    telling = is_long(values)
     assume(telling.sum() >= 5)
-    assume(not is_single(reference[telling_reference]).mean() > Share.HALF)  # both sides are: no difference of them
+    assume(not is_single(reference[is_long(reference)]).mean() > Share.HALF)  # both sides are: no difference of them
     exact = is_single(values[telling])
     pieces, sigma = evidence.reference_pieces, evidence.value("reference", "sigma")
     coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
@@ -422,19 +515,24 @@ def single_precision(evidence: Evidence) -> Cause | None:
     assume(not coarse > Match.COMPUTED * sigma or (np.remainder(values[telling][exact], coarse) != 0).any())
     by_quantity = rows.loc[telling, "quantity"].to_numpy()
     whole = [q for q in dict.fromkeys(by_quantity) if exact[by_quantity == q].all() and (by_quantity == q).sum() >= 2]
-    share, points, relative = float(exact.mean()), evidence.same_theta, math.nan
-    if len(points) and (points["candidate"] / points["reference"]).notna().any():
-        with np.errstate(all="ignore"):
-            relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
+    share, points = float(exact.mean()), evidence.same_theta.reindex(columns=["reference", "candidate"])
+    at_reference, objectives = points[np.isfinite(points.astype(float)).all(axis=1)].to_numpy(dtype=float).T
+    if is_long(objectives).sum() > 1 and is_single(objectives).all():
+        whole.append("the objective")
     if share > Share.HALF or whole:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
         if share <= Share.HALF:
             words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
         strength = Strength.SAME_NUMBERS
     else:
-        # more than double precision leaves in a sum of squares of a response far from 0 for its spread
+        # more than double precision leaves in a sum of squares of a response far from 0 for its spread, no less than
+        # 32 bits leave, and to both sides: a penalty, or any smooth function of θ, is of one sign
         size = 0.0 if pieces is None or not sigma > 0 else float(np.abs(pieces.y).max()) / sigma
-        assume(max(Match.COMPUTED, float(np.finfo(float).eps) * size**2) < relative < Match.ESTIMATED)
+        least = max(float(np.finfo(np.float32).epsneg), float(np.finfo(float).eps) * size**2)
+        errors = objectives / at_reference - 1.0
+        assume(len(errors) and min((errors > 0).mean(), (errors < 0).mean()) >= Share.EITHER_SIGN)
+        relative = float(np.median(np.abs(errors)))
+        assume(least < relative < Match.ESTIMATED)
         words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
         strength = Strength.PLACE
     median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))

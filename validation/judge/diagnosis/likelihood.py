@@ -19,7 +19,7 @@ _BY_ROW: tuple[_Detectors, ...] = (
     (model.boundary, model.optimizer),
     (structure.model_structure, structure.covariance_structure, structure.lost_effects),
     (structure.order_of_theta, labels.permuted_modes, labels.permuted_labels, labels.permuted_factor),
-    (labels.other_names, labels.signs),
+    (labels.other_names, labels.other_labels, labels.signs),
     (reported.constants, reported.degrees_of_freedom, reported.residual_variance),
     (model.standard_errors_of_other_criterion, reported.standard_error_scale, reported.tests_of_coefficients),
     (reported.unshrunken, reported.other_fits, reported.predictions),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from validation.judge.diagnosis import assume, first_of, given, is_single
+from validation.judge.diagnosis import assume, first_of, given, is_long, is_single
 from validation.judge.diagnosis.priors import has_single_density, improper_hs_plus, printed_priors, priors
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.summaries import RULES, Draws, by_rules, reported
@@ -334,8 +334,8 @@ def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
 
 def single_precision(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: draws that went through 32-bit floats."""
-    own = float(is_single(given(evidence.draws.get("candidate"))).mean())
-    other = float(is_single(evidence.draws["reference"]).mean()) if "reference" in evidence.draws else 0.0
+    draws = [evidence.draws.get("reference", np.array([])), given(evidence.draws.get("candidate"))]
+    other, own = (float(np.mean(is_single(long))) if long.size else 0.0 for long in (d[is_long(d)] for d in draws))
     in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
     assume(in_density or (own >= Share.NEARLY_ALL and other <= Share.HALF))
     what, strength = "stores its draws", Strength.LOOSE_MATCH
@@ -353,9 +353,15 @@ def single_precision(evidence: PosteriorEvidence) -> Cause | None:
 
 
 def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
-    """Row 12: parameters that the candidate does not give."""
+    """Row 12: parameters that the candidate does not give, or gives besides."""
     left, right = _sides(evidence)
-    lost = [str(name) for name in left.index if name not in right.index]
+    lost, extra = ([str(name) for name in a.index if name not in b.index] for a, b in ((left, right), (right, left)))
+    if extra and not lost:
+        return Finding(12, "extra-parameters", Strength.EQUAL_OPTIMA).told(
+            f"The candidate has {len(extra)} parameter{'s' if len(extra) > 1 else ''} that the reference has not",
+            f"besides: {some(extra, 6)}",
+            "Return the parameters under rstanarm's names alone: what the sampler adds (lp__) is none of them.",
+        )
     assume(lost)
     return Finding(12, "missing-parameters", Strength.EQUAL_OPTIMA).told(
         f"The candidate lacks {len(lost)} parameter{'s' if len(lost) > 1 else ''}",
