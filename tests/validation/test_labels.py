@@ -71,7 +71,7 @@ def groups_counted(answer: dict[str, Any], base: BaseFit) -> dict[str, Any]:
         ("slopes", first_rows, "missing-numbers", ""),
         ("slopes", one_row_less, "rows", "only the reference uses 1 rows"),
         ("slopes", groups_counted, "nobs-of-groups", "all estimates are the reference's"),
-        ("slopes", variance_among_coefficients, "no-coefficient", "Group Var is the variance of school over σ²"),
+        ("slopes", variance_among_coefficients, "no-coefficient", "Group Var is its variance of school over σ²"),
         ("slopes", one_predictor_more, "extra-column", "all of which it has"),
         ("intercept", residual_by_another_name, "other-names", "grouping factor 'residual' is R's 'Residual'"),
         ("slopes", effects_by_another_name, "other-names", "random effect 'Intercept' is R's '(Intercept)'"),

@@ -473,18 +473,16 @@ def _columns(evidence: Evidence) -> Cause:
 
 
 def _own_number(evidence: Evidence, names: list[str]) -> str:
-    """Which of the candidate's own components the numbers under some coefficients' names are."""
-    rows, sigma = evidence.rows("sd", "variance", "sigma"), evidence.value("candidate", "sigma")
-    known = [
-        (f"the {record['quantity']} of {record['group'] or 'the residuals'}{over}", float(record["candidate"]) / by)
-        for record in records(rows[rows["has_candidate"]])
+    """Which of the candidate's own components the number under a coefficient's name is."""
+    rows, sigma = evidence.rows("sigma", "sd", "variance"), evidence.value("candidate", "sigma")
+    found = [
+        f"; {name} is its {record['quantity']}{' of ' * bool(record['group'])}{record['group'] or ''}{over}"
+        for name in names
         for over, by in (("", 1.0), (" over σ", sigma), (" over σ²", sigma**2))
+        for record in records(rows[rows["has_candidate"]])
+        if close(evidence.value("candidate", "fixef", term=name), float(record["candidate"]) / by, Match.RULE)
     ]
-    found = []
-    for name in names:
-        value = evidence.value("candidate", "fixef", term=name)
-        found += [f"; {name} is {words}" for words, one in known if close(value, one, Match.RULE)][:1]
-    return "".join(found)
+    return "".join(found[:1])
 
 
 def malformed_values(evidence: Evidence) -> Cause | None:
@@ -535,6 +533,8 @@ def single_precision(evidence: Evidence) -> Cause | None:
         assume(least < relative < Match.ESTIMATED)
         words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
         strength = Strength.PLACE
+    if share <= Share.HALF and whole in ([], ["the objective"]):
+        values, reference = objectives, at_reference  # it is said of these alone
     median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
     return Finding(12, "single-precision", strength).told(
         "The candidate computes, or stores, in single precision",
