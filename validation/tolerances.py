@@ -425,6 +425,8 @@ class Share:
     IN_PLACE = 0.95
     #: More often so than not: of arbitrary numbers of double precision hardly one is a 32-bit number.
     HALF = 0.5
+    #: Rounding errs to both sides: of its errors so many at least are of the rarer sign.
+    EITHER_SIGN = 0.25
     #: A correlation below this share of what it was is lost: of 400 draws its own error is 0.05.
     LOST = 0.25
     #: Draws of fewer different values than this meet again by chance.

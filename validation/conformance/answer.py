@@ -409,9 +409,12 @@ def _components(given: object) -> pd.DataFrame:
     """Mapping group -> variance, mapping effect -> variance, or labelled covariance matrix, as R's data frame."""
     if not isinstance(given, Mapping):
         raise AnswerError(f"VarCorr is a {type(given).__name__}; expected R's data frame or a mapping by group")
-    rows: list[tuple[str, str, str | None, object]] = []
+    rows: list[tuple[str, str | None, str | None, object]] = []
     for group, block in pairs_of(given, "VarCorr"):
         what = f"VarCorr of {label(group)!r}"
+        if group == "Residual" and not isinstance(block, pd.DataFrame | Mapping | pd.Series):
+            rows.append(("Residual", None, None, number(block, what)))
+            continue
         if isinstance(block, pd.DataFrame):
             matrix = covariance_of(block, what)
         else:

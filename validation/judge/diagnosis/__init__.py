@@ -73,6 +73,12 @@ def is_single(values: np.ndarray) -> np.ndarray:
         return np.asarray(values == values.astype(np.float32))
 
 
+def is_long(values: np.ndarray) -> np.ndarray:
+    """Which numbers have more than 16 significant bits: 0.5 and 17 are exact in any format, and tell nothing of it."""
+    mantissas = np.frexp(values)[0] * 2.0**16
+    return np.asarray(np.isfinite(values) & (mantissas != np.round(mantissas)))
+
+
 def found_by(detector: Detector[EvidenceT], evidence: EvidenceT) -> Cause | None:
     """What a detector finds."""
     try:

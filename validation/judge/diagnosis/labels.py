@@ -1,6 +1,7 @@
-"""Rows 4, 8 and 12: other rows, values or names, right numbers at wrong labels or of wrong signs, and what is lost."""
+"""Rows 4, 8 and 12: other rows, values or names, right numbers at wrong labels or of wrong signs, what is missing."""
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -8,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import solve
-from validation.judge.diagnosis import all_close, assume, close, found_by, given, is_single
+from validation.judge.diagnosis import all_close, assume, close, found_by, given
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.model import optimum_of, proof_by, same_model, searchable
+from validation.judge.diagnosis.model import optimum_of, proof_by, searchable
 from validation.judge.evidence import Evidence
-from validation.judge.rows import digits
 from validation.owndata import some
 from validation.quantities import columns_of, quietly, records
-from validation.tolerances import ROUNDINGS, Match, Multiple, Share, Strength
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
 _MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", ""}
@@ -46,9 +46,14 @@ def rows_used(evidence: Evidence) -> Cause | None:
     coded = _integer_missing(evidence)
     rows = evidence.rows("fitted")
     ours, theirs = (set(rows.loc[rows[f"has_{side}"], "level"]) for side in ("reference", "candidate"))
-    # A side without fitted values has no rows to compare: that they are missing is another finding.
-    alone = {"candidate": theirs - ours, "reference": ours - theirs} if ours and theirs else {}
-    assume(any(alone.values()) or odd or (all(map(math.isfinite, nobs)) and (coded or nobs[0] != nobs[1])))
+    counted = all(map(math.isfinite, nobs))
+    other_count = counted and nobs[0] != nobs[1] and not same_estimates(evidence)
+    # A side without fitted values has no rows to compare: that they are missing is another finding. Labels are names:
+    # they tell of rows where the data have them all, and the values under them are not the reference's as they stand.
+    named = ours and theirs and _of_data(evidence, theirs) and not (same_values(evidence) or same_estimates(evidence))
+    named = named and (other_count or not counted or len(theirs) == nobs[1])
+    alone = {"candidate": theirs - ours, "reference": ours - theirs} if named else {}
+    assume(any(alone.values()) or odd or (counted and coded) or other_count)
     parts = [f"the reference uses {nobs[0]:.0f} rows, the candidate {nobs[1]:.0f}"]
     for side, labels in alone.items():
         if labels:
@@ -74,6 +79,55 @@ def rows_used(evidence: Evidence) -> Cause | None:
     )
 
 
+def _of_data(evidence: Evidence, labels: Collection[str]) -> bool:
+    """Whether labels are names of the data's rows, as far as the data are known."""
+    return evidence.data is None or set(map(str, evidence.data.index)).issuperset(labels)
+
+
+def same_values(evidence: Evidence, ordered: bool = False) -> bool:
+    """Whether the rows of both sides hold the same values (responses, or else fitted values), whatever their labels."""
+
+    def values(table: pd.DataFrame) -> np.ndarray:
+        fitted, left = (table.loc[table["quantity"] == q, "value"].to_numpy(float) for q in ("fitted", "residuals"))
+        found = fitted + left if len(left) == len(fitted) else fitted
+        return found if ordered else np.sort(found)
+
+    a, b = values(evidence.left.table), values(evidence.right.table)
+    return 0 < a.size == b.size and _same(a, b)
+
+
+def same_estimates(evidence: Evidence) -> bool:
+    """Whether all estimates agree, with two numbers among them that a column or a row more would change."""
+    rows = evidence.compared("fixef", "se", "sigma", "logLik")
+    unit = np.where(rows["quantity"] == "logLik", 1.0, rows["reference"].abs())
+    for i, (quantity, term) in enumerate(zip(rows["quantity"], rows["term"], strict=True)):
+        if quantity == "fixef" and math.isfinite(error := evidence.value("reference", "se", term=term)):
+            unit[i] = error
+    off = (rows["candidate"] - rows["reference"]).abs() > Match.FOLLOWS * unit
+    return bool((rows["quantity"] != "fixef").sum() > 1 and not off.any() and rows["candidate"].notna().all())
+
+
+def other_labels(evidence: Evidence) -> Cause | None:
+    """Row 8: the same rows under other labels; or a number of rows that counts groups."""
+    (ours, theirs), rows = evidence.pair("nobs"), evidence.rows("fitted")
+    groups = [group for group, levels in levels_of(evidence, "reference").items() if len(levels) == theirs]
+    if ours != theirs and groups and same_estimates(evidence):
+        return Finding(8, "nobs-of-groups", Strength.LISTED).told(
+            f"The candidate's number of rows is that of the groups: {theirs:.0f} for {ours:.0f}",
+            f"{groups[0]} has {theirs:.0f} levels, and all estimates are the reference's",
+            "Return the number of rows used as nobs, and numbers of levels as ngrps.",
+        )
+    assume((rows["has_reference"] != rows["has_candidate"]).any() and same_values(evidence))
+    first = [str(rows.loc[rows[f"has_{side}"], "level"].iloc[0]) for side in ("reference", "candidate")]
+    order = "in the same order" if same_values(evidence, ordered=True) else "in another order"
+    return Finding(8, "other-names", Strength.LISTED).told(
+        "The candidate has the same rows under other labels",
+        f"as a set the values of the {rows['has_reference'].sum():.0f} rows are the same, {order}; the first is "
+        f"{first[0]!r} in the reference and {first[1]!r} in the candidate",
+        "Return fitted values and residuals with the data's own index: an index that was made anew names other rows.",
+    )
+
+
 def _integer_missing(evidence: Evidence) -> str:
     if (pieces := evidence.candidate_pieces) is None:
         return ""
@@ -87,6 +141,8 @@ def data_values(evidence: Evidence) -> Cause | None:
     """Row 4: the same rows and columns, but not the same values in them."""
     left, right = given(evidence.reference_pieces), given(evidence.candidate_pieces)
     assume(left.y.size == right.y.size == evidence.value("reference", "nobs"))
+    # rows of other names in another order can't be compared one by one
+    assume(same_values(evidence, ordered=True) or not found_by(other_labels, evidence))
     name, title = "data-values", "The two sides did not read the same values from the data"
     numbers = [("the response", left.y, right.y)]
     if left.coef_names == right.coef_names and basis(left, right) is None:
@@ -125,27 +181,38 @@ def data_values(evidence: Evidence) -> Cause | None:
 #: under each of them. A name's numbers are found again by the other columns.
 _SPACES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("coefficient", "term", ("fixef", "se", "t")),
-    ("grouping factor", "group", ("sd", "variance", "ranef", "condsd")),
-    ("random effect", "term", ("sd", "variance", "ranef", "condsd")),
+    ("grouping factor", "group", ("sd", "variance")),
+    ("grouping factor", "group", ("ranef", "condsd")),
+    ("random effect", "term", ("sd", "variance")),
+    ("random effect", "term", ("ranef", "condsd")),
     ("level", "level", ("ranef", "condsd")),
 )
 
 
 def other_names(evidence: Evidence) -> Cause | None:
     """Names on one side only whose numbers are all there on the other side, under names that it alone has."""
-    shown, agreeing = [], 0
+    residual = residual_groups(evidence)
+    shown, agreeing = [f"grouping factor {group!r} is R's 'Residual'" for group in residual], len(residual)
     for what, column, quantities in _SPACES:
         rows = evidence.rows(*quantities)
-        if pairs := _renamed(rows[rows["group"] != "Residual"], column):
+        if pairs := _renamed(rows[~rows["group"].isin(["Residual", *residual])], column):
             shown.append(f"{what} " + some([f"{theirs!r} is R's {ours!r}" for ours, theirs, _ in pairs], 3))
             agreeing += sum(count for *_, count in pairs)
     assume(shown)
     return Finding(8, "other-names", Strength.LISTED).told(
         "The candidate has the same numbers under other names",
-        f"{'; '.join(shown)}. Under these names {agreeing} numbers agree to four digits or more",
+        f"{'; '.join(dict.fromkeys(shown))}. Under these names {agreeing} numbers agree to four digits or more",
         "Return R's names: '(Intercept)', a factor's level behind its name ('genderM'), 'a:b' for an interaction, and "
         "each level as it is written in the data. What stands under another name counts as missing.",
     )
+
+
+def residual_groups(evidence: Evidence) -> list[str]:
+    """Grouping factors that only the candidate's components have, whose one variance is its own σ²: the residual."""
+    rows, sigma = evidence.rows("variance"), evidence.value("candidate", "sigma")
+    sizes, rows = rows["group"].value_counts(), rows[~rows["group"].isin(rows.loc[rows["has_reference"], "group"])]
+    pairs = zip(rows["group"], rows["candidate"], strict=True)
+    return [str(group) for group, value in pairs if sizes[group] == 1 and close(value, sigma**2, Match.RULE)]
 
 
 def _renamed(rows: pd.DataFrame, column: str) -> list[tuple[str, str, int]]:
@@ -293,7 +360,12 @@ def signs(evidence: Evidence) -> Cause | None:
         ("cor", "correlations of random effects", "A correlation has the sign of its covariance, T_1'T_2 of θ's rows."),
         ("residuals", "residuals", "A residual is the response less the fitted value."),
     ):
-        rows, (left, right) = evidence.compared(quantity), evidence.arrays(quantity)
+        rows = evidence.compared(quantity)
+        if quantity == "cor":  # a part of Σ, of which the rest must be right
+            sds = evidence.compared("sd")
+            off = [not close(c, r, Match.FOLLOWS) for r, c in zip(sds["reference"], sds["candidate"], strict=True)]
+            rows = rows[~rows["group"].isin(sds.loc[off, "group"])]
+        left, right = (rows[side].to_numpy(dtype=float) for side in ("reference", "candidate"))
         size = float(np.std(left)) or float(np.max(np.abs(left))) if len(left) else 0.0
         off = np.abs(left - right) > Match.FOLLOWS * size
         same_size = (np.abs(np.abs(left) - np.abs(right)) <= Match.FOLLOWS * size).all()  # never of what is not finite
@@ -380,7 +452,12 @@ def _columns(evidence: Evidence) -> Cause:
     if of_design:
         title = title if lost else f"The candidate has the column{shown} of X besides"
         text = f"X has {len(ours)} columns in the reference and {len(theirs)} in the candidate"
+    elif extra and same_estimates(evidence):
+        name, title = "no-coefficient", f"Among the candidate's coefficients stands what is none:{shown.lstrip('s')}"
+        text = f"all other estimates are those of the model without it{_own_number(evidence, extra)}"
     elif extra:
+        # where all agree, and these are too few, nothing says that it is in the model
+        assume(not all_close(*evidence.arrays("fixef", "se", "sigma", "logLik"), Match.FOLLOWS))
         title = f"The candidate has the coefficient{shown} besides"
         text = f"it gives {len(theirs)} coefficients, the reference {len(ours)}, all of which it has"
     else:  # names alone are no proof that the model is without them
@@ -399,6 +476,19 @@ def _columns(evidence: Evidence) -> Cause:
     )
 
 
+def _own_number(evidence: Evidence, names: list[str]) -> str:
+    """Which of the candidate's own components the number under a coefficient's name is."""
+    rows, sigma = evidence.rows("sigma", "sd", "variance"), evidence.value("candidate", "sigma")
+    found = [
+        f"; {name} is its {record['quantity']}{' of ' * bool(record['group'])}{record['group'] or ''}{over}"
+        for name in names
+        for over, by in (("", 1.0), (" over σ", sigma), (" over σ²", sigma**2))
+        for record in records(rows[rows["has_candidate"]])
+        if close(evidence.value("candidate", "fixef", term=name), float(record["candidate"]) / by, Match.RULE)
+    ]
+    return "".join(found[:1])
+
+
 def malformed_values(evidence: Evidence) -> Cause | None:
     """What the candidate hands over is not what the contract asks for."""
     wrong = evidence.malformed("candidate")
@@ -410,91 +500,4 @@ def malformed_values(evidence: Evidence) -> Cause | None:
         "; ".join(texts[:10]),
         "Return real numbers of the right shape under R's labels; a malformed value is never converted into one that "
         "agrees.",
-    )
-
-
-def single_precision(evidence: Evidence) -> Cause | None:
-    """Row 12: numbers that went through 32-bit floats."""
-    rows = evidence.compared("fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
-    reference, values = (rows[side].to_numpy() for side in ("reference", "candidate"))
-    telling, telling_reference = (np.isfinite(x) & (x != np.round(x)) for x in (values, reference))
-    assume(telling.sum() >= 5)
-    assume(not is_single(reference[telling_reference]).mean() > Share.HALF)  # both sides are: no difference of them
-    exact = is_single(values[telling])
-    pieces, sigma = evidence.reference_pieces, evidence.value("reference", "sigma")
-    coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
-    # differences of numbers as large as the response keep few digits, in double precision
-    assume(not coarse > Match.COMPUTED * sigma or (np.remainder(values[telling][exact], coarse) != 0).any())
-    by_quantity = rows.loc[telling, "quantity"].to_numpy()
-    whole = [q for q in dict.fromkeys(by_quantity) if exact[by_quantity == q].all() and (by_quantity == q).sum() >= 2]
-    strength, words = Strength.SAME_NUMBERS, f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
-    if exact.mean() > Share.HALF:
-        words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
-    elif not whole:
-        points = evidence.same_theta
-        assume(len(points))
-        with np.errstate(all="ignore"):
-            relative = float(np.abs(points["candidate"] / points["reference"] - 1).median())
-        # more than double precision leaves in a sum of squares of a response far from 0 for its spread
-        size = 0.0 if pieces is None or not sigma > 0 else float(np.abs(pieces.y).max()) / sigma
-        assume(max(Match.COMPUTED, float(np.finfo(float).eps) * size**2) < relative < Match.ESTIMATED)
-        strength, words = Strength.PLACE, f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
-    median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
-    return Finding(12, "single-precision", strength).told(
-        "The candidate computes, or stores, in single precision",
-        f"{words}; the digits of agreement stop at {median:.1f} (median)",
-        "Use 64-bit floats throughout: the sums of squares behind a deviance lose half their digits otherwise.",
-    )
-
-
-def cancellation(evidence: Evidence) -> Cause | None:
-    """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared.
-
-    What is lost by squaring the response, or by subtracting fitted values of its size, is known beforehand. The
-    candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
-    an objective with such an error explains.
-    """
-    pieces, own, best = given(evidence.reference_pieces), given(evidence.at_candidate), given(evidence.at_reference)
-    assume(same_model(evidence))
-    left, right = evidence.arrays("sigma", "variance")
-    assume(not all_close(right, left, Match.ESTIMATED))
-    # where it says itself that its criterion is the other one, that comes first
-    assume(evidence.value("candidate", "criterion") != float(not evidence.reml))
-    N = pieces.y.size
-    df = N - pieces.X.shape[1] if evidence.reml else N
-    squares = own.sigma**2 * df
-    epsilon = float(np.finfo(float).eps)
-    weights = np.ones(N) if pieces.weights is None else pieces.weights
-    total = float(weights @ pieces.y**2)
-    assume(total >= Multiple.FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2))
-    # What is lost, as a share of the residual sum of squares: where y'y itself is summed, and where y − Xβ̂ − Zb is.
-    by_squares = epsilon * total / squares
-    by_differences = 2.0 * epsilon * math.sqrt(N * total / squares)
-    reported = evidence.value("candidate", "sigma") ** 2 * df
-    share = abs(reported / squares - 1.0) if math.isfinite(reported) else math.inf
-    excess = own.objective - best.objective
-    off = -2.0 * evidence.value("candidate", "logLik") - own.objective
-    # Lost digits show in the numbers at the candidate's own θ; an optimizer that stopped early leaves right ones there.
-    assume(excess <= Multiple.MISLED * max(df * share, abs(off) if math.isfinite(off) else 0.0))
-    # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
-    direct = share <= Multiple.ROUNDED_SUM * by_differences
-    loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
-    noise = N * math.log1p(Multiple.ROUNDED_SUM * loss)  # of the objective, N log r² and more
-    # Beside a minimum the parameters are off by the root of the objective's noise: what is small is explained so.
-    assume(ROUNDINGS * math.sqrt(noise) > Match.ESTIMATED)
-    assume(share <= Multiple.ROUNDED_SUM * loss and excess <= noise + Match.COMPUTED)
-    size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
-    kept, percent = max(0.0, -math.log10(loss)), f"{100.0 * share:.2g}%" if math.isfinite(share) else "wholly"
-    return Finding(12, "cancellation", Strength.COUNTS).told(
-        "Digits are lost to the size of the response: it is far from 0 for its spread, and was not centred",
-        f"the response goes up to {size:.4g} and its residual sd is {spread:.4g}: of the 16 digits of double "
-        f"precision {kept:.0f} are left in {how} (y'y is {total:.3g}, of which {epsilon * total:.2g} is rounding; the "
-        f"residual sum of squares is {squares:.4g}). The candidate's residual sum of squares is {percent} off "
-        f"what its own θ implies, its objective {excess:.2g} above the least"
-        + (f", its -2 log-likelihood {off:+.2g} off" if math.isfinite(off) else "")
-        + ": no more than that loss. With the response centred first, the judge's own algebra gives the reference's "
-        "log-likelihood to 9 digits",
-        "Subtract a round number near its mean from the response (years since 2000, not the year; points above 500) "
-        "before fitting, and add it to the intercept afterwards: nothing else changes. A program should centre by "
-        "itself, and should sum squared residuals rather than take y'y apart.",
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from validation.judge.diagnosis import Detector, assume, first_of, given, is_single
+from validation.judge.diagnosis import Detector, assume, first_of, given, is_long, is_single
 from validation.judge.diagnosis.printed import improper_hs_plus, printed_priors
 from validation.judge.diagnosis.priors import has_single_density, priors
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
@@ -360,8 +360,8 @@ def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
 
 def single_precision(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: draws that went through 32-bit floats."""
-    own = float(is_single(given(evidence.draws.get("candidate"))).mean())
-    other = float(is_single(evidence.draws["reference"]).mean()) if "reference" in evidence.draws else 0.0
+    draws = [evidence.draws.get("reference", np.array([])), given(evidence.draws.get("candidate"))]
+    other, own = (float(np.mean(is_single(long))) if long.size else 0.0 for long in (d[is_long(d)] for d in draws))
     in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
     assume(in_density or (own >= Share.NEARLY_ALL and other <= Share.HALF))
     what, strength = "stores its draws", Strength.LOOSE_MATCH
@@ -379,9 +379,15 @@ def single_precision(evidence: PosteriorEvidence) -> Cause | None:
 
 
 def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
-    """Rows 8 and 12: parameters that the candidate does not give, or gives under other names."""
+    """Rows 8 and 12: parameters that the candidate does not give, gives besides, or gives under other names."""
     left, right = _sides(evidence)
     lost, extra = left.drop(right.index, errors="ignore"), right.drop(left.index, errors="ignore")
+    if len(extra) and not len(lost):
+        return Finding(12, "extra-parameters", Strength.EQUAL_OPTIMA).told(
+            f"The candidate has {len(extra)} parameter{'s' if len(extra) > 1 else ''} that the reference has not",
+            f"besides: {some([*map(str, extra.index)], 6)}",
+            "Return the parameters under rstanarm's names alone: what the sampler adds (lp__) is none of them.",
+        )
     assume(len(lost))
     both, limit = _joined(evidence), z_limit(len(lost) * len(extra) + len(left))
     columns = ["mean", "mcse_mean", "sd", "mcse_sd"]

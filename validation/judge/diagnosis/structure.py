@@ -1,7 +1,9 @@
 """Rows 7 and 8: other random-effects terms, effects left out, other covariance structures, and the order of θ."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -10,11 +12,12 @@ from validation.algebra import Pieces, Term
 from validation.covariances import FREE, STRUCTURES, Structure
 from validation.judge.diagnosis import assume, first_of, found_by, given
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.labels import levels_of, other_names, rows_used
+from validation.judge.diagnosis.labels import levels_of, other_names, residual_groups, rows_used, same_estimates
 from validation.judge.diagnosis.model import NUMBERS, another_model, implied_by, optimum_of, proof_by, searchable
 from validation.judge.evidence import Evidence
 from validation.judge.objective import structure_words
-from validation.tolerances import Strength
+from validation.quantities import quietly
+from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
 #: A random-effects term: its grouping factor, its number of levels, its effects.
@@ -37,9 +40,17 @@ def model_structure(evidence: Evidence) -> Cause | None:
         intercepts = ["(Intercept)" in pieces.coef_names for pieces in (left, right)]
         fixed_lost = intercepts[0] != intercepts[1] and left.X.shape[1] != right.X.shape[1]
         assume(not _only_recoded(left, right, ours, theirs))
-    assume(fixed_lost or sorted(ours) != sorted(theirs))  # otherwise another order, which order_of_theta looks at
-    # of free covariances, where a side does not say more
-    structures = [evidence.structures(side) or [FREE] * len(found) for side, found in terms.items()]
+    # otherwise another order, which order_of_theta looks at
+    shapes = [sorted((group, count, sorted(es)) for group, count, es in found) for found in (ours, theirs)]
+    assume(fixed_lost or shapes[0] != shapes[1])
+    # names and counts alone are no other model where all numbers of one agree
+    assume((left is not None and right is not None) or not _same_components(evidence))
+    # where a side does not say, those of the other; otherwise free covariances
+    said = [evidence.structures(side) for side in terms]
+    structures = [
+        next((one for one in (own, other) if one and len(one) == len(found)), [FREE] * len(found))
+        for own, other, found in zip(said, said[::-1], terms.values(), strict=True)
+    ]
     thetas = [
         sum(structure.n_par(len(term[2])) for structure, term in zip(own, found, strict=False))
         for own, found in zip(structures, terms.values(), strict=True)
@@ -80,6 +91,14 @@ def model_structure(evidence: Evidence) -> Cause | None:
     )
 
 
+def _same_components(evidence: Evidence) -> bool:
+    """Whether the candidate's estimates are the reference's, and its variances as well, under whatever names."""
+    rows = evidence.rows("variance")
+    rows = rows[~rows["group"].isin(residual_groups(evidence))]
+    a, b = (np.sort(rows.loc[rows[f"has_{side}"], side]) for side in ("reference", "candidate"))
+    return a.size == b.size and np.allclose(b, a, rtol=Match.FOLLOWS, atol=0.0) and same_estimates(evidence)
+
+
 def _terms_of(evidence: Evidence, side: str) -> list[_Term]:
     """(grouping factor, levels, effects) of each term; from its variances where a fit has no pieces."""
     left, right = evidence.reference_pieces, evidence.candidate_pieces
@@ -90,10 +109,11 @@ def _terms_of(evidence: Evidence, side: str) -> list[_Term]:
     # without ngrps, levels are taken to be the other side's: what is not said does not differ
     known = {term.group: term.J for term in other.terms} if other is not None else {}
     ngrps = dict(zip(groups["group"], groups["value"], strict=True)) or known
-    effects = variances[variances["group"] != "Residual"].groupby("group", sort=False)["term"]
+    residual = ["Residual", *(residual_groups(evidence) if side == "candidate" else ())]
+    effects = variances[~variances["group"].isin(residual)].groupby("group", sort=False)["term"]
     terms = {str(name): tuple(part) for name, part in effects}
     # R calls a factor's second term g.1.
-    factors = {name: name if name in ngrps else name.rpartition(".")[0] for name in terms}
+    factors = {name: name if name in ngrps else re.sub(r"\.\d+$", "", name) for name in terms}
     return [(factors[name], int(ngrps.get(factors[name], 0)), part) for name, part in terms.items()]
 
 
@@ -101,6 +121,8 @@ def order_of_theta(evidence: Evidence) -> Cause | None:
     """Row 8: θ's elements in another order than lme4's."""
     left, right = given(evidence.theta("reference")), given(evidence.theta("candidate"))
     assume(sorted(left.index) == sorted(right.index) and not left.index.equals(right.index))
+    known, own = (levels_of(evidence, side) for side in ("reference", "candidate"))
+    assume(all(set(known[group]) == set(own[group]) for group in known.keys() & own.keys()))
     return Finding(8, "theta-order", Strength.PARTIAL).told(
         "The elements of θ stand in another order",
         f"lme4: {', '.join(map(str, left.index))}; the candidate: {', '.join(map(str, right.index))}",
@@ -173,7 +195,9 @@ def _submodels(pieces: Pieces) -> Iterator[tuple[str, Pieces | None]]:
 def covariance_structure(evidence: Evidence) -> Cause | None:
     """Row 7: the sides say that they have other covariance structures, or another gives the candidate's numbers."""
     if evidence.other_structures:
-        shown = [", ".join(structure_words(evidence.fit(side))) for side in ("reference", "candidate")]
+        said = [(evidence.fit(side), evidence.structures(side) or []) for side in ("reference", "candidate")]
+        # without getME("cnms") a term has no name, and its structure all the same
+        shown = [", ".join(quietly(partial(structure_words, fit), map(str, own))) for fit, own in said]
         text, lost, strength = f"the reference has {shown[0]}; the candidate {shown[1]}", False, Strength.ANOTHER_MODEL
     else:
         (text, lost), strength = first_of(_reproducing_structures(evidence)), Strength.RECOMPUTED
