@@ -221,7 +221,8 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
     (ours, theirs), sigma = evidence.arrays("se"), evidence.pair("sigma")
     off = [i for i, value in enumerate(theirs) if not close(value, ours[i], Match.ESTIMATED)]
-    assume(off and close(sigma[1], sigma[0], Match.RULE))
+    # of one coefficient alone the other criterion's is one number among many that it may be
+    assume(off and len(theirs) > 1 and close(sigma[1], sigma[0], Match.RULE))
     rows = with_implied(evidence, given(other_optimum(evidence)), "se")
     assume(all_close(theirs, rows["implied"], Match.ESTIMATED))
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
