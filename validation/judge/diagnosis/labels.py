@@ -89,11 +89,12 @@ def same_values(evidence: Evidence, ordered: bool = False) -> bool:
 
     def values(table: pd.DataFrame) -> np.ndarray:
         fitted, left = (table.loc[table["quantity"] == q, "value"].to_numpy(float) for q in ("fitted", "residuals"))
-        found = fitted + left if len(left) == len(fitted) else fitted
+        with np.errstate(invalid="ignore"):
+            found = fitted + left if len(left) == len(fitted) else fitted
         return found if ordered else np.sort(found)
 
     a, b = values(evidence.left.table), values(evidence.right.table)
-    return 0 < a.size == b.size and _same(a, b)
+    return 0 < a.size == b.size and bool(np.isfinite([a, b]).all()) and _same(a, b)
 
 
 def same_estimates(evidence: Evidence) -> bool:

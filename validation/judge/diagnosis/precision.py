@@ -26,16 +26,14 @@ def single_precision(evidence: Evidence) -> Cause | None:
     assume(not coarse > Match.COMPUTED * sigma or (np.remainder(values[telling][exact], coarse) != 0).any())
     by_quantity = rows.loc[telling, "quantity"].to_numpy()
     whole = [q for q in dict.fromkeys(by_quantity) if exact[by_quantity == q].all() and (by_quantity == q).sum() >= 2]
-    share, points = float(exact.mean()), evidence.same_theta.reindex(columns=["reference", "candidate"])
+    points = evidence.same_theta.reindex(columns=["reference", "candidate"])
     at_reference, objectives = points[np.isfinite(points.astype(float)).all(axis=1)].to_numpy(dtype=float).T
     if is_long(objectives).sum() > 1 and is_single(objectives).all():
         whole.append("the objective")
-    if share > Share.HALF or whole:
+    strength, words = Strength.SAME_NUMBERS, f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
+    if exact.mean() > Share.HALF:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
-        if share <= Share.HALF:
-            words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
-        strength = Strength.SAME_NUMBERS
-    else:
+    elif not whole:
         # more than double precision leaves in a sum of squares of a response far from 0 for its spread, no less than
         # 32 bits leave, and to both sides: a penalty, or any smooth function of θ, is of one sign
         size = 0.0 if pieces is None or not sigma > 0 else float(np.abs(pieces.y).max()) / sigma
@@ -44,9 +42,8 @@ def single_precision(evidence: Evidence) -> Cause | None:
         assume(len(errors) and min((errors > 0).mean(), (errors < 0).mean()) >= Share.EITHER_SIGN)
         relative = float(np.median(np.abs(errors)))
         assume(least < relative < Match.ESTIMATED)
-        words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
-        strength = Strength.PLACE
-    if share <= Share.HALF and whole in ([], ["the objective"]):
+        strength, words = Strength.PLACE, f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
+    if exact.mean() <= Share.HALF and whole in ([], ["the objective"]):
         values, reference = objectives, at_reference  # it is said of these alone
     median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
     return Finding(12, "single-precision", strength).told(
