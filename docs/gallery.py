@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from examples.tutorial.sections_1_2 import load_gcsemv, prepare
 from pyimpl import lmer, stan_lmer
 from pyimpl.plots import plot_coefficients
-from validation.references.datasets import load_dataset
+from validation.references.store import load_dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

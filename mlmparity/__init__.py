@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from validation.migrate.run import Migration, migrate, translate
     from validation.reading.files import read_data
     from validation.references import certified
-    from validation.references.datasets import dataset_names, load_dataset
+    from validation.references.store import dataset_names, load_dataset
     from validation.suite import certified_fit
 
     __version__: str
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     __all__ += validation.__all__
 
 _HOMES = {
-    "dataset_names": "validation.references.datasets",
-    "load_dataset": "validation.references.datasets",
+    "dataset_names": "validation.references.store",
+    "load_dataset": "validation.references.store",
     **dict.fromkeys(("Migration", "migrate", "translate"), "validation.migrate.run"),
     "read_data": "validation.reading.files",
     "certified_fit": "validation.suite",

@@ -35,18 +35,12 @@ __all__ = [
 
 _HOMES = {
     "Case": "validation.cases",
-    "Cause": "validation.verdict",
-    "Check": "validation.checks",
     "Comparison": "validation.comparison",
-    "Side": "validation.checks",
-    "Verdict": "validation.verdict",
-    "compare": "validation.compare",
-    "compare_anova": "validation.anova",
-    "compare_anova_fits": "validation.anova",
-    "compare_draws": "validation.compare",
-    "compare_emmeans": "validation.results",
-    "compare_fits": "validation.compare",
-    "compare_predictions": "validation.results",
+    **dict.fromkeys(("Cause", "Verdict"), "validation.verdict"),
+    **dict.fromkeys(("Check", "Side"), "validation.checks"),
+    **dict.fromkeys(("compare", "compare_draws", "compare_fits"), "validation.compare"),
+    **dict.fromkeys(("compare_anova", "compare_anova_fits"), "validation.anova"),
+    **dict.fromkeys(("compare_emmeans", "compare_predictions"), "validation.results"),
 }
 
 

@@ -114,25 +114,18 @@ class Pieces:
             values.append(np.array([factor[place] for place in FREE.places(len(factor))]))
         return np.concatenate(values)
 
-    @cached_property
-    def _pattern(self) -> tuple[np.ndarray, np.ndarray]:
-        """Λ's row numbers, column by column, and where each column begins."""
-        indices, lengths, start = [np.empty(0, dtype=int)], [np.empty(0, dtype=int)], 0
-        for term in self.terms:
-            rows = np.concatenate([np.arange(column, term.p) for column in range(term.p)])
-            indices.append((start + term.p * np.arange(term.J)[:, None] + rows).ravel())
-            lengths.append(np.tile(np.arange(term.p, 0, -1), term.J))
-            start += term.J * term.p
-        return np.concatenate(indices), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-
     def Lambda(self, theta: np.ndarray) -> sp.csc_array:
         """Λ(θ): block diagonal, a copy of each term's T per level."""
-        values = [np.empty(0)]
-        for term, T in zip(self.terms, self.templates(theta), strict=True):
-            values.append(np.tile(np.concatenate([T[column:, column] for column in range(term.p)]), term.J))
-        indices, starts = self._pattern
-        q = len(starts) - 1
-        return sp.csc_array((np.concatenate(values), indices, starts), shape=(q, q))
+        blocks = [
+            sp.kron(sp.eye_array(term.J), sp.csc_array(T))
+            for term, T in zip(self.terms, self.templates(theta), strict=True)
+        ]
+        return sp.block_diag(blocks, format="csc") if blocks else sp.csc_array((0, 0))
+
+    def by_level(self, values: np.ndarray) -> list[np.ndarray]:
+        """What there is of each column of Z, by term: shape (levels, effects)."""
+        ends = np.cumsum([term.J * term.p for term in self.terms])
+        return [part.reshape(term.J, term.p) for term, part in zip(self.terms, np.split(values, ends), strict=False)]
 
     @cached_property
     def squares(self) -> np.ndarray:
@@ -144,15 +137,9 @@ class Pieces:
     @cached_property
     def units(self) -> list[np.ndarray]:
         """For each term's effects: 1 over the root mean square of the effect's columns in Z."""
-        found = []
-        start = 0
         rows = max(self.Z.shape[0], 1)
-        for term in self.terms:
-            block = self.squares[start : start + term.J * term.p].reshape(term.J, term.p)
-            start += term.J * term.p
-            rms = np.sqrt(block.sum(axis=0) / rows)
-            found.append(np.where(rms > 0.0, 1.0 / np.where(rms > 0.0, rms, 1.0), 1.0))
-        return found
+        rms = [np.sqrt(block.sum(axis=0) / rows) for block in self.by_level(self.squares)]
+        return [np.where(size > 0.0, 1.0 / np.where(size > 0.0, size, 1.0), 1.0) for size in rms]
 
     @cached_property
     def theta_scale(self) -> np.ndarray:
@@ -246,23 +233,16 @@ class Solution:
 
 def by_label(pieces: Pieces, vector: np.ndarray) -> dict[tuple[str, str, str], float]:
     """A number for each column of Z, by (group, effect, level)."""
-    result: dict[tuple[str, str, str], float] = {}
-    start = 0
-    for term, effects in zip(pieces.terms, numbered_effects(pieces), strict=True):
-        block = vector[start : start + term.J * term.p].reshape(term.J, term.p)
-        start += term.J * term.p
-        for i, level in enumerate(term.levels):
-            for j, effect in enumerate(effects):
-                result[term.group, effect, level] = float(block[i, j])
-    return result
-
-
-def numbered_effects(pieces: Pieces) -> list[list[str]]:
-    """The effects of each term; one that an earlier term of the same group has, too, is numbered as in the tables."""
+    # an effect that an earlier term of the same group has, too, is numbered as in the tables
     names: dict[str, Iterator[str]] = {}
     for group in {term.group for term in pieces.terms}:
         names[group] = iter(numbered(e for term in pieces.terms if term.group == group for e in term.effects))
-    return [[next(names[term.group]) for _ in term.effects] for term in pieces.terms]
+    result: dict[tuple[str, str, str], float] = {}
+    for term, block in zip(pieces.terms, pieces.by_level(vector), strict=True):
+        effects = [next(names[term.group]) for _ in term.effects]
+        for level, row in zip(term.levels, block, strict=True):
+            result.update(((term.group, effect, level), float(x)) for effect, x in zip(effects, row, strict=True))
+    return result
 
 
 def pieces_of(fit: LinearMixedFit) -> Pieces:
@@ -330,9 +310,7 @@ def _scaled(matrix: Any, weights: np.ndarray | None) -> Any:
 
 def _factor_of(term: str, factors: list[str]) -> str:
     # lme4 names a second term of one factor "g.1": the longest factor that the name starts with.
-    if term in factors:
-        return term
-    found = [factor for factor in factors if term.startswith(f"{factor}.")]
+    found = [factor for factor in factors if term == factor or term.startswith(f"{factor}.")]
     if not found:
         raise ValueError(f"term {term!r} has no grouping factor among {factors}")
     return max(found, key=len)

@@ -163,7 +163,7 @@ def compare_anova_fits(
     if alone is None and len(theirs) != len(reference):
         raise ValueError(f"the reference has {len(reference)} models and the candidate {len(theirs)}")
     refusals: dict[str, str] = {}
-    tables: dict[str, pd.DataFrame | None] = {"reference": None, "candidate": None}
+    tables: dict[str, pd.DataFrame] = {}
     own = anova or (lambda *fits: _table(fits, refit))
     makers: dict[str, Callable[[], AnovaTable]] = {
         "reference": lambda: _table(reference, refit),
@@ -183,8 +183,8 @@ def compare_anova_fits(
         tables[side] = tidy_table(table)
     order = sorted(range(len(reference)), key=lambda i: reference[i].npar)
     evidence = AnovaEvidence(
-        tables["reference"],
-        tables["candidate"],
+        tables.get("reference"),
+        tables.get("candidate"),
         refusals,
         tuple(reference[i] for i in order),
         tuple(theirs[i] for i in order if theirs),
@@ -197,22 +197,11 @@ def compare_anova_fits(
     if any(check.verdict.failed for check in checks):
         causes = diagnose(evidence, DETECTORS, lambda: unknown_cause(checks, rows))
     formula = "; ".join(evidence.names)
-    return Comparison(
-        title=title or f"anova: {formula}",
-        formula=formula,
-        kind="anova",
-        reference=sides[0] or describe_side(reference[0]),
-        candidate=sides[1] or (Side("candidate", "third-party") if alone is not None else describe_side(theirs[0])),
-        checks=tuple(checks),
-        table=table_of(rows),
-        causes=causes,
-        notes=tuple(notes),
-        printed={
-            side: table.to_string(float_format=lambda value: f"{value:.8g}")
-            for side, table in tables.items()
-            if table is not None
-        },
-    )
+    left = sides[0] or describe_side(reference[0])
+    right = sides[1] or (Side("candidate", "third-party") if alone is not None else describe_side(theirs[0]))
+    printed = {side: table.to_string(float_format=lambda value: f"{value:.8g}") for side, table in tables.items()}
+    judged = tuple(checks), table_of(rows), causes, tuple(notes)
+    return Comparison(title or f"anova: {formula}", formula, "anova", left, right, *judged, printed=printed)
 
 
 def _table(fits: Sequence[LinearMixedFit], refit: bool) -> AnovaTable:

@@ -15,11 +15,11 @@ import pandas as pd
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
-from validation.cases import BUILT_IN, Case, select
+from validation.cases import BUILT_IN, Case, by_name
 from validation.checks import Check, Side
 from validation.compare import compare
 from validation.comparison import Comparison
-from validation.errors import NotSupportedError, SideError, UnknownCaseError
+from validation.errors import NotSupportedError, SideError
 from validation.files import make_folder
 from validation.options import Progress
 from validation.progress import Tracker
@@ -52,7 +52,7 @@ _added: dict[str, Work] = {}
 
 def add(work: Work) -> None:
     """Let ``mlmparity validate`` and ``record`` know one more comparison, by its name."""
-    _added[work.name.lower()] = work
+    _added[work.name] = work
 
 
 def described(names: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -80,13 +80,8 @@ def choose(names: Sequence[str], cases: Sequence[Case] = BUILT_IN) -> list[Case 
     ValueError
         A name that no case has.
     """
-    wanted = {name.lower() for name in names}
-    others = [name for name in names if name.lower() not in _added]
-    try:
-        found = select(others, cases) if others or not names else ()
-    except UnknownCaseError as error:
-        raise UnknownCaseError(", ".join([str(error), *(work.name for work in _added.values())])) from None
-    return [*found, *(work for name, work in _added.items() if name in wanted or not names)]
+    known: dict[str, Case | Work] = {case.name: case for case in cases}
+    return list(by_name(names, known | _added))
 
 
 def run(
@@ -157,11 +152,8 @@ def recordable(names: Sequence[str]) -> list[Case | Work]:
     ValueError
         A name that no case has.
     """
-    # The cases of conformance are recorded where they are asked for by their full names.
-    suite = {case.name: case for case in all_cases() if case.name in names}
-    rest = [name for name in names if name not in suite]
-    chosen = choose(rest) if rest or not suite else []
-    return [*suite.values(), *(work for work in chosen if isinstance(work, Case) or work.record is not None)]
+    chosen = choose(names, all_cases() if names else BUILT_IN)
+    return [work for work in chosen if isinstance(work, Case) or work.record is not None]
 
 
 def record_works(
@@ -192,11 +184,10 @@ def record_works(
 def pictures(comparisons: Sequence[Comparison], against: str = "live") -> "dict[str, list[Plot]]":
     """Further pictures for the report, of comparisons that were added; none where what draws is not installed."""
     made = {comparison.title for comparison in comparisons if len(comparison.table)}
-    wanted = {work.title: work.pictures for work in _added.values() if work.pictures is not None}
-    drawn = {title: draw for title, draw in wanted.items() if title in made}
-    if not drawn or not has("plotnine", "matplotlib"):
+    drawn = {work.title: work.pictures for work in _added.values() if work.title in made}
+    if not any(drawn.values()) or not has("plotnine", "matplotlib"):
         return {}
-    return {title: draw(against) for title, draw in drawn.items()}
+    return {title: draw(against) for title, draw in drawn.items() if draw is not None}
 
 
 def could_not_compare(title: str, formula: str, kind: str, error: BaseException, against: str = "live") -> Comparison:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, TypedDict, Unpack
+from typing import ClassVar, Literal, TypedDict, TypeVar, Unpack
 
 import pandas as pd
 
@@ -13,6 +13,8 @@ from validation.errors import UnknownCaseError
 from validation.options import DEFAULT_SEED, Progress
 from validation.references.choose import Model, Source, choose_source
 from validation.references.store import load_data
+
+NamedT = TypeVar("NamedT")
 
 #: So many names stand in a message; of more, the command that lists them.
 _MOST_NAMES = 12
@@ -159,37 +161,39 @@ BUILT_IN: tuple[Case, ...] = tuple(
 
 
 def select(names: Iterable[str] | None = None, cases: Iterable[Case] = BUILT_IN) -> tuple[Case, ...]:
+    """Choose cases as :func:`by_name` does."""
+    return by_name(names, {case.name: case for case in cases})
+
+
+def by_name(names: Iterable[str] | None, known: Mapping[str, NamedT]) -> tuple[NamedT, ...]:
     """Choose cases by name, by model (``"M1"`` is ``M1-ml``, ``M1-reml`` and ``M1-bayes``), or by a part of the name.
 
     Parameters
     ----------
     names : iterable of str, optional
         All cases where none is given. Case does not matter; ``"bayes"``, ``"ml"`` and ``"reml"`` choose by the ending.
-    cases : iterable of Case
-        What to choose from.
+    known : mapping
+        What to choose from, by name.
 
     Raises
     ------
     UnknownCaseError
         A name that none has; close matches are named.
     """
-    available = tuple(cases)
     wanted = [names] if isinstance(names, str) else list(names or ())
     if not wanted:
-        return available
-    parts = {case.name: case.name.casefold().split("-") for case in available}
-    chosen: dict[str, Case] = {}
+        return tuple(known.values())
+    parts = {name: name.casefold().split("-") for name in known}
+    chosen: dict[str, NamedT] = {}
     for name in wanted:
         key = name.strip().casefold().split("-")
-        found = [case for case in available if key in (parts[case.name], parts[case.name][:-1])]
-        found = found or [case for case in available if len(key) == 1 and key[0] in parts[case.name]]
+        found = [case for case, split in parts.items() if key in (split, split[:-1])]
+        found = found or [case for case, split in parts.items() if len(key) == 1 and key[0] in split]
         if not found:
-            known = list(parts)
-            close = difflib.get_close_matches(
-                name, [*known, *dict.fromkeys("-".join(known).split("-"))], n=3, cutoff=0.5
-            )
+            stems = dict.fromkeys("-".join(known).split("-"))
+            close = difflib.get_close_matches(name, [*known, *stems], n=3, cutoff=0.5)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
             rest = f"There are: {', '.join(known)}" if len(known) <= _MOST_NAMES else _LISTED.format(len(known))
             raise UnknownCaseError(f"there is no case {name!r}{hint or '.'} {rest}")
-        chosen |= {case.name: case for case in found}
+        chosen |= {case: known[case] for case in found}
     return tuple(chosen.values())

@@ -16,6 +16,7 @@ from validation.wellformed import (
     MalformedError,
     by_group,
     components_of,
+    covariance_of,
     flag,
     kind_of,
     label,
@@ -31,21 +32,18 @@ from validation.wellformed import (
     whole,
 )
 
-#: Compared quantity -> the part of a fit that it is read from.
+#: Compared quantity -> the part of a fit that it is read from, where that has another name.
 PART_OF: dict[str, str] = {
     "fixef-names": "fixef",
     **dict.fromkeys(("se", "t"), "coef_table"),
-    **dict.fromkeys(("theta", "theta-names"), "getME theta"),
+    "theta-names": "theta",
     **dict.fromkeys(("variance", "covariance", "sd", "cor"), "VarCorr"),
     "condsd": "ranef_condVar",
     "criterion": "isREML",
     "singular": "isSingular",
     "rows-used": "fitted",
-    "scaled_residuals": "residuals scaled",
-    **dict.fromkeys(("levels", "membership"), "getME flist"),
-    **dict.fromkeys(("X", "X-columns"), "getME X"),
-    "Z": "getME Z",
-    "y": "getME y",
+    **dict.fromkeys(("levels", "membership"), "flist"),
+    "X-columns": "X",
     **dict.fromkeys(("objective", "own-optimum"), "devfun"),
     **dict.fromkeys(("predict-marginal", "predict-new"), "predict"),
 }
@@ -78,26 +76,12 @@ def _by_level(value: object, what: str, strict: bool) -> dict[str, pd.DataFrame]
     return by_group(value, what, lambda block, where: labelled_columns(block, where, strict, unique_columns=False))
 
 
-def _covariance(value: object, what: str, strict: bool) -> pd.DataFrame:
-    """A covariance matrix: square, symmetric."""
-    found = labelled_columns(value, what)
-    if sorted(found.index) != sorted(found.columns):
-        raise MalformedError(f"{what} has other labels in its rows than in its columns")
-    values = found.loc[:, list(found.index)].to_numpy()
-    gap = np.abs(values - values.T)
-    size = np.sqrt(np.abs(np.outer(np.diag(values), np.diag(values))))
-    if strict and bool((gap > Match.SYMMETRIC * size + Match.ZERO).any()):
-        raise MalformedError(f"{what} is not symmetric; expected a covariance matrix")
-    return found
-
-
 class CheckedFit:
     """A likelihood fit behind the contract: each part is read once, checked, and kept as plain data.
 
     What the fit lacks it lacks here too; its other attributes pass through. ``strict``: estimates must be finite (a
     candidate's; of R it is known that some are not). No table has many times as many rows as the data, where that is
-    told. ``malformed`` says of each part (``"nobs"``, ``"getME X"``) what is wrong with it, as far as it has been asked
-    for.
+    told. ``malformed`` says of each part (``"nobs"``, ``"X"``) what is wrong with it, as far as it has been asked for.
     """
 
     def __init__(self, fit: LinearMixedFit, strict: bool = True, rows: int | None = None) -> None:
@@ -177,7 +161,7 @@ class CheckedFit:
     isREML = _method("isREML", flag)
     ngrps = _method("ngrps", _counts)
     fixef = _method("fixef", labelled, strictly=True)
-    vcov = _method("vcov", _covariance, strictly=True)
+    vcov = _method("vcov", covariance_of, strictly=True)
     VarCorr = _method("VarCorr", partial(components_of, figures=("vcov", "sdcor")), strictly=True)
     ranef = _method("ranef", _by_level, strictly=True)
     coef = _method("coef", _by_level, strictly=True)
@@ -229,7 +213,7 @@ class CheckedFit:
             self._length(len(found), "residuals()")
             return found
 
-        return self._once("residuals scaled" if scaled else "residuals", read)
+        return self._once("scaled_residuals" if scaled else "residuals", read)
 
     def getME(self, name: str) -> Any:
         """A piece of the model."""
@@ -242,7 +226,7 @@ class CheckedFit:
                 self._length(found.shape[0], what)
             return found
 
-        return self._once(f"getME {name}", read)
+        return self._once(name, read)
 
 
 def _names(value: object, what: str) -> list[str]:

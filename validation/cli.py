@@ -19,14 +19,12 @@ import typer
 from rich.text import Text
 
 from r_scripts.dialect import Dialect
-from validation.arguments import Debug, JsonFile, Quiet, case_names
-from validation.cases_command import list_cases
+from validation.commands import Debug, JsonFile, Quiet, calibrate, case_names, list_cases
 from validation.errors import InputError, NoReferenceError, NoRError, SideError
-from validation.exit_codes import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 from validation.migrate.command import register as register_migrate
 from validation.options import Against
-from validation.sbc_command import calibrate
 from validation.shown import GIVEN, error_console, output_console, prepared, run_and_show, start_r
+from validation.verdict import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
 
 if TYPE_CHECKING:
     from validation.campaign import Fit

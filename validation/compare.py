@@ -23,14 +23,13 @@ from validation.checks import Check, Side
 from validation.comparison import Comparison
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
 from validation.dialects import dialect_of
-from validation.draws import DrawsAlone, truth_table
 from validation.errors import RAISED, NotSupportedError, SideError, error_in_words
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, digits, table_of
 from validation.options import DEFAULT_SEED, Against, Progress, silent
-from validation.quantities import quietly
+from validation.quantities import DrawsAlone, quietly, truth_table
 from validation.references.choose import Model, Source, choose_source, reference_of
 from validation.references.reference import Fitted, Reference
 from validation.tolerances import SHIFT_FINE
@@ -175,8 +174,6 @@ def compare_fits(
     seed: int = DEFAULT_SEED,
     reference_label: str | None = None,
     candidate_label: str | None = None,
-    reference_kind: str = "third-party",
-    candidate_kind: str = "third-party",
     truth: pd.DataFrame | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -194,8 +191,8 @@ def compare_fits(
     title : str, optional
     seed : int
         Of the points where objectives and densities are compared.
-    reference_label, candidate_label, reference_kind, candidate_kind : str, optional
-        How the report calls the sides (``validation.comparison.Side``).
+    reference_label, candidate_label : str, optional
+        How the report calls the sides; their own ``label`` or their type where not given.
     truth : pandas.DataFrame, optional
         Posterior summaries by quadrature, for either side to be judged against.
     progress : callable, optional
@@ -213,8 +210,8 @@ def compare_fits(
     if kinds[0] != kinds[1]:
         names = ["a posterior" if kind else "a likelihood fit" for kind in kinds]
         raise TypeError(f"the reference is {names[0]} and the candidate {names[1]}: compare two of a kind")
-    left = describe_side(reference, reference_label, reference_kind)
-    right = describe_side(candidate, candidate_label, candidate_kind)
+    left = describe_side(reference, reference_label)
+    right = describe_side(candidate, candidate_label)
     formula = str(getattr(reference, "formula", "") or getattr(candidate, "formula", "") or "")
     reml = not kinds[0] and (bool(cast("LinearMixedFit", reference).isREML()) if REML is None else REML)
     about = About(formula, title, reml, data, seed, truth, progress=progress or silent)
@@ -263,7 +260,7 @@ def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison
     if bayes := _is_posterior(reference.fit):
         posteriors = PosteriorEvidence(*fits, about.truth, about.density)
         checks, rows = judge_posteriors(posteriors, about.seed, about.progress)
-        causes, notes, draws = _causes(checks, rows, posteriors), _posterior_notes(posteriors), _main_draws(posteriors)
+        causes, notes, draws = _causes(checks, rows, posteriors), _posterior_notes(posteriors), posteriors.main_draws()
     else:
         evidence = Evidence(*fits, about.reml, about.data)
         checks, rows = judge_likelihood(evidence, about.seed, about.progress)
@@ -321,17 +318,6 @@ def _posterior_notes(evidence: "PosteriorEvidence") -> list[str]:
     return notes
 
 
-def _main_draws(evidence: "PosteriorEvidence") -> dict[str, pd.DataFrame]:
-    """Independent draws of each side's main parameters, for the plots."""
-    from validation.judge.posterior_evidence import main_parameters
-
-    draws = {}
-    for side in ("reference", "candidate"):
-        independent = evidence.independent(side)
-        draws[side] = pd.DataFrame({name: pd.Series(independent[name]) for name in main_parameters(list(independent))})
-    return draws
-
-
 def _causes(
     checks: Sequence[Check], rows: Sequence[Row], evidence: "Evidence | PosteriorEvidence"
 ) -> tuple[Cause, ...]:
@@ -377,13 +363,13 @@ def _digits_of_default(tight: LinearMixedFit, default: LinearMixedFit, reml: boo
 # ---------------------------------------------------------------------------------------------------- the sides
 
 
-def describe_side(fit: object, label: str | None = None, kind: str | None = None) -> Side:
+def describe_side(fit: object, label: str | None = None) -> Side:
     """Return what the report calls a fit or a table that came without a description."""
     own, provenance = getattr(fit, "label", None), getattr(fit, "provenance", None)
     package = type(fit).__module__.partition(".")[0]
     if not label:
         label = own if isinstance(own, str) and own else f"{package}.{type(fit).__name__}"
-    kind = kind or {"bridge": "live-r", "pyimpl": "python"}.get(package, "third-party")
+    kind = {"bridge": "live-r", "pyimpl": "python"}.get(package, "third-party")
     return Side(label, kind, dict(provenance) if isinstance(provenance, Mapping) else {})
 
 
@@ -403,9 +389,7 @@ def candidate_fit(
     if function is None:
         import pyimpl
 
-        kind = "python"
-
-        function = pyimpl.stan_lmer if bayes else pyimpl.lmer
+        kind, function = "python", pyimpl.stan_lmer if bayes else pyimpl.lmer
         # it prints, names and warns as the reference's R does
         options = {"dialect": dialect_of(reference.side.provenance), **options}
     name = getattr(function, "__qualname__", type(function).__name__)

@@ -57,16 +57,14 @@ class Structure:
         """Number of parameters."""
         return p * (p + 1) // 2 if self.free else self.sds(p) + self.correlated(p)
 
-    def least_correlation(self, p: int) -> float:
-        """The smallest ρ for which the matrix is positive semidefinite; the largest is 1."""
-        return -1.0 / (p - 1) if self.name == "cs" else -1.0
-
     def bounds(self, p: int) -> list[tuple[float, float]]:
         """Lower and upper bound of each parameter."""
         if self.free:
             return [(0.0 if row == column else -math.inf, math.inf) for row, column in triangle(p)]
         bounds = [(0.0, math.inf)] * self.sds(p)
-        return [*bounds, (self.least_correlation(p), 1.0)] if self.correlated(p) else bounds
+        if self.correlated(p):  # the matrix is positive semidefinite from here on
+            bounds.append((-1.0 / (p - 1) if self.name == "cs" else -1.0, 1.0))
+        return bounds
 
     def template(self, par: np.ndarray, p: int) -> np.ndarray:
         """T, lower triangular, shape (p, p)."""
@@ -98,7 +96,7 @@ class Structure:
             rho = covariance[i, j] / (sd[i] * sd[j]) if j > i else 0.0
             if self.name == "ar1" and j - i > 1:
                 rho = math.copysign(abs(rho) ** (1.0 / (j - i)), rho)
-            par = np.append(par, min(1.0, max(self.least_correlation(p), float(rho))))
+            par = np.append(par, np.clip(rho, *self.bounds(p)[-1]))
         T = self.template(par, p)
         away = np.max(np.abs(T @ T.T - covariance), initial=0.0)
         return par if away <= SAME_STRUCTURE * np.max(np.diag(covariance), initial=0.0) else None

@@ -45,13 +45,10 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         if found.st_size > most:
             raise FileError(f"{str(path)!r} has more than {most} bytes, which no such file has")
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, FileError):
         raise
     except (OSError, ValueError) as error:
-        if isinstance(error, FileError):
-            raise
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise FileError(f"{str(path)!r} cannot be read: {why}") from error
+        raise FileError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def read_json(path: Path) -> object:
@@ -118,7 +115,8 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.umask(mask := os.umask(0))
+        os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
     except BaseException as error:
         if temporary is not None:
@@ -185,12 +183,6 @@ def _why(error: OSError | ValueError) -> str:
         errno.ELOOP: "its path is a circle of links",
     }
     return known.get(error.errno or 0, error.strerror or type(error).__name__)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def write_or_print(target: Path, text: str) -> None:

@@ -6,9 +6,7 @@ version that made it (:mod:`pyimpl.likelihood.parameters`), and joined by quanti
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
@@ -138,7 +136,6 @@ def compare_intervals(
     level: float = 0.95,
     reference_dialect: Dialect | None = None,
     candidate_dialect: Dialect | None = None,
-    confint: Callable[[LinearMixedFit], pd.DataFrame] | None = None,
 ) -> Comparison:
     """Judge whether the confidence intervals of two fits of one model agree, joined by what they are.
 
@@ -150,8 +147,6 @@ def compare_intervals(
     level : float
     reference_dialect, candidate_dialect : Dialect, optional
         The version whose names a side has, where the fit does not say.
-    confint : callable, optional
-        ``confint(fit)``: the candidate's table, where it has no ``confint`` of that kind.
 
     Returns
     -------
@@ -160,19 +155,19 @@ def compare_intervals(
     Raises
     ------
     ValueError
-        Names of which the version is not known, or that are no parameters of the fit.
+        Names of which the version is not known, or that are no parameters of the fit; a fit without ``confint``.
     """
     tables, sides = [], []
-    for fit, dialect, make in ((reference, reference_dialect, None), (candidate, candidate_dialect, confint)):
-        own: Any = getattr(fit, "confint", None)
-        if make is None and not callable(own):
-            raise ValueError(f"{type(fit).__name__} has no confint(); give confint=, a function of a fit")
-        tables.append(tidy_intervals(make(fit) if make else own(method=method, level=level), fit, dialect))
+    for fit, dialect in ((reference, reference_dialect), (candidate, candidate_dialect)):
+        confint = getattr(fit, "confint", None)
+        if not callable(confint):
+            raise ValueError(f"{type(fit).__name__} has no confint(); judge_intervals() takes tables")
+        tables.append(tidy_intervals(confint(method=method, level=level), fit, dialect))
         spoken = dialect or dialect_of_fit(fit)
         sides.append(replace(describe_side(fit), provenance={} if spoken is None else dict(spoken.versions)))
     rows = judge_intervals(*tables)
     ends = sum(not row.verdict.failed for row in rows)
     formula = str(getattr(reference, "formula", ""))
-    check, rows = conclude("intervals", (rows, f"{ends} of {len(rows)} ends agree"), ENDS.reason)
+    checks, rows = conclude([("intervals", (rows, f"{ends} of {len(rows)} ends agree"), ENDS.reason)])
     title = f"{level:.4g} {method} intervals: {formula}"
-    return Comparison(title, formula, "likelihood", sides[0], sides[1], (check,), table_of(rows))
+    return Comparison(title, formula, "likelihood", sides[0], sides[1], tuple(checks), table_of(rows))

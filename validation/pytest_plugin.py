@@ -11,14 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from validation.checks import Check
     from validation.comparison import Comparison
     from validation.conformance.run import Result
 
-_CHECKS = {
-    "likelihood": ("fit", "tier-1", "tier-2", "tier-3", "tier-4", "tier-5"),
-    "bayes": ("fit", "gate-1", "gate-2", "gate-3", "gate-4", "gate-5", "gate-6"),
-}
-_SENTENCE_END = re.compile(r"\. (?=[A-Z])")  # not "e.g. "
 _MARKER = (
     "mlm(candidate=None, can=None, missing=None, reference=None, needs=()): what mlm_agreement and mlm_compare judge "
     "(mlmparity); needs: features without which the test is skipped"
@@ -137,24 +133,18 @@ class _Suite(pytest.Collector):
     """The parent of the conformance tests."""
 
     def collect(self) -> Iterator[pytest.Item]:
+        from validation.tolerances import TITLES
+
         judge = _judge(self.config)
         for case in judge.cases:
-            for check in _CHECKS[case.kind]:
+            steps = "gate" if case.kind == "bayes" else "tier"
+            for check in ("fit", *(check for check in TITLES if check.startswith(steps))):
                 yield _CaseItem.from_parent(self, name=f"{case.name}[{check}]", case=case, check=check)
         for deviation in judge.deviations:
             yield _DeviationItem.from_parent(self, name=f"known-deviation[{deviation.number}]", deviation=deviation)
 
 
-class _DisagreementError(Exception):
-    """A candidate disagrees: shown by its text alone."""
-
-
 class _Item(pytest.Item):
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, _DisagreementError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
-
     def reportinfo(self) -> tuple[str, None, str]:
         return "mlmparity", None, self.name
 
@@ -179,10 +169,9 @@ class _CaseItem(_Item):
         if self.check == "fit":
             self.user_properties.extend(("warning", text) for text in result.warnings)
             if result.status is Status.RAISED:
-                raise _DisagreementError(
-                    f"{self.case.name} needs {', '.join(sorted(self.case.needs))}, which the candidate claims; "
-                    f"it raised {result.error}"
-                )
+                needs = ", ".join(sorted(self.case.needs))
+                said = f"{self.case.name} needs {needs}, which the candidate claims; it raised {result.error}"
+                pytest.fail(said, pytrace=False)
             return
         if result.comparison is None:
             pytest.skip(f"not fitted: {result.reason}")
@@ -192,7 +181,7 @@ class _CaseItem(_Item):
         if check.verdict is Verdict.INCONCLUSIVE:
             pytest.skip(f"inconclusive: {check.summary}")
         if check.verdict.failed:
-            raise _DisagreementError(_explain(result, self.check))
+            pytest.fail(_explain(result.comparison, check), pytrace=False)
 
 
 class _DeviationItem(_Item):
@@ -212,30 +201,19 @@ class _DeviationItem(_Item):
             pytest.skip("none of its cases is judged in this run")
         problems = problems_of(self.deviation, results, judge.could)
         if problems:
-            raise _DisagreementError("\n".join(problems))
+            pytest.fail("\n".join(problems), pytrace=False)
 
 
-def _explain(result: "Result", check: str | None = None) -> str:
-    """What failed, with the worst rows and the likely causes."""
-    from validation.judge.rows import rows_of
-    from validation.report.wording import checked_table, failed_rows, row_label
+def _explain(comparison: "Comparison", check: "Check | None" = None) -> str:
+    """What failed, of one check where that is asked for: as a terminal shows it, without notes."""
+    from dataclasses import replace
 
-    comparison = result.comparison
-    assert comparison is not None  # callers have one
-    table = checked_table(comparison)
-    lines = [f"{comparison.candidate.label} disagrees with {comparison.reference.label}: {comparison.formula}"]
-    for cause in comparison.causes:
-        lines += [f"Likely cause: {cause.title}", f"  {cause.evidence}", f"  {cause.remedy}"]
-    for one in comparison.checks:
-        if one.verdict.failed and check in (None, one.id):
-            lines.append(f"{one.id}, {one.title}: {one.summary}")
-            failed = rows_of(failed_rows(table[table["check"] == one.id]))
-            for row in failed[:5]:
-                why = _SENTENCE_END.split(row.reason, maxsplit=1)[0]
-                lines.append(f"  {row_label(row)}: {row.candidate:.10g}, reference {row.reference:.10g}; {why}")
-            if len(failed) > 5:
-                lines.append(f"  and {len(failed) - 5} more")
-    return "\n".join(lines)
+    from validation.report.text import render_text
+
+    if check is not None:
+        table = comparison.table[comparison.table["check"] == check.id]
+        comparison = replace(comparison, checks=(check,), table=table)
+    return render_text(replace(comparison, notes=()), brief=True)
 
 
 # ---------------------------------------------------------------------------------------------------- one's own cases
@@ -249,7 +227,7 @@ def mlm_compare(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]:
     (``weights``, ``offset``, ``contrasts``) go to both sides. An exception of the candidate is raised as it is.
     """
     own = _Own(request)
-    return lambda formula, data, **options: own.judged(formula, data, options)[0]
+    return lambda formula, data, **options: own.judged(formula, data, options)
 
 
 @pytest.fixture
@@ -261,9 +239,9 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
     own = _Own(request)
 
     def agreement(formula: str, data: Any, **options: Any) -> "Comparison":
-        comparison, result = own.judged(formula, data, options, demanded=True)
+        comparison = own.judged(formula, data, options, demanded=True)
         if comparison.verdict.failed:
-            pytest.fail(_explain(result), pytrace=False)
+            pytest.fail(_explain(comparison), pytrace=False)
         if not comparison.agrees:
             said = "; ".join(check.summary for check in comparison.checks if check.verdict == comparison.verdict)
             pytest.fail(f"{formula}: inconclusive. {said}", pytrace=False)
@@ -283,8 +261,7 @@ class _Own:
         self.settings: dict[str, Any] = {}  # what the markers say, the closest first
         for marker in request.node.iter_markers("mlm"):
             unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
-            if marker.args or unknown:
-                given = ", ".join(unknown) or ", ".join(map(repr, marker.args))
+            if given := ", ".join(unknown) or ", ".join(map(repr, marker.args)):
                 known = "candidate=, can=, missing=, reference= and needs="
                 raise pytest.UsageError(f"@pytest.mark.mlm takes {known}; not {given}")
             self.settings = {**marker.kwargs, **self.settings}
@@ -306,9 +283,7 @@ class _Own:
     def _setting(self, name: str) -> Any:
         return self.settings.get(name) or _option(self.request.config, name)
 
-    def judged(
-        self, formula: str, data: Any, options: dict[str, Any], demanded: bool = False
-    ) -> "tuple[Comparison, Result]":
+    def judged(self, formula: str, data: Any, options: dict[str, Any], demanded: bool = False) -> "Comparison":
         from dataclasses import replace
 
         from validation.cases import Case
@@ -328,4 +303,4 @@ class _Own:
             (pytest.fail if demanded else pytest.skip)(f"{result.status}: {result.error}")
         if result.comparison is None:
             pytest.fail(f"{result.status}: {result.reason}", pytrace=False)
-        return result.comparison, result
+        return result.comparison

@@ -9,13 +9,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
 from r_scripts.variances import ConditionalVariances
-from validation.contract import BayesianFit, LinearMixedFit
+from validation.contract import BayesianFit, Draws, LinearMixedFit
 from validation.covariances import structures_of
 from validation.errors import RAISED, error_in_words
 from validation.wellformed import MalformedError, numbers, variances_of
@@ -322,13 +323,9 @@ def groups_of(names: Iterable[str]) -> tuple[str, ...]:
     """
     found: dict[str, None] = {}
     for name in names:
-        if not (name.startswith("Sigma[") and name.endswith("]")):
-            continue
-        inside = name[6:-1]
-        for colon in (i for i, character in enumerate(inside) if character == ":"):
-            if _twice(inside[colon + 1 :]):
-                found[inside[:colon]] = None
-                break
+        inside = name[6:-1] if name.startswith("Sigma[") and name.endswith("]") else ""
+        colons = (i for i, character in enumerate(inside) if character == ":" and _twice(inside[i + 1 :]))
+        found |= {inside[:colon]: None for colon in islice(colons, 1)}
     return tuple(sorted(found, key=len, reverse=True))
 
 
@@ -366,6 +363,30 @@ def split_parameter(name: str, groups: Iterable[str] = ()) -> tuple[str | None, 
         same = _twice(pair)
         return group, same or first, same or second, None
     return None, name, None, None
+
+
+class DrawsAlone:
+    """Draws alone, as a fit."""
+
+    def __init__(self, draws: Draws) -> None:
+        import xarray as xr
+
+        if isinstance(draws, Mapping | pd.DataFrame) and not hasattr(draws, "children"):
+            variables = {}
+            for name in draws:
+                values = np.asarray(draws[name], dtype=float)
+                if values.ndim == 1:
+                    values = values[None]
+                if values.ndim != 2:
+                    raise ValueError(
+                        f"draws of {name!r} have shape {values.shape}; expected (draws,) or (chains, draws)"
+                    )
+                variables[str(name)] = (("chain", "draw"), values)
+            lengths = {name: array[1].shape for name, array in variables.items()}
+            if len(set(lengths.values())) > 1:
+                raise ValueError(f"parameters differ in their numbers of chains and draws: {lengths}")
+            draws = xr.Dataset(variables)
+        self.posterior = draws
 
 
 def draws_of(fit: BayesianFit) -> tuple[list[str], np.ndarray]:
@@ -441,6 +462,27 @@ def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
     frame = pd.DataFrame({key: np.atleast_1d(np.asarray(value, dtype=float)) for key, value in columns.items()})
     frame.index = pd.Index(names, name="parameter")
     return frame
+
+
+def truth_table(found: object) -> pd.DataFrame | None:
+    """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
+
+    ``found`` has ``table`` (and, where it gives them, ``error`` of the same shape and ``ranef``): index parameter,
+    columns ``mean``, ``sd``, ``2.5%``, ``50%``, ``97.5%`` as far as they are known.
+    """
+    values = found if isinstance(found, pd.DataFrame) else getattr(found, "table", None)
+    if not isinstance(values, pd.DataFrame) or values.empty:
+        return None
+    errors = getattr(found, "error", None)
+    errors = errors if isinstance(errors, pd.DataFrame) else values * 0.0
+    ranef = getattr(found, "ranef", None)
+    if isinstance(ranef, pd.DataFrame) and len(ranef):
+        values, errors = pd.concat([values, ranef]), pd.concat([errors, ranef * 0.0])
+    names = {f"{100 * probability:g}%": name for name, probability in QUANTILES.items()}
+    values, errors = values.rename(columns=names), errors.rename(columns=names).abs()
+    known = [name for name in ("mean", "sd", *QUANTILES) if name in values.columns]
+    table = pd.concat([values[known], errors[known].add_prefix("mcse_")], axis=1).astype(float)
+    return table.set_axis(pd.Index(map(str, values.index), name="parameter")) if known else None
 
 
 def summary_quantities(summary: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:

@@ -15,10 +15,10 @@ import pandas as pd
 from scipy import stats
 
 from validation import tolerances
-from validation.checks import Check
 from validation.compare import describe_side
 from validation.comparison import Comparison
 from validation.contract import Table
+from validation.judge.diagnosis import unknown_cause
 from validation.judge.rows import Row, conclude, counts, judge_number, judge_p, table_of
 from validation.quantities import named
 from validation.tolerances import Tolerance
@@ -103,15 +103,11 @@ def compare_emmeans(
     left, right = _read(reference, keys, "reference"), _read(candidate, keys, "candidate")
     ours, theirs = ({str(label): dict(row) for label, row in table.iterrows()} for table in (left, right))
     judged = [r for label in dict.fromkeys([*ours, *theirs]) for r in _rows(label, ours.get(label), theirs.get(label))]
-    checks: list[Check] = []
-    rows: list[Row] = []
-    for name, rule in _RULES.items():
-        part = [row for row in judged if _NUMBERS[row.quantity][0].check == name]
-        if part:
-            check, part = conclude(name, (part, counts(part)), rule)
-            checks.append(check)
-            rows += part
+    parts = {name: [row for row in judged if _NUMBERS[row.quantity][0].check == name] for name in _RULES}
+    checks, rows = conclude((name, (part, counts(part)), _RULES[name]) for name, part in parts.items() if part)
     causes = tuple(_causes(left, right)) if any(check.verdict.failed for check in checks) else ()
+    if not causes and any(check.verdict.failed for check in checks):
+        causes = (unknown_cause(checks, rows),)
     sides = describe_side(reference), describe_side(candidate)
     return Comparison(title or "estimated marginal means", "", "results", *sides, tuple(checks), table_of(rows), causes)
 
@@ -211,12 +207,16 @@ def _of_errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
             "Take the root of the diagonal of L V L'.",
         )
     extra = theirs["se"] ** 2 - ours["se"] ** 2
-    if (extra > 0).all() and extra.std() <= limit * extra.mean() and len(extra) > 1:
+    # of standard errors that are all alike, any factor adds the same to each square
+    alike = bool(np.ptp(ours["se"]) <= limit * ours["se"].mean())
+    if (extra > 0).all() and extra.std() <= limit * extra.mean() and not alike:
         yield (
-            "residual-variance-added",
-            "The residual variance is in the standard errors of means",
-            f"every squared standard error exceeds the reference's by {float(extra.mean()):.6g}",
-            "Of a mean the error is that of its estimate; the residual variance belongs to a new observation.",
+            "variance-added",
+            "A variance is added to the squared standard errors, the same to each",
+            f"every squared standard error exceeds the reference's by {float(extra.mean()):.6g}: the residual "
+            "variance, or that of a random effect?",
+            "Of a mean the error is that of its estimate; the variances of residuals and of random effects belong to "
+            "new observations and new groups.",
         )
 
 
@@ -240,8 +240,20 @@ def _of_intervals(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
             "Take quantiles of t with the degrees of freedom of each row.",
         )
         return
-    level = next((level for level in _LEVELS if _same(stats.t.ppf(0.5 + level / 2, df), own, limit)), None)
-    if level is not None:
+    levels = [
+        next((level for level in _LEVELS if _same(stats.t.ppf(0.5 + level / 2, df), quantiles, limit)), None)
+        for quantiles in (right, own)
+    ]
+    level = levels[1]
+    if level is not None and levels[0] is None:
+        yield (
+            "not-adjusted",
+            "The candidate's intervals are not adjusted for several of them",
+            f"their half widths in standard errors are the quantiles of {100 * level:g}% for each alone; the "
+            "reference's are of no usual level",
+            "Adjust them, as adjust= says, or leave it out on both sides.",
+        )
+    elif level is not None:
         yield (
             "other-level",
             f"The candidate's intervals are of another level, {100 * level:g}%",
@@ -256,7 +268,10 @@ def _of_tests(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
         return
     plain = 2 * stats.t.sf(np.abs(ours["statistic"].to_numpy(float)), _freedom(ours))
     several = np.minimum(1.0, plain * len(plain))
+    upper = stats.t.sf(ours["statistic"].to_numpy(float), _freedom(ours))
+    one_sided = any(_same(ours["p"], values, limit) for values in (upper, 1 - upper, plain / 2))
     for name, title, values, remedy in (
+        ("two-sided", "p-values are of both tails", plain if one_sided else np.nan * plain, "Ask for the same side."),
         ("not-adjusted", "p-values are not adjusted for several tests", plain, "Adjust them, as adjust= says."),
         ("one-sided", "p-values are of one tail", plain / 2, "Double them: the tests are two-sided."),
         ("bonferroni", "p-values are adjusted by Bonferroni's method", several, "Take the family's own adjustment."),
@@ -273,8 +288,8 @@ def _of_estimates(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
     if wrong and _same(one, -other, limit):
         yield (
             "reversed",
-            "Differences are taken the other way round",
-            "every estimate is the reference's with the other sign",
+            "Every estimate has the other sign",
+            "it is the reference's with the other sign: differences are taken the other way round, or the response is",
             "emmeans' pairwise is the first level minus the second.",
         )
     if wrong and _same(np.sort(one), np.sort(other), limit):

@@ -21,7 +21,7 @@ from validation.algebra import pieces_of, solve
 from validation.comparison import Comparison
 from validation.faults import FAULTS, Fault, at_theta
 from validation.faults.bases import BASES, HARD_BASES, BaseFit, base_fit, sample
-from validation.faults.difference import changes
+from validation.faults.fault import changes
 from validation.faults.thin import CAREFUL, THIN, compare_thinly, right_cause
 from validation.options import DEFAULT_SEED, Progress
 from validation.references.recorded import RecordedLmerFit

@@ -22,8 +22,7 @@ from pyimpl.extras import has
 from r_scripts.installing import install_command
 from validation.console import VisibleConsole
 from validation.errors import InputError
-from validation.exit_codes import exit_code
-from validation.verdict import Verdict
+from validation.verdict import Verdict, exit_code
 
 if TYPE_CHECKING:
     from validation.campaign import Work
@@ -41,24 +40,9 @@ class Shown:
 
     output: Path  # folder of the report
     all_rows: bool  # every row of the tables
-    verbose: bool  # what agrees is opened up, too: checks, notes, parameters
+    brief: bool  # a comparison that agrees is a line
     quiet: bool  # the verdict only, and no progress
     json_file: Path | None  # where everything goes as JSON; ``-``: to standard output, with nothing else
-
-    @property
-    def only_json(self) -> bool:
-        """Whether nothing but JSON is printed."""
-        return str(self.json_file) == "-"
-
-    @property
-    def silent(self) -> bool:
-        """Whether comparisons are not printed."""
-        return self.quiet or self.only_json
-
-    @property
-    def brief(self) -> bool:
-        """Whether a comparison that agrees is a line."""
-        return not (self.verbose or self.all_rows)
 
 
 #: What a comparison needs in the end: imported while R starts.
@@ -101,7 +85,7 @@ def prepared(output: Path, all_rows: bool, verbose: bool, quiet: bool, json_file
     if not writable:
         raise InputError(f"--output {str(output)!r} cannot be written to; name another folder")
     import_ahead()
-    return Shown(output, all_rows, verbose, quiet, json_file)
+    return Shown(output, all_rows, not (verbose or all_rows), quiet, json_file)
 
 
 def run_and_show(
@@ -125,14 +109,14 @@ def run_and_show(
 
     out = output_console()
     reason, against = reference.reason, reference.against
+    only_json = str(shown.json_file) == "-"
+    silent = shown.quiet or only_json
     began = time.monotonic()
 
     def show(comparison: "Comparison") -> None:
-        if not shown.silent:
-            out.print(
-                renderable(comparison, all_rows=shown.all_rows, brief=shown.brief, width=out.width),
-                soft_wrap=shown.brief and comparison.agrees,
-            )
+        if not silent:
+            told = renderable(comparison, all_rows=shown.all_rows, brief=shown.brief, width=out.width)
+            out.print(told, soft_wrap=shown.brief and comparison.agrees)
 
     if against == "recorded" and not shown.quiet:  # they stand for live R
         said = f"Comparing against recorded references, because {reason}."
@@ -152,18 +136,16 @@ def run_and_show(
     )
     if shown.json_file is not None:
         write_or_print(shown.json_file, dumps(comparisons, reason=reason))
-    if not shown.silent:
+    if not silent:
         if len(comparisons) > 1 and not shown.brief:
             for comparison in comparisons:
                 out.print(one_line(comparison), soft_wrap=True)
         out.print(Text(source_line(comparisons, reason)), soft_wrap=True)
         if not has("matplotlib", "plotnine"):
-            out.print(
-                f"The report has no pictures; they need: {install_command('mlmparity[report]')}",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
-        out.print(f"Report: {page}\nData:   {data}", markup=False, highlight=False, soft_wrap=True)
-    if not shown.only_json:
+            needed = install_command("mlmparity[report]")
+            out.print(f"The report has no pictures; they need: {needed}", markup=False, soft_wrap=True)
+        out.print(f"Report: {page}\nData:   {data}", markup=False, soft_wrap=True)
+    if not only_json:
         out.print(Text(f"{headline(comparisons)} ({seconds:.0f} s)."), style="bold", soft_wrap=True)
     return exit_code(Verdict.of(comparison.verdict for comparison in comparisons))
 

@@ -12,24 +12,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The largest difference that still agrees.
+    """The largest difference that still agrees."""
 
-    Attributes
-    ----------
-    check : str
-        The tier or gate it belongs to.
-    limit : float
-        Largest ``scaled`` difference that agrees.
-    unit : str
-        What the difference is divided by, in words.
-    reason : str
-        Why this unit and this limit.
-    """
-
-    check: str
-    limit: float
-    unit: str
-    reason: str
+    check: str  # the tier or gate it belongs to
+    limit: float  # largest ``scaled`` difference that agrees
+    unit: str  # what the difference is divided by, in words
+    reason: str  # why this unit and this limit
 
     def at(self, limit: float, unit: str | None = None) -> "Tolerance":
         """The same with another limit, such as one for several tests, or in other units."""

@@ -1,4 +1,4 @@
-"""The words of the judgement, shared by the judge, the comparison and the report."""
+"""The words of the judgement, shared by the judge, the comparison and the report; and what a shell learns of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -32,6 +32,17 @@ class Verdict(StrEnum):
         if failures:
             return Verdict.MALFORMED if failures == {Verdict.MALFORMED} else Verdict.DISAGREES
         return Verdict.INCONCLUSIVE if not seen or Verdict.INCONCLUSIVE in seen else Verdict.AGREES
+
+
+#: Exit codes of the command.
+OK, DISAGREES, BAD_INPUT, INCONCLUSIVE, NO_R, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+def exit_code(verdict: Verdict) -> int:
+    """Return the exit code of a verdict on a whole run."""
+    if verdict.failed:
+        return DISAGREES
+    return INCONCLUSIVE if verdict is Verdict.INCONCLUSIVE else OK
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ labels, or is *malformed*, which is another verdict than missing or different. W
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ import pandas as pd
 from pyimpl.linalg.memory import memory
 from r_scripts.variances import Block, ConditionalVariances
 from validation.errors import error_in_words
+from validation.tolerances import Match
 
 #: So often is an array copied while it is compared.
 _COPIES = 8
@@ -170,8 +172,8 @@ def labels_of(index: Iterable[object], what: str, unique: bool) -> list[str]:
     if longest > _LONGEST_LABEL:
         raise MalformedError(f"{what} has a label of {longest} characters; expected {_LONGEST_LABEL} at most")
     if unique and len(set(found)) < len(found):
-        twice = sorted({name for name in found if found.count(name) > 1}) if len(found) < 5000 else ["..."]
-        raise MalformedError(f"{what} has the label {twice[0]!r} more than once")
+        twice = min(name for name, count in Counter(found).items() if count > 1)
+        raise MalformedError(f"{what} has the label {twice!r} more than once")
     return found
 
 
@@ -223,6 +225,19 @@ def kind_of(value: object) -> str:
 
 def _plain(value: float) -> str:
     return "missing (NaN)" if math.isnan(value) else f"{value:g}"
+
+
+def covariance_of(value: object, what: str, strict: bool = True) -> pd.DataFrame:
+    """A covariance matrix: square and, of a candidate, symmetric."""
+    found = labelled_columns(value, what)
+    if sorted(found.index) != sorted(found.columns):
+        raise MalformedError(f"{what} has other labels in its rows than in its columns")
+    values = found.loc[:, list(found.index)].to_numpy()
+    gap = np.abs(values - values.T)
+    size = np.sqrt(np.abs(np.outer(np.diag(values), np.diag(values))))
+    if strict and bool((gap > Match.SYMMETRIC * size + Match.ZERO).any()):
+        raise MalformedError(f"{what} is not symmetric; expected a covariance matrix")
+    return found
 
 
 def components_of(value: object, what: str, unique: bool = False, figures: tuple[str, ...] = ("vcov",)) -> pd.DataFrame:

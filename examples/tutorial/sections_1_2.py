@@ -355,8 +355,7 @@ def pictures(against: str = "live") -> "list[Plot]":
     """Return the tutorial's plots for the report: the eight schools under Model 2 and under Model 3."""
     import plotnine as p9
 
-    from validation.report.plots import Plot, style
-    from validation.report.svg import INK, RULE, inline_svg
+    from validation.report.plots import INK, RULE, Plot, inline_svg, style
 
     _, GCSE = prepare(load_gcsemv(against))
     models = fit_models(GCSE)

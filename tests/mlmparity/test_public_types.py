@@ -86,7 +86,6 @@ def test_a_public_name_says_what_it_takes_and_gives(name: str) -> None:
 #: Of the judge's packages, what it is that no type can say, and where.
 JUDGE_ALLOWED = {
     "getME": "R's pieces, by name",
-    "spoken": "an argument of a fitting function, or none",
     "bridge_prior": "one of a dozen classes of priors",
     "for_r": "arguments of a fitting function",
     "records": "rows of any table, each with columns of its own",
@@ -99,7 +98,6 @@ JUDGE_ALLOWED = {
     "RecordedLmerFit.of": "a fit with its objective, if it has one",
     "RecordedLmerFit.predict": "arguments of R's function",
     "Record": "a likelihood fit or a posterior",
-    "view": "what a template shows",
 }
 #: Folders of data as they stand in a file, of numbers that have no types (flint's balls), and of other packages.
 JUDGE_LEFT_OUT = (

@@ -1,5 +1,7 @@
 """Likelihood-ratio tests: right ones agree, planted faults are caught and named, a better optimum is no fault."""
 
+import math
+
 import pandas as pd
 import pytest
 from scipy.stats import chi2
@@ -257,3 +259,22 @@ def test_a_fit_that_differs_is_named_with_its_numbers(larger, name):
         return
     assert f"{right:.6f}" in cause.evidence
     assert f"{right - 1.0:.6f}" in cause.evidence
+
+
+def test_tests_of_other_pairs_are_told_by_both_numbers():
+    base = anova_base("three models")
+    table = base.fit[0].anova(*base.fit[1:])
+    first = table.iloc[0]
+    against_first = table.assign(Chisq=2 * (table["logLik"] - first["logLik"]), Df=table["npar"] - first["npar"])
+    against_first["Pr(>Chisq)"] = chi2.sf(against_first["Chisq"], against_first["Df"])
+    against_first.loc[table.index[0], ["Chisq", "Df", "Pr(>Chisq)"]] = math.nan
+    found = compare_anova_fits(base.fit, against_first).causes
+    assert [cause.name for cause in found] == ["lrt-pairs"]
+    assert "against" in found[0].evidence
+
+
+def test_half_of_chi_square_with_two_degrees_of_freedom_is_an_f_statistic_too():
+    base = anova_base("random slope")
+    table = base.fit[0].anova(*base.fit[1:])
+    (cause,) = compare_anova_fits(base.fit, table.assign(Chisq=table["Chisq"] / 2)).causes[:1]
+    assert "without its factor 2 or that of an F test" in cause.title

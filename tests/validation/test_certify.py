@@ -16,19 +16,17 @@ from pyimpl.frame.model_frame import FrameArguments
 from pyimpl.models.lmer import fit_design
 from validation.cases import Case
 from validation.certify.command import chosen
-from validation.certify.criterion import Balls
-from validation.certify.enclose import Enclosure, NotCertifiedError, Parameters, enclose
-from validation.certify.everywhere import prove_only
-from validation.certify.exact import exact_sums
+from validation.certify.criterion import exact_sums
+from validation.certify.enclose import Enclosure, NotCertifiedError, Problem, Term, enclose, prove_only, terms_of
 from validation.certify.recompute import recompute
 from validation.certify.run import certify, certify_case, check_case
-from validation.certify.terms import structured, terms_of, unstructured
 from validation.cli import app
+from validation.covariances import FREE, Structure
 from validation.references import certified
 from validation.suite import SUITE, balanced_anova
 
 CASES = {case.name: case for case in SUITE}
-ONE = (unstructured(1),)
+ONE = (Term(FREE, 1),)
 
 
 def slopes_data() -> pd.DataFrame:
@@ -44,7 +42,7 @@ def proved(case: Case) -> tuple:
     fit = fit_design(design, case.REML)
     sums = exact_sums(design)
     with ctx.workprec(256):
-        enclosure = enclose(Balls.of(sums), case.REML, terms_of(design), fit.getME("theta").to_numpy())
+        enclosure = enclose(sums.balls(), case.REML, terms_of(design), fit.getME("theta").to_numpy())
     return design, fit, sums, enclosure
 
 
@@ -193,15 +191,15 @@ def test_gradient_and_hessian_are_those_of_the_criterion(reml, term, parameters)
     fit = fit_design(design, reml)
     sums = exact_sums(design)
     with ctx.workprec(400):
-        balls, free = Balls.of(sums), Parameters(terms_of(design), (False,) * len(parameters))
+        free = Problem(sums.balls(), reml, terms_of(design), (False,) * len(parameters))
         theta = [arb(v) for v in parameters]
-        found = free.evaluate(balls, reml, theta, 2)
+        found = free.evaluate(theta, 2)
         assert float(found.value.mid()) == pytest.approx(fit.devfun(parameters), rel=1e-13)
         h = arb(2) ** -100
 
         def at(**moves):
             moved = [value + h * moves.get(f"t{k}", 0) for k, value in enumerate(theta)]
-            return free.evaluate(balls, reml, moved).value
+            return free.evaluate(moved).value
 
         for j in range(len(parameters)):
             slope = (at(**{f"t{j}": 1}) - at(**{f"t{j}": -1})) / (2 * h)
@@ -217,22 +215,22 @@ def test_gradient_and_hessian_are_those_of_the_criterion(reml, term, parameters)
 def test_a_variance_that_is_not_zero_is_not_proved_to_be():
     _, _, sums, _ = proved(CASES["Dyestuff-ml"])
     with ctx.workprec(256), pytest.raises(NotCertifiedError, match="not positive"):
-        enclose(Balls.of(sums), False, ONE, np.zeros(1))
+        enclose(sums.balls(), False, ONE, np.zeros(1))
 
 
 def test_a_saddle_or_maximum_is_not_taken_for_a_minimum():
     # by symmetry θ = 0 is stationary; where the variance is not 0 it is a maximum
     _, _, sums, _ = proved(CASES["Dyestuff-ml"])
     with ctx.workprec(256), pytest.raises(NotCertifiedError):
-        enclose(Balls.of(sums), False, ONE, np.array([1e-30]))
+        enclose(sums.balls(), False, ONE, np.array([1e-30]))
 
 
 def test_a_singular_term_of_several_effects_is_refused_in_words():
     for term, start in (
-        (unstructured(2), [1.0, 0.5, 0.0]),
-        (structured(3, "cs", True), [1.0, -0.5]),
-        (structured(2, "ar1", True), [0.0, 0.3]),
-        (structured(2, "diag", False), [1.0, 0.0]),
+        (Term(FREE, 2), [1.0, 0.5, 0.0]),
+        (Term(Structure("cs", True), 3), [1.0, -0.5]),
+        (Term(Structure("ar1", True), 2), [0.0, 0.3]),
+        (Term(Structure("diag", False), 2), [1.0, 0.0]),
     ):
         with pytest.raises(NotCertifiedError, match="several effects is singular"):
             enclose(None, True, (term,), np.array(start))
@@ -242,20 +240,18 @@ def test_the_only_minimum_is_proved_and_another_would_be_seen():
     _, fit, sums, enclosure = proved(CASES["Dyestuff-reml"])
     beta = fit.fixef().tolist()
     with ctx.workprec(128):
-        assert prove_only(sums, True, enclosure, beta).proved
+        assert prove_only(sums, enclosure, beta)[1] == ""
         # without its box of uniqueness the minimum itself is another stationary point that is not accounted for
         elsewhere = replace(enclosure, values=(enclosure.values[0] * 3,))
-        failed = prove_only(sums, True, elsewhere, beta)
-        assert not failed.proved
-        assert "undecided" in failed.why
-        at_zero = Enclosure(Parameters(ONE, (True,)), (), 0.0, (), (1.0,))
-        assert not prove_only(sums, True, at_zero, beta).proved
+        assert "undecided" in prove_only(sums, elsewhere, beta)[1]
+        at_zero = Enclosure(replace(enclosure.problem, bound=(True,)), (), 0.0, (), (1.0,))
+        assert "undecided" in prove_only(sums, at_zero, beta)[1]
 
 
 def test_the_search_is_for_one_term_only():
     _, _, sums, enclosure = proved(CASES["Pastes-ml"])
     with pytest.raises(ValueError, match="one term"):
-        prove_only(sums, False, enclosure, [0.0])
+        prove_only(sums, enclosure, [0.0])
 
 
 # ------------------------------------------------------------------------------------- the recomputation can fail

@@ -222,7 +222,7 @@ def diagnosis(ok):
 def test_the_source_of_references_is_chosen_once():
     assert choose_source("auto", lambda: None) == Source(("live",))
     assert choose_source("auto", lambda: diagnosis(True)) == Source(("live",))
-    assert choose_source("live", lambda: None) == Source(("live",), None, "live")
+    assert choose_source("live", lambda: None) == Source(("live",))
     assert choose_source("auto", lambda: None, certified_first=True).kinds == ("certified", "live")
     found = choose_source("auto", lambda: diagnosis(False))
     assert found == Source(("recorded",), "live R cannot be used here (R: not found anywhere)")

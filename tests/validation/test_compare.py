@@ -7,8 +7,8 @@ import pytest
 
 from validation import compare
 from validation.checks import Side
-from validation.draws import truth_table
 from validation.errors import NoReferenceError, SideError
+from validation.quantities import truth_table
 from validation.references import choose
 from validation.references.provenance import data_hash
 from validation.references.reference import Reference

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from validation.draws import DrawsAlone
 from validation.options import silent
+from validation.quantities import DrawsAlone
 from validation.references import live
 
 

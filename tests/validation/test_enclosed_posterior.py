@@ -15,11 +15,16 @@ from typer.testing import CliRunner
 from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import Design, build_design
 from validation.certify import integrals, posteriors
-from validation.certify.collapsed import CollapsedModel, NotEnclosedError
 from validation.certify.enclose import NotCertifiedError
-from validation.certify.enclosed import statistics
-from validation.certify.integrals import Settings, TooLargeError, integrate_rigorously, share_below
-from validation.certify.posteriors import compared
+from validation.certify.integrals import (
+    CollapsedModel,
+    Integrals,
+    NotEnclosedError,
+    Settings,
+    TooLargeError,
+    share_below,
+)
+from validation.certify.posteriors import compared, statistics
 from validation.certify.recompute import one_term
 from validation.certify.remainder import Axis, Bounds, Shape, axis
 from validation.certify.scores import load_posterior_scores, score_summary
@@ -65,10 +70,10 @@ def rough(formula: str) -> posteriors.Estimates:
 def balls(formula: str, settings: Settings) -> dict[tuple[str, str], object]:
     design, estimates = designed(formula), rough(formula)
     with ctx.workprec(128):
-        model = CollapsedModel.of(design)
-        found = integrate_rigorously(model, estimates.log_evidence, settings)
+        model = CollapsedModel(design)
+        found = Integrals(model, estimates.log_evidence, settings)
         starts = {key: value for key, (value, _) in estimates.rows.items()}
-        rows = statistics(design, model, found, starts, settings.half_lines)
+        rows = statistics(design, found, starts)
         return {(parameter, statistic): ball for parameter, statistic, ball in rows}
 
 
@@ -80,7 +85,7 @@ def test_the_density_is_that_of_stan_lmer(formula):
     """log f at several points by balls, against the collapsed density that is checked against rstan."""
     design = designed(formula)
     density = posteriors.default_density(design)
-    model = CollapsedModel.of(design)
+    model = CollapsedModel(design)
     rng = np.random.default_rng(1)
     for _ in range(5):
         u = rng.normal(size=density.dim) * 0.7
@@ -102,14 +107,14 @@ def test_the_least_residual_sum_of_squares_is_that_of_least_squares():
         design = designed(formula)
         XZ = np.hstack([design.X, design.Z.toarray()])
         rest = design.y - XZ @ np.linalg.lstsq(XZ, design.y, rcond=None)[0]
-        assert float(CollapsedModel.of(design).least_rss) == pytest.approx(rest @ rest, rel=1e-10)
+        assert float(CollapsedModel(design).least_rss) == pytest.approx(rest @ rest, rel=1e-10)
 
 
 def test_terms_of_several_effects_are_refused():
     with pytest.raises(NotEnclosedError, match="several effects"):
-        CollapsedModel.of(designed("y ~ x + (x | g)"))
+        CollapsedModel(designed("y ~ x + (x | g)"))
     with pytest.raises(NotEnclosedError, match="intercept"):
-        CollapsedModel.of(designed("y ~ 0 + x + (1 | g)"))
+        CollapsedModel(designed("y ~ 0 + x + (1 | g)"))
 
 
 # --------------------------------------------------------------------------------------------------- the bounds
@@ -177,7 +182,7 @@ def test_the_bound_over_tau_is_above_any_sum():
     def r2(t):
         return 20 + 30 / (1 + 5 * t**2)
 
-    bounds = Bounds.of(shape, [tau], [along], log_det(np.concatenate([[0.0], tau])), r2(tau), 20.0)
+    bounds = Bounds(shape, [tau], [along], log_det(np.concatenate([[0.0], tau])), r2(tau), 20.0)
     t = 0.01 * np.arange(-2000, 600)
     for power in (0, 1, 2, 4):
         body = shape.log_both(r2(np.exp(t))) - 0.5 * log_det(np.exp(t)) + (1 + power) * t - 0.4 * np.exp(t)
@@ -186,7 +191,7 @@ def test_the_bound_over_tau_is_above_any_sum():
         beyond = 0.01 * np.exp(body[(t < -12.0) | (t > 0.2 * 21)]).sum()
         assert beyond <= math.exp(bounds.log_ends[0, power]) * 1.0001
     with pytest.raises(ValueError, match="too near"):
-        Bounds.of(shape, [tau[:50]], [along], log_det(np.concatenate([[0.0], tau[:50]])), r2(tau[:50]), 20.0)
+        Bounds(shape, [tau[:50]], [along], log_det(np.concatenate([[0.0], tau[:50]])), r2(tau[:50]), 20.0)
 
 
 def test_coarse_balls_hold_the_fine_values():
@@ -198,8 +203,8 @@ def test_coarse_balls_hold_the_fine_values():
 
 def test_the_integrals_of_all_coefficients_have_the_remainder():
     with ctx.workprec(128):
-        model, settings = CollapsedModel.of(designed(ONE)), Settings(2.0, point_digits=5.0, effects=False)
-        found = integrate_rigorously(model, rough(ONE).log_evidence, settings)
+        model, settings = CollapsedModel(designed(ONE)), Settings(2.0, point_digits=5.0)
+        found = Integrals(model, rough(ONE).log_evidence, settings)
         least = 0.99 * found.remainder * float(found.total.mid())
     assert len(found.x.entries()) == 2
     assert all(float(value.rad()) > least for value in (*found.x.entries(), *found.xx.entries()))
@@ -208,7 +213,7 @@ def test_the_integrals_of_all_coefficients_have_the_remainder():
 def test_crossed_terms_are_enclosed():
     with ctx.workprec(128):
         settings = Settings(2.0, half_lines=False, point_digits=5.0)
-        found = integrate_rigorously(CollapsedModel.of(designed(CROSSED)), rough(CROSSED).log_evidence, settings)
+        found = Integrals(CollapsedModel(designed(CROSSED)), rough(CROSSED).log_evidence, settings)
         mean = found.sigma[1] / found.total
     assert abs(mean.mid() - rough(CROSSED).rows["sigma", "mean"][0]) < mean.rad() < 0.1
 
@@ -218,15 +223,15 @@ def test_without_the_remainder_they_do_not(monkeypatch):
     fine = balls(ONE, QUICK)
     with ctx.workprec(128), monkeypatch.context() as patch:
         patch.setattr(integrals, "axis", lambda *args, **more: Axis(0.5, -1000.0, -1000.0, 0.4))
-        model = CollapsedModel.of(designed(ONE))
-        found = integrate_rigorously(model, rough(ONE).log_evidence, replace(QUICK, effects=False))
+        model = CollapsedModel(designed(ONE))
+        found = Integrals(model, rough(ONE).log_evidence, QUICK)
         assert found.remainder < 1e-5
         assert not (found.sigma[1] / found.total).overlaps(fine["sigma", "mean"])
 
 
 def test_too_many_values_of_tau_are_refused():
     with pytest.raises(TooLargeError, match="at most 10"):
-        integrate_rigorously(CollapsedModel.of(designed(ONE)), rough(ONE).log_evidence, Settings(6.0, most_nodes=10))
+        Integrals(CollapsedModel(designed(ONE)), rough(ONE).log_evidence, Settings(6.0, most_nodes=10))
 
 
 # ------------------------------------------------------------------------------------------ stored and recomputed

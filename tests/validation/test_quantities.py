@@ -9,6 +9,7 @@ import pytest
 from validation.quantities import (
     KEYS,
     draws_of,
+    groups_of,
     join,
     likelihood_quantities,
     posterior_summary,
@@ -151,3 +152,7 @@ def test_the_error_of_a_standard_deviation_follows_the_squares():
         draws[..., t] = -0.7 * draws[..., t - 1] + np.sqrt(0.51) * draws[..., t]
     exact = np.sqrt(1 / (2 * 80_000 * 0.51 / 1.49))
     assert posterior_summary(["a"], draws).loc["a", "mcse_sd"] == pytest.approx(exact, rel=0.05)
+
+
+def test_an_effect_that_is_another_one_twice_hides_no_group():
+    assert groups_of(["Sigma[g:x:f,f,x:f,f]", "Sigma[a:b:poly(x, 2)1,poly(x, 2)1]"]) == ("a:b", "g")

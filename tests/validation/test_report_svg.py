@@ -9,8 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.validation import comparisons as made
-from validation.report.plots import plots, style
-from validation.report.svg import inline_svg
+from validation.report.plots import inline_svg, plots, style
 
 
 def drawn(what):

@@ -73,7 +73,7 @@ def test_what_r_says_agrees_with_what_we_say():
 
 PLANTED = {
     "variance-for-se": lambda t: t.assign(SE=t["SE"] ** 2),
-    "residual-variance-added": lambda t: t.assign(SE=np.sqrt(t["SE"] ** 2 + 1.3)),
+    "variance-added": lambda t: t.assign(SE=np.sqrt(t["SE"] ** 2 + 1.3)),
     "normal-quantiles": lambda t: t.assign(
         **{"lower.CL": t["emmean"] - 1.959964 * t["SE"], "upper.CL": t["emmean"] + 1.959964 * t["SE"]}
     ),
@@ -162,3 +162,29 @@ def test_an_estimate_is_wrong_from_the_tolerance_on():
     base = results_base("means")
     judged = [compare_emmeans(base.fit, fault.plant(base, size)).agrees for size in (0.9e-3, 1.1e-3)]
     assert judged == [True, False]
+
+
+def test_what_nothing_explains_is_said_to_be_unknown():
+    table = means().frame
+    judged = compare_emmeans(table, table.assign(SE=1.07 * table["SE"]))
+    assert [cause.name for cause in judged.causes] == ["unknown"]
+
+
+def test_equal_standard_errors_prove_no_added_variance():
+    table = means().frame.assign(SE=2.0)
+    judged = compare_emmeans(table, table.assign(SE=3.0))
+    assert "variance-added" not in [cause.name for cause in judged.causes]
+
+
+def test_intervals_and_tests_are_told_by_both_sides():
+    table = means().frame
+    for level, ends, name in ((0.95, 0.025 / len(table), "not-adjusted"), (0.9, 0.025, "other-level")):
+        half = stats.t.ppf(1 - ends, table["df"]) * table["SE"]
+        ours = table.assign(**{"lower.CL": table["emmean"] - half, "upper.CL": table["emmean"] + half})
+        half = stats.t.ppf(0.5 + level / 2, table["df"]) * table["SE"]
+        theirs = table.assign(**{"lower.CL": table["emmean"] - half, "upper.CL": table["emmean"] + half})
+        assert [cause.name for cause in compare_emmeans(ours, theirs).causes] == [name]
+    pairs = means().pairs().frame
+    one = pairs.assign(**{"p.value": stats.t.sf(pairs["t.ratio"], pairs["df"])})
+    two = pairs.assign(**{"p.value": 2 * stats.t.sf(pairs["t.ratio"].abs(), pairs["df"])})
+    assert [cause.name for cause in compare_emmeans(one, two).causes] == ["two-sided"]

@@ -7,7 +7,7 @@ import pytest
 from validation import selftest
 from validation.faults import FAULTS
 from validation.faults.bases import base_fit, likelihood_base
-from validation.faults.difference import _right, changes
+from validation.faults.fault import _right, changes
 from validation.selftest import CleanRun, Outcome, SelfTest, _smallest, clean_run, plant
 
 

@@ -531,3 +531,50 @@ def test_what_a_proven_cause_reproduced_has_no_second_cause():
     ]
     detectors = [lambda _, one=one: one.told("", "", "") for one in found]
     assert [cause.name for cause in diagnose(None, detectors)] == ["proven", "of others", "of anything"]
+
+
+def everything(fit):
+    told = {"AIC": fit.AIC(), "BIC": fit.BIC(), "npar": fit.npar, "df_residual": fit.df_residual()}
+    return {**answer_of(fit, ("fixef", "se", "sigma", "VarCorr", "theta", "ranef", "logLik", "nobs")), **told}
+
+
+PENALTIES = {
+    "AICc": (lambda a, k, N: {"AIC": a["AIC"] + 2 * k * (k + 1) / (N - k - 1)}, "other-penalty"),
+    "a penalty of 1": (lambda a, k, N: {"AIC": -2 * a["logLik"] + k}, "other-penalty"),
+    "BIC is AIC": (lambda a, k, N: {"BIC": a["AIC"]}, "other-penalty"),
+    "BIC without σ": (lambda a, k, N: {"BIC": -2 * a["logLik"] + (k - 1) * math.log(N)}, "parameter-count"),
+    "adjusted BIC": (lambda a, k, N: {"BIC": -2 * a["logLik"] + k * math.log((N + 2) / 24)}, "other-penalty"),
+    "levels for rows": (lambda a, k, N: {"BIC": -2 * a["logLik"] + k * math.log(18)}, "bic-sample-size"),
+    "half the rows": (lambda a, k, N: {"BIC": -2 * a["logLik"] + k * math.log(N / 2)}, "unknown"),
+}
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_penalty_is_named_by_what_it_is(name):
+    base = likelihood_base("slopes")
+    change, cause = PENALTIES[name]
+    answer = everything(base.fit)
+    answer |= change(answer, base.fit.npar, base.fit.nobs())
+    assert [found.name for found in compare_answers(base, answer).causes] == [cause]
+    if cause == "other-penalty":  # a number of parameters that nothing else bears out is none
+        del answer["npar"], answer["df_residual"]
+        assert "bic-sample-size" not in {found.name for found in compare_answers(base, answer).causes}
+
+
+def test_one_coefficient_is_not_all_of_them():
+    base = likelihood_base("no fixed effects")
+    data = base.data.assign(score=base.data["score"] + 50.0)
+    fit = fit_lmer("score ~ 1 + (1 | school)", data, True)
+    alone = replace(base, fit=fit, data=data, formula="score ~ 1 + (1 | school)")
+    answer = everything(fit)
+    answer["se"] = {name: 0.61 * value for name, value in answer["se"].items()}
+    assert [found.name for found in compare_answers(alone, answer).causes] == ["unknown"]
+
+
+def test_a_residual_variance_has_the_other_criterions_divisor_or_none():
+    base = likelihood_base("intercept")  # by REML: σ² is divided by N − p already
+    N, p = base.fit.nobs(), len(base.fit.fixef())
+    answer = everything(base.fit)
+    for factor, named in ((math.sqrt((N - p) / N), True), (math.sqrt(N / (N - p)), False)):
+        found = compare_answers(base, {**answer, "sigma": answer["sigma"] * factor}).causes
+        assert ("sigma-divisor" in {cause.name for cause in found}) == named

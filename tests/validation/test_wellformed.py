@@ -10,10 +10,9 @@ import scipy.sparse as sp
 from pyimpl import lmer
 from validation.conformance.candidate import candidate_of
 from validation.conformance.run import Status, judge_case, overall_status
-from validation.exit_codes import exit_code
 from validation.references.choose import choose_source, reference_of
 from validation.suite import all_cases
-from validation.verdict import Verdict
+from validation.verdict import Verdict, exit_code
 from validation.wellformed import MalformedError, flag, label, labelled, number, numbers, whole
 
 CASE = next(case for case in all_cases() if case.name == "sleepstudy-reml")

@@ -30,13 +30,8 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
     found = model.fit(reml=REML)
     names = [r_name(name) for name in model.exog_names]
     columns = [r_name("Intercept" if name in ("Group", "__group") else name) for name in model.data.exog_re_names]
-    modes = pd.DataFrame(
-        {str(level): np.asarray(values, dtype=float) for level, values in found.random_effects.items()}, index=columns
-    ).T
-    sds = pd.DataFrame(
-        {str(level): np.sqrt(np.diag(np.asarray(m, dtype=float))) for level, m in found.random_effects_cov.items()},
-        index=columns,
-    ).T
+    modes = {str(level): np.asarray(values, dtype=float) for level, values in found.random_effects.items()}
+    sds = {str(level): np.sqrt(np.diag(np.asarray(m))) for level, m in found.random_effects_cov.items()}
     k = len(names)
     return {
         "fixef": dict(zip(names, np.asarray(found.fe_params), strict=True)),
@@ -44,8 +39,8 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
         "vcov": np.asarray(found.cov_params())[:k, :k],
         "sigma": float(np.sqrt(found.scale)),
         "VarCorr": {group: pd.DataFrame(np.asarray(found.cov_re), index=columns, columns=columns)},
-        "ranef": {group: modes},
-        "condsd": {group: sds},
+        "ranef": {group: pd.DataFrame(modes, index=columns).T},
+        "condsd": {group: pd.DataFrame(sds, index=columns).T},
         "logLik": found.llf,
         "nobs": found.nobs,
         "fitted": pd.Series(np.asarray(found.fittedvalues), index=model.data.row_labels),

@@ -5,18 +5,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from r_scripts.installing import install_command
+from pyimpl.extras import need
 from validation.cases import Case, select
-from validation.exit_codes import DISAGREES, OK
 from validation.progress import tracker
 from validation.suite import SUITE
+from validation.verdict import DISAGREES, OK
 
 #: Failures of a case that are printed.
 MOST_FAILURES = 5
-
-
-class NotInstalledError(ImportError):
-    """python-flint is not installed."""
 
 
 def chosen(names: list[str]) -> tuple[Case, ...]:
@@ -24,17 +20,6 @@ def chosen(names: list[str]) -> tuple[Case, ...]:
     if not names:
         return tuple(case for case in SUITE if not case.too_large)
     return select(names, SUITE)
-
-
-def _need_programs() -> None:
-    try:
-        import flint  # noqa: F401
-        import mpmath  # noqa: F401
-    except ImportError as error:
-        raise NotInstalledError(
-            f"certified values are made with python-flint and mpmath, and {error.name} is not installed: "
-            + install_command("mlmparity[certify]")
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -53,7 +38,7 @@ class CertifyCommand:
 
     def write(self, anew: bool) -> int:
         """Certify, and write what is not there yet, or everything anew."""
-        _need_programs()
+        need("certify", "a certified value", "flint", "mpmath")
         from validation.certify.posteriors import certify_posteriors
         from validation.certify.run import certify
 
@@ -68,7 +53,7 @@ class CertifyCommand:
 
     def check(self) -> int:
         """Recompute what is stored of each case, and of its posterior where there is one."""
-        _need_programs()
+        need("certify", "a certified value", "flint", "mpmath")
         from validation.certify.posteriors import check_posterior, posterior_name
         from validation.certify.run import check_case
         from validation.references.certified import available_posteriors

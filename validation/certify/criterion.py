@@ -1,6 +1,10 @@
-"""The profiled deviance and REML criterion in ball arithmetic, with gradient and Hessian.
+"""The profiled deviance and REML criterion in ball arithmetic, with gradient and Hessian, from exact sums.
 
-With Σ = ΛΛ' (relative to σ²), A = Z'Z, B = Z'[X y] of a block of V = I + ZΣZ',
+*Sums.* A double is a rational number, so the sufficient statistics Z'Z, Z'X, Z'y, X'X, X'y, y'y of the data are
+rational numbers too; they are summed here without rounding (FLINT's ``fmpq``). Rows whose random effects are connected
+(through shared levels) make up a block; V is block-diagonal over the blocks, so the likelihood is a sum over them.
+
+*Criterion.* With Σ = ΛΛ' (relative to σ²), A = Z'Z, B = Z'[X y] of a block of V = I + ZΣZ',
 
     log|V| = log|I + AΣ|,   G = Z'V⁻¹[X y] = (I + AΣ)⁻¹B,   H = Z'V⁻¹Z = (I + AΣ)⁻¹A,
     S = [X y]'V⁻¹[X y] = C − Σ_blocks B'ΣG,
@@ -10,40 +14,122 @@ squares r². Along a direction, V' = ZΣ'Z', so S' = −G'Σ'G and (log|V|)' = t
 is rounded away: every number is a ball that holds the exact value (Johansson 2017, Arb, IEEE Trans. Comput. 66(8)).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from functools import cached_property
+from typing import Generic, TypeAlias, TypeVar
 
-from flint import arb, arb_mat
+import numpy as np
+from flint import arb, arb_mat, fmpq, fmpq_mat
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
-from validation.certify.exact import Column, ExactSums
+from pyimpl.design.design import Design
 
-#: A block's columns, Σ, G and I + AΣ.
-Solution: TypeAlias = tuple[tuple[Column, ...], arb_mat, arb_mat, arb_mat]
+#: A column of Z: term, level, effect (all 0-based).
+Column: TypeAlias = tuple[int, int, int]
+
+_Matrix = TypeVar("_Matrix", fmpq_mat, arb_mat)
 
 
 @dataclass(frozen=True)
-class Balls:
-    """Sums of squares and products as balls, at the precision in force when they were made."""
+class Block(Generic[_Matrix]):
+    """Sums over the rows of one block of V."""
 
-    n: int
-    p: int
-    sizes: tuple[int, ...]  # effects of each term
-    blocks: tuple[tuple[tuple[Column, ...], arb_mat, arb_mat], ...]
-    C: arb_mat
-    log_weights: arb  # sum of the logarithms of the prior weights
+    columns: tuple[Column, ...]  # the block's columns of Z, sorted: q of them
+    A: _Matrix  # shape q x q: Z'WZ
+    B: _Matrix  # shape q x (p + 1): Z'W[X y]
 
-    @classmethod
-    def of(cls, sums: ExactSums) -> "Balls":
-        """Enclose exact sums."""
-        blocks = tuple((block.columns, arb_mat(block.A), arb_mat(block.B)) for block in sums.blocks)
-        log_weights = sum((arb(weight).log() for weight in sums.weights), arb(0))
-        return cls(sums.n, sums.p, sums.sizes, blocks, arb_mat(sums.C), log_weights)
 
-    def transformed(self, W: arb_mat) -> "Balls":
+@dataclass(frozen=True)
+class Sums(Generic[_Matrix]):
+    """What the likelihood needs to know of the data: exactly, or as balls."""
+
+    n: int  # rows used
+    p: int  # columns of X
+    blocks: tuple[Block[_Matrix], ...]
+    C: _Matrix  # shape (p + 1) x (p + 1): [X y]'W[X y]
+    weights: tuple[fmpq, ...] = ()  # the prior weights other than 1
+
+    def balls(self) -> "Sums[arb_mat]":
+        """The sums enclosed, at the precision in force."""
+        blocks = tuple(Block(block.columns, arb_mat(block.A), arb_mat(block.B)) for block in self.blocks)
+        return Sums(self.n, self.p, blocks, arb_mat(self.C), self.weights)
+
+    def transformed(self, W: _Matrix) -> "Sums[_Matrix]":
         """The same model with [X y] replaced by [X y]W."""
-        blocks = tuple((columns, A, B * W) for columns, A, B in self.blocks)
+        blocks = tuple(replace(block, B=block.B * W) for block in self.blocks)
         return replace(self, blocks=blocks, C=W.transpose() * self.C * W)
+
+    @cached_property
+    def log_weights(self) -> arb:
+        """Sum of the logarithms of the prior weights."""
+        return sum((arb(weight).log() for weight in self.weights), arb(0))
+
+
+ExactSums: TypeAlias = Sums[fmpq_mat]
+Balls: TypeAlias = Sums[arb_mat]
+
+#: A block with Σ, G and I + AΣ.
+Solution: TypeAlias = tuple[Block[arb_mat], arb_mat, arb_mat, arb_mat]
+
+
+def _exact(values: np.ndarray) -> list[fmpq]:
+    return [fmpq(*float(value).as_integer_ratio()) for value in values]
+
+
+def exact_sums(design: Design) -> ExactSums:
+    """Sum a design's squares and products without rounding: its y, X and Z are doubles, taken for what they are."""
+    y = _exact(design.y)
+    if design.offset is not None:
+        y = [value - known for value, known in zip(y, _exact(design.offset), strict=True)]
+    F = [[*_exact(row), value] for row, value in zip(design.X, y, strict=True)]
+    weights = [fmpq(1)] * design.N if design.weights is None else _exact(design.weights)
+    Z = design.Z.tocsr()
+    names = [(t, level, k) for t, term in enumerate(design.terms) for level in range(term.J) for k in range(term.p)]
+    blocks = []
+    for rows, columns in _parts(design):
+        z = [_exact(row) for row in Z[rows][:, columns].toarray()]
+        weighted = _weighted(z, [weights[row] for row in rows]).transpose()
+        B = weighted * fmpq_mat([F[row] for row in rows])
+        blocks.append(Block(tuple(names[column] for column in columns), weighted * fmpq_mat(z), B))
+    return Sums(
+        design.N,
+        design.P,
+        tuple(blocks),
+        _weighted(F, weights).transpose() * fmpq_mat(F),
+        tuple(weight for weight in weights if weight != 1),
+    )
+
+
+def _weighted(rows: Sequence[Sequence[fmpq]], weights: Sequence[fmpq]) -> fmpq_mat:
+    return fmpq_mat([[weight * value for value in row] for row, weight in zip(rows, weights, strict=True)])
+
+
+def _parts(design: Design) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows and columns of Z of each block: rows are connected where they share a level of any grouping factor."""
+    rows, terms = np.arange(design.N), design.terms
+    levels = sparse.hstack(
+        [sparse.csr_array((np.ones(design.N), (rows, term.codes)), shape=(design.N, term.J)) for term in terms]
+    )
+    _, part = connected_components(levels.T @ levels, directed=False)
+    of_row, of_column = part[terms[0].codes], np.repeat(part, [term.p for term in terms for _ in range(term.J)])
+    for one in np.unique(of_row):
+        yield np.flatnonzero(of_row == one), np.flatnonzero(of_column == one)
+
+
+def less_explained(C: fmpq_mat, A: fmpq_mat, B: fmpq_mat) -> fmpq_mat:
+    """C − B'A⁻B with a generalised inverse of A: what is left of the sums C when columns are fitted; its rank is exact.
+
+    A are the sums of the fitted columns, B those between these and the rest.
+    """
+    q = A.nrows()
+    reduced, rank = fmpq_mat([a + b for a, b in zip(A.tolist(), B.tolist(), strict=True)]).rref()
+    for i in range(rank):
+        row = reduced.tolist()[i]
+        pivot = next(j for j, value in enumerate(row) if value != 0)
+        C = C - fmpq_mat([[value] for value in B.tolist()[pivot]]) * fmpq_mat([row[q:]])
+    return C
 
 
 @dataclass(frozen=True)
@@ -72,12 +158,12 @@ def part(matrix: arb_mat, rows: slice, columns: slice) -> arb_mat:
 
 def _spread(matrices: Mapping[int, arb_mat], columns: Sequence[Column]) -> arb_mat:
     """A block's Σ (or a derivative of it) from the terms' matrices; terms that are not given are 0."""
-    out = arb_mat(len(columns), len(columns))
-    for i, (term, level, effect) in enumerate(columns):
-        for j, other in enumerate(columns):
-            if term in matrices and other[:2] == (term, level):
-                out[i, j] = matrices[term][effect, other[2]]
-    return out
+    return arb_mat(
+        [
+            [matrices[t][k, other[2]] if t in matrices and other[:2] == (t, level) else 0 for other in columns]
+            for t, level, k in columns
+        ]
+    )
 
 
 def eliminate(balls: Balls, covariances: Mapping[int, arb_mat]) -> tuple[arb, arb_mat, list[Solution]]:
@@ -89,13 +175,13 @@ def eliminate(balls: Balls, covariances: Mapping[int, arb_mat]) -> tuple[arb, ar
         The balls are too wide for an inverse to be enclosed.
     """
     log_det, S, solutions = arb(0), balls.C, []
-    for columns, A, B in balls.blocks:
-        Sigma = _spread(covariances, columns)
-        M = identity(len(columns)) + A * Sigma
-        G = M.solve(B)
+    for block in balls.blocks:
+        Sigma = _spread(covariances, block.columns)
+        M = identity(len(block.columns)) + block.A * Sigma
+        G = M.solve(block.B)
         log_det += M.det().log()
-        S = S - B.transpose() * (Sigma * G)
-        solutions.append((columns, Sigma, G, M))
+        S = S - block.B.transpose() * (Sigma * G)
+        solutions.append((block, Sigma, G, M))
     return log_det, S, solutions
 
 
@@ -121,10 +207,10 @@ def evaluate(
     S1, L1 = [arb_mat(p + 1, p + 1) for _ in range(m)], [arb(0) for _ in range(m)]
     pairs = [] if second is None else [(j, k) for j in range(m) for k in range(j, m)]
     S2, L2 = {pair: arb_mat(p + 1, p + 1) for pair in pairs}, {pair: arb(0) for pair in pairs}
-    for (_, A, _), (columns, _, G, M) in zip(balls.blocks if m else (), solutions, strict=m > 0):
-        H = M.solve(A)
+    for block, _, G, M in solutions if m else ():
+        H = M.solve(block.A)
         Gt = G.transpose()
-        D = [_spread(direction, columns) for direction in first]
+        D = [_spread(direction, block.columns) for direction in first]
         DG, DH = [matrix * G for matrix in D], [matrix * H for matrix in D]
         for j in range(m):
             S1[j] = S1[j] - Gt * DG[j]
@@ -134,22 +220,11 @@ def evaluate(
             S2[j, k] = S2[j, k] + cross + cross.transpose()
             L2[j, k] -= (DH[j] * DH[k]).trace()
             if curved := (second or {}).get((j, k)):
-                bend = _spread(curved, columns)
+                bend = _spread(curved, block.columns)
                 S2[j, k] = S2[j, k] - Gt * (bend * G)
                 L2[j, k] += (bend * H).trace()
-    return _profiled(balls, REML, (log_det, L1, L2), (S, S1, S2), solutions)
 
-
-def _profiled(
-    balls: Balls,
-    REML: bool,
-    log_dets: tuple[arb, Sequence[arb], Mapping[tuple[int, int], arb]],
-    products: tuple[arb_mat, Sequence[arb_mat], Mapping[tuple[int, int], arb_mat]],
-    solutions: list[Solution],
-) -> Evaluation:
-    """Profile β and σ² out of log|V| and [X, y]'V⁻¹[X, y], each with its first and second derivatives."""
-    (log_det, L1, L2), (S, S1, S2) = log_dets, products
-    p, m = balls.p, len(L1)
+    # β and σ² profiled out
     of_X, of_y = slice(0, p), slice(p, p + 1)
     Sxx, Sxy = part(S, of_X, of_X), part(S, of_X, of_y)
     unscaled = Sxx.inv()

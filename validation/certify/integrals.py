@@ -1,6 +1,18 @@
-"""Integrals of the collapsed posterior over σ and τ, enclosed: lattice sums in ball arithmetic, and their remainder.
+"""The collapsed posterior of ``stan_lmer`` and its integrals over σ and τ, enclosed: lattice sums in ball arithmetic.
 
-``validation.certify.collapsed`` has the density, ``validation.certify.remainder`` the bounds. Nothing here estimates an
+*The density*, for terms of one effect each, with rstanarm's priors. Coefficients are standardised by their priors:
+x = (γ − ȳ, β)/scale ~ N(0, I), γ the intercept at centred predictors. With
+V = I + Σ τ_k² Z_kZ_k' and Q = [X r]'V⁻¹[X r], where r = y − ȳ,
+
+    A = I + Q_XX/σ²,   h = Q_Xr/σ²,   μ = A⁻¹h,
+    log f(log σ, log τ) = −(N/2) log 2πσ² − ½ log|V| − ½ log|A| − ½ (Q_rr/σ² − h'μ)
+                          − σ/s_y + log(σ/s_y) + Σ (log τ_k − τ_k),
+
+the density of y, σ and τ with respect to log σ and log τ, every constant kept. Given σ and τ, x ~ N(μ, A⁻¹), and the
+random effects are Gaussian given x. Mean and sd of the data, which the priors are scaled by, are enclosed too: nothing
+depends on how a double was rounded.
+
+*The integrals.* ``validation.certify.remainder`` has the bounds of what the sums leave out. Nothing here estimates an
 error: a ball that comes out holds the exact number.
 """
 
@@ -11,12 +23,104 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from flint import acb, arb, arb_mat
+from flint import acb, arb, arb_mat, fmpq, fmpq_mat
 from scipy.special import logsumexp
 
-from validation.certify.collapsed import CollapsedModel, Node, NotEnclosedError
-from validation.certify.criterion import identity
-from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Axis, Bounds, Shape, axis
+from pyimpl.design.design import Design
+from validation.certify.criterion import ExactSums, eliminate, exact_sums, identity, less_explained, part
+from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Bounds, Shape, axis
+
+#: Random effects in all, the sum of the cubes of the sizes of different blocks of V, and coefficients (A is inverted
+#: at every point), at most: one τ takes milliseconds, and there are up to some hundred thousand.
+MOST_EFFECTS, MOST_WORK, MOST_COEFFICIENTS = 300, 100_000, 8
+
+
+class NotEnclosedError(ValueError):
+    """The model is not one of scalar terms and an intercept without weights, or it is too large."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What the density needs to know at one τ."""
+
+    #: log|V|, and the residual sum of squares that no coefficients can bring below (generalised least squares)
+    log_det: arb
+    r2: arb
+    #: Q
+    XX: arb_mat
+    Xr: arb_mat
+    rr: arb
+    #: of each random effect: term, level, gain g = τ²Z'V⁻¹[X r] and spread; its mean is g(−x, 1), its variance σ² times
+    #: its spread (besides that of x)
+    effects: list[tuple[int, int, list[arb], arb]]
+
+
+class CollapsedModel:
+    """A model with its data and rstanarm's default priors, as balls."""
+
+    def __init__(self, design: Design) -> None:
+        """Enclose a design's sums, at the precision in force.
+
+        Raises
+        ------
+        NotEnclosedError
+            A term has several effects, there are weights, no intercept comes first, or it would take too long.
+        """
+        if any(term.p != 1 for term in design.terms):
+            raise NotEnclosedError("a term has several effects")
+        if design.weights is not None or design.coef_names[0] != "(Intercept)":
+            raise NotEnclosedError("only models with an intercept and without weights are enclosed")
+        self.counts = tuple(term.J for term in design.terms)
+        if sum(self.counts) > MOST_EFFECTS or design.P > MOST_COEFFICIENTS:
+            raise NotEnclosedError(
+                f"there are more than {MOST_EFFECTS} random effects or more than {MOST_COEFFICIENTS} coefficients"
+            )
+        sums = exact_sums(design)
+        # blocks of the same A are of the same difficulty, and counted once
+        sizes = {tuple(block.A.entries()): len(block.columns) for block in sums.blocks}
+        if sum(size**3 for size in sizes.values()) > MOST_WORK:
+            raise NotEnclosedError("too many random effects hang together")
+        n, p, C = sums.n, sums.p, sums.C
+        means = [C[0, k] / n for k in range(p + 1)]
+        squares = [C[k, k] - n * means[k] ** 2 for k in range(p + 1)]
+        sds = [arb(square / (n - 1)).sqrt() if square else arb(1) for square in squares]
+        self.n, self.p, self.mean_y, self.sd_y, self.centres = n, p, arb(means[p]), sds[p], means[1:p]
+        #: prior sds of (γ, β)
+        self.scales = [self.sd_y * 5 / 2, *(self.sd_y * 5 / 2 / sds[k] for k in range(1, p))]
+        to_W = identity(p + 1)
+        for k, scale in enumerate([*self.scales, arb(1)]):
+            to_W[k, k] = scale
+            if k:
+                to_W[0, k] = -means[k] * scale
+        #: sums of the standardised columns and the centred response
+        self.balls = sums.balls().transformed(to_W)
+        #: residual sum of squares of least squares on [X Z]: a lower bound of r² at every τ
+        self.least_rss = arb(_least_rss(sums))
+
+    def node(self, tau: Sequence[arb], effects: bool = True) -> Node:
+        """Eliminate the random effects at one τ (an arb for each term)."""
+        p, m = self.p, self.p + 1
+        log_det, S, solutions = eliminate(self.balls, {t: arb_mat([[value * value]]) for t, value in enumerate(tau)})
+        pieces = []
+        for block, Sigma, G, M in solutions if effects else ():
+            gains, spread = (Sigma * G).tolist(), Sigma * M.inv()
+            pieces += [(term, level, gains[i], spread[i, i]) for i, (term, level, _) in enumerate(block.columns)]
+        XX, Xr = (part(S, slice(0, p), columns) for columns in (slice(0, p), slice(p, m)))
+        r2 = S[p, p] - (Xr.transpose() * XX.solve(Xr))[0, 0]
+        return Node(log_det, r2, XX, Xr, S[p, p], pieces)
+
+
+def _least_rss(sums: ExactSums) -> fmpq:
+    """Residual sum of squares of y on [X Z], in rational numbers."""
+    C = sums.C
+    for block in sums.blocks:
+        C = less_explained(C, block.A, block.B)
+    rows, p = C.tolist(), sums.p
+    X, y = fmpq_mat([row[:p] for row in rows[:p]]), fmpq_mat([row[p:] for row in rows[:p]])
+    return less_explained(fmpq_mat([rows[p][p:]]), X, y)[0, 0]
+
+
+# ------------------------------------------------------------------------------------------------------- integrals
 
 
 @dataclass(frozen=True)
@@ -27,109 +131,17 @@ class Settings:
     half_lines: bool = True  # whether distribution functions of the variances are to be that good too
     #: points of a share below 10^−point_digits are left out of the coefficients' distribution functions
     point_digits: float = 24.0
-    effects: bool = True  # whether to integrate the random effects
     most_nodes: int = 20_000  # most values of τ
+    bits: int = 192
 
 
 class TooLargeError(NotEnclosedError):
     """The lattice over τ has too many points."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """A point of the lattice: its share of the integral, and the coefficients given it."""
-
-    weight: arb
-    mean: arb_mat
-    covariance: arb_mat
-
-
-@dataclass(frozen=True)
-class HalfLine:
-    """∫ of the density over a coordinate below a threshold."""
-
-    weights: list[tuple[arb, arb]]  # where the points of the lattice are, and what they weigh
-    step: arb
-    remainder: arb
-
-    def below(self, threshold: arb) -> arb:
-        """Integral of the density where the coordinate is below a threshold."""
-        shares = (weight * share_below(threshold - place, self.step) for place, weight in self.weights)
-        return sum(shares, arb(0)) + self.remainder
-
-
 def share_below(distance: arb, step: arb) -> arb:
     """½ + Si(π·distance/step)/π."""
     return (1 + 2 * acb(arb.pi() * distance / step).si().real / arb.pi()) / 2
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """A coarse look at the bound over τ: where the box ends, and how far the bound overshoots."""
-
-    low: list[float]
-    high: list[float]
-    log_U: float
-
-
-def _scan(model: CollapsedModel, shape: Shape, log_evidence: float, digits: float, rate: float) -> _Scan:
-    m = len(model.counts)
-    step = 0.25 if m == 1 else 1.0
-    grid = np.arange(-math.ceil(digits * math.log(10)) - 12.0, 7.0, step)
-    log_det, r2 = _corners(model, [np.exp(grid)] * m)
-    spread = [grid.reshape([-1 if j == k else 1 for j in range(m)]) for k in range(m)]
-    body = -0.5 * log_det + sum(t - rate * np.exp(t) for t in spread)
-    inside = body + shape.log_both(r2)
-    outside = body + shape.log_both(float(model.least_rss.lower()))
-    limit = log_evidence - digits * math.log(10) - 5
-    low, high = [], []
-    for k in range(m):
-        others = tuple(j for j in range(m) if j != k)
-        within = np.flatnonzero(inside.max(axis=others) >= limit)
-        reach = outside.max(axis=others) + 4 * np.maximum(grid, 0)  # the moments need the fourth power of τ
-        far = np.flatnonzero(reach >= limit)
-        low.append(float(grid[max(within[0] - 1, 0)]))
-        high.append(float(grid[min(far[-1] + 1, grid.size - 1)]))
-    return _Scan(low, high, float(logsumexp(inside)) + m * math.log(step))
-
-
-def _corners(model: CollapsedModel, taus: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """log|V| and r² on a grid of τ, in doubles."""
-    shape = tuple(tau.size for tau in taus)
-    log_det, r2 = np.empty(shape), np.empty(shape)
-    for index in np.ndindex(shape):
-        node = model.node([arb(float(tau[i])) for tau, i in zip(taus, index, strict=True)], effects=False)
-        log_det[index], r2[index] = float(node.log_det.mid()), float(node.r2.mid())
-    return log_det, r2
-
-
-def integrate_rigorously(
-    model: CollapsedModel, log_evidence: float, settings: Settings, progress: Callable[[float], None] | None = None
-) -> "Integrals":
-    """Enclose the integrals of a model that was made at the precision in force.
-
-    ``log_evidence``, roughly, scales the numbers and sets what is small, and nothing that is proved depends on it.
-
-    Raises
-    ------
-    TooLargeError
-        The lattice over τ would have more points than the settings allow.
-    """
-    n, counts = model.n, model.counts
-    guess = float(model.least_rss.mid()) / n
-    shape = Shape(n, math.log(float(model.sd_y.mid())), 0.5 * math.log(guess))
-    scan = _scan(model, shape, log_evidence, settings.digits, 0.3)
-    log_target = log_evidence - scan.log_U - settings.digits * math.log(10) - math.log(4)
-    along_s = axis(n / 2, log_target, half_lines=True)
-    along = [axis((count - 1) / 2, log_target, settings.half_lines) for count in counts]
-    indices = [
-        range(math.floor(low / a.step), math.ceil(max(high, math.log(LEAST_REACH / a.rate)) / a.step) + 1)
-        for low, high, a in zip(scan.low, scan.high, along, strict=True)
-    ]
-    size = math.prod(len(index) for index in indices)
-    if size > settings.most_nodes:
-        raise TooLargeError(f"{size} values of τ would be needed, and at most {settings.most_nodes} are allowed")
-    return Integrals(model, shape, along_s, along, indices, log_evidence, settings, progress)
 
 
 def _widened(matrix: arb_mat, radius: float) -> arb_mat:
@@ -143,34 +155,53 @@ class Integrals:
     def __init__(
         self,
         model: CollapsedModel,
-        shape: Shape,
-        along_s: Axis,
-        along: list[Axis],
-        indices: list[range],
-        top: float,
+        log_evidence: float,
         settings: Settings,
-        progress: Callable[[float], None] | None,
+        progress: Callable[[float], None] | None = None,
     ) -> None:
+        """Integrate a model that was made at the precision in force.
+
+        ``log_evidence``, roughly, scales the numbers and sets what is small, and nothing that is proved depends on it.
+
+        Raises
+        ------
+        TooLargeError
+            The lattice over τ would have more points than the settings allow.
+        """
         p, m = model.p, len(model.counts)
-        self.model, self.shape, self.along_s, self.along, self.top = model, shape, along_s, along, top
-        self.indices, self.settings = indices, settings
-        self.step_s, self.steps_t = arb(along_s.step), [arb(a.step) for a in along]
-        self.steps = {"log sigma": along_s.step, "log tau": min(a.step for a in along)}
-        self.volume = math.prod(self.steps_t, start=self.step_s)
-        self.taus = [[(i * step).exp() for i in line] for line, step in zip(indices, self.steps_t, strict=True)]
+        self.model, self.top, self.settings = model, log_evidence, settings
+        guess = float(model.least_rss.mid()) / model.n
+        self.shape = Shape(model.n, math.log(float(model.sd_y.mid())), 0.5 * math.log(guess))
+        ends, log_U = self._scan(rate=0.3)
+        log_target = log_evidence - log_U - settings.digits * math.log(10) - math.log(4)
+        self.along_s = axis(model.n / 2, log_target, half_lines=True)
+        self.along = [axis((count - 1) / 2, log_target, settings.half_lines) for count in model.counts]
+        self.indices = [
+            range(math.floor(low / a.step), math.ceil(max(high, math.log(LEAST_REACH / a.rate)) / a.step) + 1)
+            for (low, high), a in zip(ends, self.along, strict=True)
+        ]
         #: values of τ; values of (σ, τ)
-        self.nodes, self.evaluations = math.prod(len(line) for line in indices), 0
+        self.nodes, self.evaluations = math.prod(len(index) for index in self.indices), 0
+        if self.nodes > settings.most_nodes:
+            raise TooLargeError(
+                f"{self.nodes} values of τ would be needed, and at most {settings.most_nodes} are allowed"
+            )
+        self.step_s, self.steps_t = arb(self.along_s.step), [arb(a.step) for a in self.along]
+        self.steps = {"log sigma": self.along_s.step, "log tau": min(a.step for a in self.along)}
+        self.volume = math.prod(self.steps_t, start=self.step_s)
+        self.taus = [[(i * step).exp() for i in line] for line, step in zip(self.indices, self.steps_t, strict=True)]
         #: log of what may be left out at a node
-        self.negligible = top - (settings.digits + 1) * math.log(10) - math.log(self.nodes)
-        self.log_cell = sum(math.log(a.step) for a in along)
+        self.negligible = self.top - (settings.digits + 1) * math.log(10) - math.log(self.nodes)
+        self.log_cell = sum(math.log(a.step) for a in self.along)
         self.total = arb(0)  # of the density
         self.sigma = {power: arb(0) for power in (1, 2, 4)}  # of powers of σ
         self.variance = [[arb(0), arb(0)] for _ in range(m)]  # for each term, of σ²τ² and its square
         #: of the standardised coefficients, p x 1, and their products, p x p
         self.x, self.xx = arb_mat(p, 1), arb_mat(p, p)
         self.effects: dict[tuple[int, int], list[arb]] = {}  # by term and level, of a random effect and its square
-        #: for distribution functions of coefficients; what the points that are left out weigh is in ``loss``
-        self.points: list[Point] = []
+        #: for distribution functions of coefficients, the points of the lattice: their share of the integral, mean and
+        #: covariance of the coefficients given them; what the points that are left out weigh is in ``loss``
+        self.points: list[tuple[arb, arb_mat, arb_mat]] = []
         self.loss = arb(0)
         self.line: defaultdict[int, arb] = defaultdict(arb)
         self.planes: list[defaultdict[tuple[int, int], arb]] = [defaultdict(arb) for _ in range(m)]
@@ -179,6 +210,28 @@ class Integrals:
         self.identity = identity(p)
         self._sum(progress)
         self._widen()
+
+    def _scan(self, rate: float) -> tuple[list[tuple[float, float]], float]:
+        """A coarse look at the bound over τ, in doubles: the ends of the box, and the log of the bound's integral."""
+        model, m, digits = self.model, len(self.model.counts), self.settings.digits
+        step = 0.25 if m == 1 else 1.0
+        grid = np.arange(-math.ceil(digits * math.log(10)) - 12.0, 7.0, step)
+        taus, log_det, r2 = np.exp(grid), np.empty([grid.size] * m), np.empty([grid.size] * m)
+        for index in np.ndindex(r2.shape):
+            node = model.node([arb(float(taus[i])) for i in index], effects=False)
+            log_det[index], r2[index] = float(node.log_det.mid()), float(node.r2.mid())
+        body = -0.5 * log_det + sum(t - rate * np.exp(t) for t in np.ix_(*[grid] * m))
+        inside = body + self.shape.log_both(r2)
+        outside = body + self.shape.log_both(float(model.least_rss.lower()))
+        limit = self.top - digits * math.log(10) - 5
+        ends = []
+        for k in range(m):
+            others = tuple(j for j in range(m) if j != k)
+            within = np.flatnonzero(inside.max(axis=others) >= limit)
+            reach = outside.max(axis=others) + 4 * np.maximum(grid, 0)  # the moments need the fourth power of τ
+            far = np.flatnonzero(reach >= limit)
+            ends.append((float(grid[max(within[0] - 1, 0)]), float(grid[min(far[-1] + 1, grid.size - 1)])))
+        return ends, float(logsumexp(inside)) + m * math.log(step)
 
     def _sum(self, progress: Callable[[float], None] | None) -> None:
         model = self.model
@@ -191,7 +244,7 @@ class Integrals:
                 progress(number / len(rows))
             inside = all(place)
             tau = [self.taus[k][j - 1] if j else arb(0) for k, j in enumerate(place)]
-            node = model.node(tau, effects=inside and self.settings.effects)
+            node = model.node(tau, effects=inside)
             log_det[place] = float(node.log_det.mid())
             if not inside:
                 continue
@@ -201,7 +254,7 @@ class Integrals:
             self._node(index, tau, node, float(log_det[place]), float(r2[here]))
         doubles = [np.array([float(tau.mid()) for tau in line]) for line in self.taus]
         least = float(model.least_rss.lower())
-        self.bounds = Bounds.of(self.shape, doubles, self.along, log_det, r2, least)
+        self.bounds = Bounds(self.shape, doubles, self.along, log_det, r2, least)
 
     def _node(self, index: list[int], tau: list[arb], node: Node, log_det: float, r2: float) -> None:
         t = [float(value.log().mid()) for value in tau]
@@ -236,7 +289,10 @@ class Integrals:
             self.line[k] += f
             for i, plane in enumerate(self.planes):
                 plane[k, index[i]] += f
-            self._point(f, mean, covariance)
+            if float(f.mid()) < 10.0**-self.settings.point_digits:
+                self.loss += f
+            else:
+                self.points.append((f, mean, covariance))
         self.evaluations += last - first + 1
         self.total += weight
         self.x += x
@@ -249,20 +305,13 @@ class Integrals:
             self.variance[i][1] += square * square * powers[4]
         self._effects(node, weight, x, xx, powers[2])
 
-    def _point(self, f: arb, mean: arb_mat, covariance: arb_mat) -> None:
-        if float(f.mid()) < 10.0**-self.settings.point_digits:
-            self.loss += f
-        else:
-            self.points.append(Point(f, mean, covariance))
-
     def _effects(self, node: Node, weight: arb, x: arb_mat, xx: arb_mat, sigma2: arb) -> None:
         p = self.model.p
-        for effect in node.effects:
-            g = arb_mat([[-value for value in effect.gain[:p]]])
-            own = effect.gain[p]
+        for term, level, gain, spread in node.effects:
+            g, own = arb_mat([[-value for value in gain[:p]]]), gain[p]
             linear = (g * x)[0, 0]
-            square = own * own * weight + 2 * own * linear + (g * xx * g.transpose())[0, 0] + effect.spread * sigma2
-            sums = self.effects.setdefault((effect.term, effect.level), [arb(0), arb(0)])
+            square = own * own * weight + 2 * own * linear + (g * xx * g.transpose())[0, 0] + spread * sigma2
+            sums = self.effects.setdefault((term, level), [arb(0), arb(0)])
             sums[0] += own * weight + linear
             sums[1] += square
 
@@ -312,13 +361,17 @@ class Integrals:
         self.x, self.xx = _widened(self.x, plain), _widened(self.xx, plain)
         self.loss = arb(0, plain) + self.loss.union(0)
 
-    def sigma_line(self) -> HalfLine:
-        """The distribution function of log σ."""
+    def below_sigma(self, threshold: arb) -> arb:
+        """Integral of the density where σ is below a threshold."""
         weights = [(k * self.step_s, weight) for k, weight in self.line.items()]
-        return HalfLine(weights, self.step_s, arb(0, self._remainder(0, 0, "sigma")))
+        return _below(weights, self.step_s, threshold.log()) + arb(0, self._remainder(0, 0, "sigma"))
 
-    def variance_line(self, term: int) -> HalfLine:
-        """That of the logarithm of a term's sd, log σ + log τ."""
+    def below_variance(self, term: int, threshold: arb) -> arb:
+        """Integral of the density where a term's variance, σ²τ², is below a threshold."""
         step = self.steps_t[term]
         weights = [(k * self.step_s + at * step, weight) for (k, at), weight in self.planes[term].items()]
-        return HalfLine(weights, step, arb(0, self._remainder(term, 0, "variance")))
+        return _below(weights, step, threshold.log() / 2) + arb(0, self._remainder(term, 0, "variance"))
+
+
+def _below(weights: list[tuple[arb, arb]], step: arb, threshold: arb) -> arb:
+    return sum((weight * share_below(threshold - place, step) for place, weight in weights), arb(0))

@@ -11,24 +11,29 @@ estimates of the error, and no more than that. They stand where nothing is enclo
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import numpy as np
-from flint import ctx
+from flint import arb, arb_mat, ctx, fmpq
 from mpmath import mp, mpf
 
 from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import Design, build_design
+from pyimpl.errors import ModelError
+from pyimpl.posterior.collapsed import CollapsedDensity
+from pyimpl.posterior.labels import Sigma_labels, level_label
+from pyimpl.posterior.priors import Priors
+from pyimpl.posterior.quadrature import integrate
+from pyimpl.posterior.specification import specify
 from validation.cases import Case
-from validation.certify.collapsed import CollapsedModel, NotEnclosedError
 from validation.certify.enclose import NotCertifiedError
-from validation.certify.enclosed import statistics
-from validation.certify.integrals import Settings, integrate_rigorously
+from validation.certify.integrals import CollapsedModel, Integrals, NotEnclosedError, Settings
 from validation.certify.recompute import PRECISION_OF_POSTERIOR, Recomputed, one_term
-from validation.certify.run import data_of, data_stored_on, decimal, finished, provenance, write_each
+from validation.certify.run import data_of, data_stored_on, decimal, provenance, write_each
 from validation.progress import Tracker
 from validation.references.certified import (
     ENCLOSED,
@@ -39,9 +44,6 @@ from validation.references.certified import (
     load_posterior,
 )
 from validation.references.store import DamagedReferenceError, model_hash
-
-if TYPE_CHECKING:
-    from pyimpl.posterior.collapsed import CollapsedDensity
 
 #: Coordinates of the collapsed posterior, at most.
 MOST_DIMENSIONS = 4
@@ -76,13 +78,22 @@ CONTRADICTION = 1e-7
 #: evidence absolutely).
 AGREEMENT = 1e-12
 
-#: How finely the rigorous sums are made, with one term and with several, and at how many bits.
-SINGLE, BITS_OF_SINGLE = Settings(digits=22.0), 192
-SEVERAL, BITS_OF_SEVERAL = Settings(digits=14.0, half_lines=False, point_digits=11.0, most_nodes=600_000), 128
+#: How finely the rigorous sums are made, with one term and with several.
+SINGLE = Settings(digits=22.0)
+SEVERAL = Settings(digits=14.0, half_lines=False, point_digits=11.0, most_nodes=600_000, bits=128)
 
 #: Names of the methods, written into the files; a change of them makes the files be written anew.
 METHOD_OF_ESTIMATES = "trapezoidal sums of the collapsed posterior over two lattices and two cut-offs, rounding added"
 METHOD = "trapezoidal sums of the collapsed posterior in ball arithmetic, what they leave out bounded"
+
+#: Newton steps to a quantile, at most.
+_ROUNDS = 8
+
+#: Names of the quantiles and their probabilities.
+PROBABILITIES = {"q2.5": fmpq(1, 40), "q50": fmpq(1, 2), "q97.5": fmpq(39, 40)}
+
+#: parameter, statistic, ball
+Statistic: TypeAlias = tuple[str, str, arb]
 
 _STATISTICS = {"mean": "mean", "sd": "sd", "2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
 
@@ -103,29 +114,14 @@ class Estimates:
     points: int
     step: float
 
-    def known(self) -> list[PosteriorRow]:
-        """Rows with an error that is small enough."""
-        return [
-            (parameter, statistic, repr(value), f"{error:.2e}", ESTIMATED)
-            for (parameter, statistic), (value, error) in self.rows.items()
-            if error <= KNOWN_TO * self.sds.get(parameter, 1.0)
-        ]
 
-
-def default_density(design: Design) -> "CollapsedDensity":
+def default_density(design: Design) -> CollapsedDensity:
     """The collapsed posterior of a design under rstanarm's default priors, in double precision."""
-    from pyimpl.posterior.collapsed import CollapsedDensity
-    from pyimpl.posterior.priors import Priors
-    from pyimpl.posterior.specification import specify
-
     return CollapsedDensity(specify(design, Priors()))
 
 
 def estimate(design: Design) -> Estimates | None:
     """Integrate a posterior under rstanarm's default priors; None where it has too many dimensions or points."""
-    from pyimpl.errors import ModelError
-    from pyimpl.posterior.quadrature import integrate
-
     if 1 + sum(term.p * (term.p + 1) // 2 for term in design.terms) > MOST_DIMENSIONS:
         return None
     density = default_density(design)
@@ -176,7 +172,11 @@ def certify_posterior(case: Case, progress: Callable[[float], None] | None = Non
     estimates = estimate(design)
     if estimates is None:
         return None
-    rows = estimates.known()
+    rows = [
+        (parameter, statistic, repr(value), f"{error:.2e}", ESTIMATED)
+        for (parameter, statistic), (value, error) in estimates.rows.items()
+        if error <= KNOWN_TO * estimates.sds.get(parameter, 1.0)
+    ]
     proof: dict[str, object] = {
         "dimensions": estimates.dimensions,
         "priors": "rstanarm's defaults",
@@ -214,25 +214,110 @@ def enclose_posterior(
     NotEnclosedError
         The model has a term with several effects, or it would take too long.
     """
-    several = len(design.terms) > 1
-    settings = SEVERAL if several else SINGLE
-    with ctx.workprec(BITS_OF_SEVERAL if several else BITS_OF_SINGLE):
-        model = CollapsedModel.of(design)
-        found = integrate_rigorously(model, estimates.log_evidence, settings, progress)
+    settings = SEVERAL if len(design.terms) > 1 else SINGLE
+    with ctx.workprec(settings.bits):
+        found = Integrals(CollapsedModel(design), estimates.log_evidence, settings, progress)
         starts = {key: value for key, (value, _) in estimates.rows.items()}
         rows: list[PosteriorRow] = []
-        for parameter, statistic, value in statistics(design, model, found, starts, settings.half_lines):
+        for parameter, statistic, value in statistics(design, found, starts):
             if float(value.rad()) <= KNOWN_TO * estimates.sds.get(parameter, 1.0):
                 rows.append((parameter, statistic, *decimal(value), ENCLOSED))
     how = {
         "method": METHOD,
-        "bits": BITS_OF_SEVERAL if several else BITS_OF_SINGLE,
+        "bits": settings.bits,
         "steps": found.steps,
         "values of tau": found.nodes,
         "points": found.evaluations,
         "remainder": float(f"{found.remainder:.2e}"),
     }
     return rows, how
+
+
+def statistics(design: Design, integrals: Integrals, estimates: Mapping[tuple[str, str], float]) -> Iterator[Statistic]:
+    """Means, sds, quantiles and log evidence as balls, by R's names; quantiles of variances where half-lines are known.
+
+    The quantiles are looked for where approximate sds and quantiles, the ``estimates``, have them.
+
+    Raises
+    ------
+    NotCertifiedError
+        A quantile is not where the estimates have it.
+    """
+    total, model = integrals.total, integrals.model
+
+    def moments(name: str, first: arb, second: arb, shift: arb | int = 0) -> Iterator[Statistic]:
+        mean = first / total
+        variance = second / total - mean * mean
+        if not variance > 0:
+            raise NotCertifiedError("a variance of the posterior is not known well enough to be positive")
+        yield name, "mean", shift + mean
+        yield name, "sd", variance.sqrt()
+
+    for name, weights, shift in _coefficients(design, model):
+        row = arb_mat([weights])
+        yield from moments(name, (row * integrals.x)[0, 0], (row * integrals.xx * row.transpose())[0, 0], shift)
+        yield from _quantiles(name, _mixture(integrals, row, shift), total, estimates)
+    yield from moments("sigma", integrals.sigma[1], integrals.sigma[2])
+    yield from _quantiles("sigma", integrals.below_sigma, total, estimates)
+    for k, name in enumerate(Sigma_labels(design.terms)):
+        yield from moments(name, *integrals.variance[k])
+        if integrals.settings.half_lines:
+            yield from _quantiles(name, partial(integrals.below_variance, k), total, estimates)
+    for k, term in enumerate(design.terms):
+        for level, label in enumerate(term.levels):
+            name = f"b[{term.effects[0]} {term.group}:{level_label(label)}]"
+            yield from moments(name, *integrals.effects[k, level])
+    yield LOG_EVIDENCE, "value", total.log() + arb(integrals.top)
+
+
+def _coefficients(design: Design, model: CollapsedModel) -> Iterator[tuple[str, list[arb], arb]]:
+    """R's coefficients as combinations of the standardised ones, and what is added."""
+    p = model.p
+    centred = [-centre * scale for centre, scale in zip(model.centres, model.scales[1:], strict=True)]
+    yield design.coef_names[0], [model.scales[0], *centred], model.mean_y
+    for k in range(1, p):
+        yield design.coef_names[k], [model.scales[k] if j == k else arb(0) for j in range(p)], arb(0)
+
+
+def _mixture(integrals: Integrals, row: arb_mat, shift: arb) -> Callable[[arb], arb]:
+    """∫ of the density where a combination of coefficients is below a threshold: normals, mixed over the lattice."""
+    turned = row.transpose()
+    parts = [
+        (weight, shift + (row * mean)[0, 0], (2 * (row * covariance * turned)[0, 0]).sqrt())
+        for weight, mean, covariance in integrals.points
+    ]
+
+    def below(x: arb) -> arb:
+        return (
+            sum((weight * ((mean - x) / spread).erfc() for weight, mean, spread in parts), arb(0)) / 2 + integrals.loss
+        )
+
+    return below
+
+
+def _quantiles(
+    name: str, below: Callable[[arb], arb], total: arb, estimates: Mapping[tuple[str, str], float]
+) -> Iterator[Statistic]:
+    """Quantiles by a distribution function known at points: below the probability left of them, above it right."""
+    sd = estimates[name, "sd"]
+    for label, probability in PROBABILITIES.items():
+        mass = probability * total
+        centre = arb(estimates[name, label])
+        for _ in range(_ROUNDS):  # Newton's method, with the secant over a narrow interval for the slope
+            step = 1e-7 * sd
+            slope = ((below(centre + step) - below(centre - step)) / (2 * step)).mid()
+            value = below(centre) - mass
+            move, centre = float((value / slope).mid()), (centre - value / slope).mid()
+            known_to = float((value.rad() / slope).upper())
+            if abs(move) < max(known_to, 1e-12 * sd):  # the next move would be 1e-7 times that at most
+                break
+        for times in (1.01, 3.0):  # the slope is known roughly
+            radius = times * known_to + 2e-7 * abs(move) + sd * 1e-28
+            if below(centre - radius) - mass < 0 < below(centre + radius) - mass:
+                break
+        else:
+            raise NotCertifiedError(f"{name}: the quantile near {float(centre):.12g} could not be enclosed")
+        yield name, label, centre + arb(0, radius)
 
 
 def contradiction(row: PosteriorRow, estimates: Estimates) -> str:
@@ -300,9 +385,5 @@ def certify_posteriors(
     cases: tuple[Case, ...], directory: Path | None = None, progress: Tracker | None = None, anew: bool = False
 ) -> list[Path]:
     """Integrate the posteriors of cases and write them; finished ones are kept. The files written are returned."""
-    work = {
-        posterior_name(case): case
-        for case in cases
-        if anew or not finished(case, posterior_name(case), load_posterior, {"method": METHOD}, directory)
-    }
-    return write_each(work, certify_posterior, directory, progress)
+    work = {posterior_name(case): case for case in cases}
+    return write_each(work, certify_posterior, load_posterior, {"method": METHOD}, directory, progress, anew)

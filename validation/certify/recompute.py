@@ -204,15 +204,16 @@ class _Model:
         """Every certified quantity at θ, by its labels."""
         T = self.templates(theta)
         Lambda = self.Lambda(T)
-        R = self.factor(Lambda)
+        R, end = self.factor(Lambda), self.q + self.p
         criterion, npar = self.criterion(theta), self.p + len(theta) + 1
-        sigma = R[-1][len(R) - 1] / mpmath.sqrt(self.df)
-        solved = _backward(R)  # u and β
-        root = [_forward(R, {self.q + i: mpf(1)}, self.q + self.p) for i in range(self.p)]  # of (X'V⁻¹X)⁻¹
-        half = [_forward(R, row, self.q) for row in Lambda[: self.q]]  # of ΛL'⁻¹L⁻¹Λ'
+        sigma, last = R[end][end] / mpmath.sqrt(self.df), {j: R[j][end] for j in range(end)}
+        half = [_forward(R, row, end) for row in Lambda[:end]]
+
+        def fixef(i: int) -> mpf:
+            return _product(half[self.q + i], last, end)
 
         def vcov(i: int, j: int) -> mpf:
-            return sigma**2 * _product(root[i], root[j])
+            return sigma**2 * _product(half[self.q + i], half[self.q + j], end)
 
         def covariance(*at: int) -> mpf:
             if not at:
@@ -227,8 +228,8 @@ class _Model:
         def column(t: int, level: int, k: int) -> int:
             return int(self.starts[t] + level * self.design.terms[t].p + k)
 
-        def conditional(t: int, level: int, k: int, other: int) -> mpf:
-            return sigma**2 * _product(half[column(t, level, k)], half[column(t, level, other)])
+        def conditional(t: int, level: int, k: int, other: int) -> mpf:  # given β: without the columns of X
+            return sigma**2 * _product(half[column(t, level, k)], half[column(t, level, other)], self.q)
 
         of: dict[str, Callable[..., mpf | None]] = {
             "logLik": lambda: -criterion / 2,
@@ -237,9 +238,9 @@ class _Model:
             "AIC": lambda: criterion + 2 * npar,
             "BIC": lambda: criterion + npar * mpmath.log(self.n),
             "sigma": lambda: sigma,
-            "fixef": lambda i: solved[self.q + i],
+            "fixef": fixef,
             "se": lambda i: mpmath.sqrt(vcov(i, i)),
-            "t": lambda i: solved[self.q + i] / mpmath.sqrt(vcov(i, i)),
+            "t": lambda i: fixef(i) / mpmath.sqrt(vcov(i, i)),
             "vcov": vcov,
             "theta": lambda t, i, j: T[t][j][i],
             "par": lambda k: theta[k],
@@ -247,7 +248,7 @@ class _Model:
             "sd": lambda *at: mpmath.sqrt(covariance(*at)),
             "covariance": covariance,
             "cor": correlation,
-            "ranef": lambda *at: _product(Lambda[column(*at)], solved),
+            "ranef": lambda *at: _product(half[column(*at)], last, end),
             "condsd": lambda t, level, k: mpmath.sqrt(conditional(t, level, k, k)),
             "condcov": conditional,
         }
@@ -281,10 +282,10 @@ def _factor(M: list[_Row]) -> list[_Row]:
     return M
 
 
-def _forward(R: list[_Row], right: _Row, stop: int) -> _Row:
-    """Solve the first rows of R'x = right."""
+def _forward(R: list[_Row], right: _Row, end: int) -> _Row:
+    """Solve R'x = right, in the rows before the end."""
     x, rest = {}, defaultdict(mpf, right)
-    while rest and (j := min(rest)) < stop:
+    while rest and (j := min(rest)) < end:
         x[j] = rest.pop(j) / R[j][j]
         for k in R[j]:
             if k > j:
@@ -292,17 +293,8 @@ def _forward(R: list[_Row], right: _Row, stop: int) -> _Row:
     return x
 
 
-def _backward(R: list[_Row]) -> _Row:
-    """Solve for x where all but R's last column times x is the last column."""
-    x: _Row = {}
-    for j in reversed(range(len(R) - 1)):
-        known = mpmath.fsum(value * x[k] for k, value in R[j].items() if k in x)
-        x[j] = (R[j][len(R) - 1] - known) / R[j][j]
-    return x
-
-
-def _product(left: _Row, right: _Row) -> mpf:
-    return mpmath.fsum(value * right[k] for k, value in left.items() if k in right)
+def _product(left: _Row, right: _Row, end: int) -> mpf:
+    return mpmath.fsum(value * right[k] for k, value in left.items() if k < end and k in right)
 
 
 # ------------------------------------------------------------------------------------- posteriors of one term

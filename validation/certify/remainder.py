@@ -164,55 +164,38 @@ class Shape:
         return -m * s - quadratic - 0.5 * self.n * math.log(2 * math.pi) - self.log_sd_y - power * self.log_sigma0
 
 
-@dataclass(frozen=True)
 class Bounds:
-    """U and the share of it in the infinite cells, as logarithms, for each term and power of its τ."""
+    """U and the share of it in the infinite cells, as logarithms, for each term and power of its τ.
 
-    #: the term does not matter with power 0
-    log_all: dict[tuple[int, int], float]
-    log_ends: dict[tuple[int, int], float]
+    The term does not matter with power 0. Cells lie between 0, the lattice points ``taus`` of each τ (ascending), and
+    infinity; ``log_det`` is log|V| at their lower corners (one longer than ``taus`` along each dimension), ``r2`` is r²
+    at the lattice points, their upper corners, and at least ``least_rss`` where a τ is infinite.
+    """
 
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         shape: Shape,
         taus: list[np.ndarray],
         axes: list[Axis],
         log_det: np.ndarray,
         r2: np.ndarray,
         least_rss: float,
-    ) -> "Bounds":
-        """Sum over the cells.
-
-        Parameters
-        ----------
-        shape : Shape
-        taus : list of ndarray
-            Lattice points of each τ, ascending.
-        axes : list of Axis
-        log_det : ndarray
-            log|V| at 0 and at the lattice points along each dimension (one longer than ``taus``): lower corners.
-        r2 : ndarray
-            r² at the lattice points.
-        least_rss : float
-            r² where a τ is infinite, at least.
-        """
+    ) -> None:
         upper = np.full(log_det.shape, least_rss)
         upper[tuple(slice(0, -1) for _ in taus)] = r2
         body = -0.5 * log_det + shape.log_both(upper)
-        ends = np.zeros(log_det.shape, dtype=bool)
-        for k in range(len(taus)):
-            for edge in (0, -1):
-                ends[(slice(None),) * k + (edge,)] = True
-        log_all, log_ends = {}, {}
+        ends = np.ones(log_det.shape, dtype=bool)
+        ends[tuple(slice(1, -1) for _ in taus)] = False
+        self.log_all: dict[tuple[int, int], float] = {}
+        self.log_ends: dict[tuple[int, int], float] = {}
         for term, power in product(range(len(taus)), POWERS):
-            total = body
-            for k, (tau, along) in enumerate(zip(taus, axes, strict=True)):
-                weight = _log_weights(tau, along, power if k == term else 0)
-                total = total + weight.reshape([-1 if j == k else 1 for j in range(len(taus))])
-            log_all[term, power] = float(logsumexp(total)) + math.log(MARGIN)
-            log_ends[term, power] = float(logsumexp(total[ends])) + math.log(MARGIN)
-        return cls(log_all, log_ends)
+            weights = [
+                _log_weights(tau, along, power if k == term else 0)
+                for k, (tau, along) in enumerate(zip(taus, axes, strict=True))
+            ]
+            total = sum(np.ix_(*weights), start=body)
+            self.log_all[term, power] = float(logsumexp(total)) + math.log(MARGIN)
+            self.log_ends[term, power] = float(logsumexp(total[ends])) + math.log(MARGIN)
 
 
 def _log_weights(tau: np.ndarray, along: Axis, power: int) -> np.ndarray:

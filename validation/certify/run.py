@@ -1,7 +1,6 @@
 """Certifying the cases of the suite: prove, enclose, check, write."""
 
 import datetime as dt
-import math
 import platform
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -17,17 +16,15 @@ from flint import arb, ctx
 from pyimpl.design.design import Design, build_design
 from pyimpl.models.lmer import LmerFit, fit_design
 from validation.cases import Case
-from validation.certify.criterion import Balls
-from validation.certify.enclose import Enclosure, NotCertifiedError, enclose
-from validation.certify.everywhere import prove_only
-from validation.certify.exact import ExactSums, exact_sums
+from validation.certify.criterion import ExactSums, exact_sums
+from validation.certify.enclose import Enclosure, NotCertifiedError, enclose, prove_only, terms_of
 from validation.certify.recompute import Recomputed, recompute
-from validation.certify.terms import terms_of
 from validation.certify.values import certified_values
+from validation.covariances import parameters_of
 from validation.judge.objective import theta_points
 from validation.options import silent
 from validation.progress import Tracker
-from validation.references.certified import ENCLOSED, Certificate, CertifiedPosterior, Row, load_certificate, save
+from validation.references.certified import ENCLOSED, Certificate, CertifiedPosterior, load_certificate, save
 from validation.references.store import DamagedReferenceError, model_hash, save_data
 
 #: Working precision.
@@ -70,39 +67,35 @@ def certify_case(case: Case) -> Certificate:
     design = build_design(case.formula, data)
     with warnings.catch_warnings(action="ignore"):  # a singular fit is certified too
         fit = fit_design(design, case.REML)
-    start = _parameters(fit, design).to_numpy()
-    sums = exact_sums(design)
+    start, sums = parameters_of(fit), exact_sums(design)
     with ctx.workprec(BITS):
-        balls = Balls.of(sums)
-        enclosure = enclose(balls, case.REML, terms_of(design), start)
-        rows: list[Row] = []
-        for key, value in certified_values(design, balls, case.REML, enclosure):
-            rows.append((*key, *decimal(value, DIGITS_OF_THETA if key[0] in ("theta", "par") else DIGITS)))
-        optimum = np.array([float(value.mid()) for value in enclosure.all_values()])
-        bounds = _bounds(design, fit)
-        free = replace(enclosure.parameters, bound=(False,) * optimum.size)
+        enclosure = enclose(sums.balls(), case.REML, terms_of(design), start.to_numpy())
+        rows = tuple(
+            (*key, *decimal(value, DIGITS_OF_THETA if key[0] in ("theta", "par") else DIGITS))
+            for key, value in certified_values(design, enclosure)
+        )
+        optimum = np.array([float(value.mid()) for value in enclosure.problem.full(enclosure.values)])
+        free = replace(enclosure.problem, bound=(False,) * optimum.size)
         points = tuple(
-            (name, tuple(map(float, theta)), *decimal(free.evaluate(balls, case.REML, list(map(arb, theta))).value))
-            for name, theta in theta_points(optimum, None, bounds, seed=20180101)
+            (name, tuple(map(float, theta)), *decimal(free.evaluate(list(map(arb, theta))).value))
+            for name, theta in theta_points(optimum, None, enclosure.problem.bounds(), seed=20180101)
         )
     proof = {
         "method": METHOD,
         "bits": BITS,
-        "free": int(sum(not held for held in enclosure.parameters.bound)),
-        "at their bound 0": [
-            name for name, held in zip(_parameters(fit, design).index, enclosure.parameters.bound, strict=True) if held
-        ],
+        "free": len(enclosure.values),
+        "at their bound 0": start.index[list(enclosure.problem.bound)].tolist(),
         "unique within": enclosure.radius,
         "least pivot of the Hessian": min(enclosure.pivots, default=None),
         "least slope at the bounds": min(enclosure.slopes, default=None),
-        "lowest": _lowest(design, case.REML, sums, enclosure, fit),
+        "lowest": _lowest(design, sums, enclosure, fit),
     }
     certificate = Certificate(
         case.name,
         case.formula,
         case.REML,
         model_hash(case.formula, data),
-        tuple(rows),
+        rows,
         points,
         proof,
         (),
@@ -114,31 +107,18 @@ def certify_case(case: Case) -> Certificate:
     return replace(certificate, checks=(again.figures,))
 
 
-def _parameters(fit: LmerFit, design: Design) -> pd.Series:
-    """θ, or with structured covariances ``par``."""
-    return fit.getME("theta" if design.structure is None else "par")
-
-
-def _bounds(design: Design, fit: LmerFit) -> list[tuple[float, float]]:
-    """Lower and upper bound of each parameter."""
-    lower = fit.getME("lower")
-    upper = np.full(len(lower), math.inf) if design.structure is None else design.structure.upper
-    return [(float(low), float(high)) for low, high in zip(lower, upper, strict=True)]
-
-
-def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, fit: LmerFit) -> dict[str, object]:
+def _lowest(design: Design, sums: ExactSums, enclosure: Enclosure, fit: LmerFit) -> dict[str, object]:
     """Why the proved minimum is held to be the lowest: a proof where θ is one number, evidence otherwise."""
-    if sums.sizes == (1,):
+    if [term.p for term in design.terms] == [1]:
         with ctx.workprec(BITS_OF_SEARCH):
-            found = prove_only(sums, REML, enclosure, fit.fixef().tolist())
-        if found.proved:
-            return {"proved": True, "how": "the only local minimum over all θ ≥ 0", "pieces": found.pieces}
-        why = found.why
+            pieces, why = prove_only(sums, enclosure, fit.fixef().tolist())
+        if not why:
+            return {"proved": True, "how": "the only local minimum over all θ ≥ 0", "pieces": pieces}
     else:
         why = "θ has several elements"
     rng = np.random.default_rng(STARTS_SEED)
-    optimum = _parameters(fit, design).to_numpy()
-    low, high = np.array(_bounds(design, fit)).T
+    optimum = parameters_of(fit).to_numpy()
+    low, high = np.array(enclosure.problem.bounds()).T
     diagonal, between = low == 0.0, np.isfinite(low) & np.isfinite(high)
     size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
     ends = []
@@ -147,7 +127,7 @@ def _lowest(design: Design, REML: bool, sums: ExactSums, enclosure: Enclosure, f
         start = size * np.where(diagonal, np.exp(2 * z), 2 * z)
         start[between] = rng.uniform(low[between], high[between])
         with warnings.catch_warnings(action="ignore"):
-            other = fit_design(design, REML, start=start)
+            other = fit_design(design, enclosure.problem.REML, start=start)
         ends.append(2 * (fit.logLik() - other.logLik()))
     if min(ends) < -1e-6:
         raise NotCertifiedError(f"a minimum was proved, but another start ends {-min(ends):.3g} lower")
@@ -189,7 +169,7 @@ def data_stored_on(case: Case, stored: Certificate | CertifiedPosterior) -> pd.D
 
 def data_of(case: Case) -> pd.DataFrame:
     """The data as recorded, so that every machine certifies the same; from R where they are not recorded."""
-    from validation.references.datasets import dataset_names
+    from validation.references.store import dataset_names
 
     data = case.load("recorded")
     if case.dataset and case.dataset not in dataset_names() and len(data) <= ROWS_RECORDED:
@@ -218,49 +198,43 @@ def certify(
     is kept, unless all are to be made anew. The files written are returned; without a directory they stand among the
     package's own references.
     """
-    work = {
-        case.name: case
-        for case in cases
-        if anew or not finished(case, case.name, load_certificate, {"method": METHOD, "bits": BITS}, directory)
-    }
-    return write_each(work, lambda case, _: certify_case(case), directory, progress)
-
-
-def finished(
-    case: Case,
-    name: str,
-    load: Callable[[str, Path | None], Certificate | CertifiedPosterior],
-    method: Mapping[str, object],
-    directory: Path | None,
-) -> bool:
-    """Whether a file is there and whole, by the same method, and of the same data."""
-    try:
-        stored = load(name, directory)
-    except (LookupError, DamagedReferenceError):
-        return False
-    how = stored.proof.get(ENCLOSED, stored.proof)
-    same = isinstance(how, Mapping) and method.items() <= how.items()
-    return same and stored.model_hash == model_hash(case.formula, data_of(case))
+    work = {case.name: case for case in cases}
+    method = {"method": METHOD, "bits": BITS}
+    return write_each(work, lambda case, _: certify_case(case), load_certificate, method, directory, progress, anew)
 
 
 def write_each(
     work: Mapping[str, Case],
     make: Callable[[Case, Callable[[float], None]], Certificate | CertifiedPosterior | None],
+    load: Callable[[str, Path | None], Certificate | CertifiedPosterior],
+    method: Mapping[str, object],
     directory: Path | None,
     progress: Tracker | None,
+    anew: bool,
 ) -> list[Path]:
-    """Make and write one file, by its name, after the other.
+    """Make and write each name's file, but for those there that are whole, by the same method and of the same data.
 
     ``make`` gives the values of a case, or None where there are none to write; it says how far it is.
     """
+
+    def finished(name: str, case: Case) -> bool:
+        try:
+            stored = load(name, directory)
+        except (LookupError, DamagedReferenceError):
+            return False
+        how = stored.proof.get(ENCLOSED, stored.proof)
+        same = isinstance(how, Mapping) and method.items() <= how.items()
+        return same and stored.model_hash == model_hash(case.formula, data_of(case))
+
     report = progress or silent
+    left = {name: case for name, case in work.items() if anew or not finished(name, case)}
 
     def far(number: int, fraction: float) -> None:
-        report("", (number + fraction) / len(work))
+        report("", (number + fraction) / len(left))
 
     written = []
-    for number, (name, case) in enumerate(work.items()):
-        report(f"certifying {name}", number / len(work))
+    for number, (name, case) in enumerate(left.items()):
+        report(f"certifying {name}", number / len(left))
         made = make(case, partial(far, number))
         written += [] if made is None else [save(made, directory)]
     report("certified", 1.0)

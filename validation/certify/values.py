@@ -7,7 +7,7 @@ from flint import arb, arb_mat
 
 from pyimpl.design.design import Design
 from pyimpl.inference.random_effects import varcorr_names
-from validation.certify.criterion import Balls, Column
+from validation.certify.criterion import Column
 from validation.certify.enclose import Enclosure
 
 #: quantity, group, term, term2, level
@@ -76,20 +76,20 @@ def labelled(design: Design, of: Mapping[str, Callable[..., _Number | None]]) ->
                     yield from row("condcov", t, j, k, m, group=term.group, level=level, **pair)
 
 
-def certified_values(design: Design, balls: Balls, REML: bool, enclosure: Enclosure) -> Iterator[tuple[Key, arb]]:
+def certified_values(design: Design, enclosure: Enclosure) -> Iterator[tuple[Key, arb]]:
     """Enclose every number of a fit."""
-    parameters, P = enclosure.parameters, design.P
-    found = parameters.evaluate(balls, REML, enclosure.values)
+    problem, REML, P = enclosure.problem, enclosure.problem.REML, design.P
+    found = problem.evaluate(enclosure.values)
     sigma2 = found.r2 / found.df
-    relative = parameters.relative(enclosure.values)
-    own = zip(parameters.terms, parameters.by_term(enclosure.values), strict=True)
+    relative = problem.relative(enclosure.values)
+    own = zip(problem.terms, problem.by_term(enclosure.values), strict=True)
     templates = [term.template(values) for term, values in own]
-    npar = P + len(parameters.bound) + 1
+    npar = P + len(problem.bound) + 1
     #: of each column of Z: ΣZ'V⁻¹[X y] and ΣP of its block, and its row there
     blocks: dict[Column, tuple[arb_mat, arb_mat, int]] = {}
-    for columns, Sigma, G, M in found.solutions:
+    for block, Sigma, G, M in found.solutions:
         left, spread = Sigma * G, Sigma * M.inv()
-        blocks.update({column: (left, spread, i) for i, column in enumerate(columns)})
+        blocks.update({column: (left, spread, i) for i, column in enumerate(block.columns)})
 
     def se(i: int) -> arb:
         return (sigma2 * found.unscaled[i, i]).sqrt()
@@ -121,7 +121,7 @@ def certified_values(design: Design, balls: Balls, REML: bool, enclosure: Enclos
         "t": lambda i: found.beta[i, 0] / se(i),
         "vcov": lambda i, j: sigma2 * found.unscaled[i, j],
         "theta": lambda t, i, j: templates[t][i, j],
-        "par": lambda k: enclosure.all_values()[k],
+        "par": lambda k: problem.full(enclosure.values)[k],
         "variance": covariance,
         "sd": lambda *at: covariance(*at).sqrt(),
         "covariance": covariance,

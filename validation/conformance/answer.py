@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -19,15 +20,15 @@ from pandas.api.types import is_numeric_dtype
 from r_scripts.variances import Block, ConditionalVariances
 from validation.checked_fit import CheckedFit
 from validation.contract import BayesianFit, Draws, LinearMixedFit
-from validation.covariances import FREE, semidefinite_factor, structures_of
-from validation.draws import DrawsAlone
-from validation.quantities import columns_of, records
+from validation.covariances import FREE, semidefinite_factor, structures_of, triangle
+from validation.quantities import DrawsAlone, columns_of, records
 from validation.references.recorded import by_level
-from validation.tolerances import SINGULAR, Match
+from validation.tolerances import SINGULAR
 from validation.wellformed import (
     MalformedError,
     by_group,
     components_of,
+    covariance_of,
     label,
     labelled,
     labelled_columns,
@@ -58,16 +59,9 @@ OFFERS: dict[str, frozenset[str]] = {
     "objective": frozenset({"objective", "own-optimum"}),
 }
 
-#: The same for posteriors.
-POSTERIOR_OFFERS: dict[str, str] = {
-    "density": "the log density (gate 1)",
-    "ranef": "the random effects, b[...]",
-    "new-levels": "the effects of a new level, b[... _NEW_...]",
-    "VarCorr": "the covariance matrices, Sigma[...]",
-    "sigma": "the residual standard deviation",
-    "mean_PPD": "the mean of the posterior predictive distribution",
-    "log-posterior": "the log posterior of each draw",
-}
+#: The same for posteriors: the log density (gate 1), b[...] of the levels, b[... _NEW_...] of a new one, Sigma[...],
+#: the residual standard deviation, and two columns that are no parameters.
+POSTERIOR_OFFERS = ("density", "ranef", "new-levels", "VarCorr", "sigma", "mean_PPD", "log-posterior")
 
 #: Keys of an answer besides those of :data:`OFFERS`.
 _PARTS = frozenset(
@@ -172,9 +166,9 @@ def _theta(fit: "Answer") -> pd.Series:
         numbered = re.fullmatch(r"(.*)\.\d+", name)  # R calls a factor's second term g.1, but its θ g.x
         group = numbered[1] if numbered and numbered[1] in names else name
         factor = semidefinite_factor(matrix / scale)
-        for j, column in enumerate(effects):
-            for i in range(j, len(effects)):
-                values[f"{group}.{column}" if i == j else f"{group}.{effects[i]}.{column}"] = float(factor[i, j])
+        for i, j in triangle(len(effects)):
+            name = effects[j] if i == j else f"{effects[i]}.{effects[j]}"
+            values[f"{group}.{name}"] = float(factor[i, j])
     return pd.Series(values, dtype=float)
 
 
@@ -232,6 +226,8 @@ class Answer:
         self.criterion = "REMLcrit" if reml else "deviance"
         self.devfun = cast("Callable[..., float] | None", self.given.get("devfun"))  # the objective at any θ
         self._order, self._groups, self._pairs = _labels_in(reference)
+        if "structures" in self.given:  # otherwise all covariances are free
+            self.getReCovs = self._structures
         self.formula = str(self.given.get("formula", formula))
         self.label = str(self.given.get("label", ""))
         self.warnings, self.messages = (_texts(self.given.get(key), key) for key in ("warnings", "messages"))
@@ -258,33 +254,26 @@ class Answer:
 
     def isREML(self) -> bool:
         """Whether the REML criterion was optimised, as far as the candidate says; otherwise what was asked for."""
-        if "criterion" in self.missing:
+        if "criterion" in self.missing and "isREML" not in self.given:
             raise NotOfferedError("criterion is declared missing")
         return cast("bool", self.given.get("isREML", self._reml))
 
-    @property
-    def getReCovs(self) -> Callable[[], pd.DataFrame]:
-        """The terms' covariance structures, where the answer says them (``structures``)."""
-        if "structures" not in self.given:
-            raise AttributeError("the answer has no 'structures'")
-        given = self.given["structures"]
+    def _structures(self) -> pd.DataFrame:
+        given = self.take("structures")
         if not isinstance(given, pd.DataFrame) or not {"structure", "hom", "nc"} <= set(given.columns):
             raise AnswerError("structures: expected a DataFrame, columns structure, hom, nc, a row for each term")
-        return lambda: given
+        return given
 
     def vcov(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects."""
-        matrix = self.take("vcov")
-        if not isinstance(matrix, pd.DataFrame):
-            names = list(self.read.fixef().index)
-            values = numbers(matrix, "vcov", ndim=2)
+        given = self.take("vcov")
+        if not isinstance(given, pd.DataFrame):
+            names, values = self.read.fixef().index, numbers(given, "vcov", ndim=2)
             if values.shape != (len(names), len(names)):
                 raise AnswerError(f"vcov has shape {values.shape}; expected {(len(names), len(names))}, as fixef")
-            matrix = pd.DataFrame(values, index=names, columns=names)
-        matrix = labelled_columns(matrix, "vcov")
-        if sorted(matrix.index) == sorted(self._order):
-            matrix = matrix.loc[self._order, self._order]
-        return matrix
+            given = pd.DataFrame(values, index=names, columns=names)
+        matrix = labelled_columns(given, "vcov")
+        return matrix.loc[self._order, self._order] if sorted(matrix.index) == sorted(self._order) else matrix
 
     def coef_table(self) -> pd.DataFrame:
         """Estimates, standard errors and t values."""
@@ -335,7 +324,8 @@ class Answer:
     def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances; between effects missing."""
         result = {}
-        for group, given in by_group(_by_level(self.take("condsd"), "condsd"), "condsd", _table).items():
+        read = partial(labelled_columns, unique_columns=False)
+        for group, given in by_group(_by_level(self.take("condsd"), "condsd"), "condsd", read).items():
             sds = given.to_numpy()
             values = np.full((*sds.shape, sds.shape[1]), np.nan)
             values[:, np.arange(sds.shape[1]), np.arange(sds.shape[1])] = np.sign(sds) * sds**2
@@ -368,7 +358,8 @@ class Answer:
         if isinstance(values, pd.Series):
             return labelled(values, name, unique=False)
         array = numbers(values, name)
-        for index in (self._data.index, _complete(self.formula, self._data).index):
+        complete = self._data.dropna(subset=columns_of(self.formula, self._data))
+        for index in (self._data.index, complete.index):
             if len(index) == array.size:
                 return labelled(pd.Series(array, index=index), name, unique=False)
         raise AnswerError(f"{name} has {array.size} values, the data have {len(self._data)} rows; give a Series")
@@ -391,10 +382,6 @@ _PIECES: dict[str, Callable[[Answer], object]] = {
     "beta": Answer.fixef,
     "cnms": _given_or("cnms", lambda fit: {group: effects for group, effects, _ in fit.terms()}),
 }
-
-
-def _table(value: object, what: str) -> pd.DataFrame:
-    return labelled_columns(value, what, unique_columns=False)
 
 
 def _labels_in(reference: LinearMixedFit | None) -> tuple[list[str], list[str], set[tuple[str, str, str]]]:
@@ -422,15 +409,11 @@ def _components(given: object) -> pd.DataFrame:
     """Mapping group -> variance, mapping effect -> variance, or labelled covariance matrix, as R's data frame."""
     if not isinstance(given, Mapping):
         raise AnswerError(f"VarCorr is a {type(given).__name__}; expected R's data frame or a mapping by group")
-    rows: list[dict[str, object]] = []
+    rows: list[tuple[str, str, str | None, object]] = []
     for group, block in pairs_of(given, "VarCorr"):
         what = f"VarCorr of {label(group)!r}"
         if isinstance(block, pd.DataFrame):
-            matrix = labelled_columns(block, what)
-            if list(matrix.index) != list(matrix.columns):
-                raise AnswerError(f"{what} has other labels in its rows than in its columns")
-            if not np.allclose(matrix.to_numpy(), matrix.to_numpy().T, rtol=Match.SYMMETRIC, atol=0.0):
-                raise AnswerError(f"{what} is not symmetric; expected a covariance matrix")
+            matrix = covariance_of(block, what)
         else:
             variances = labelled(block if isinstance(block, Mapping | pd.Series) else {"(Intercept)": block}, what)
             if len(variances) > 1:
@@ -439,13 +422,9 @@ def _components(given: object) -> pd.DataFrame:
                     "(for independent effects) one entry each: g, g.1, ..."
                 )
             matrix = pd.DataFrame(np.diag(variances), index=variances.index, columns=variances.index)
-        effects, values = list(matrix.index), matrix.to_numpy()
-        pairs = sorted(itertools.combinations_with_replacement(range(len(effects)), 2), key=lambda p: p[0] != p[1])
-        rows += [
-            {"grp": str(group), "var1": effects[i], "var2": effects[j] if i != j else None, "vcov": values[i, j]}
-            for i, j in pairs  # variances, then covariances
-        ]
-    return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov"], dtype=object)
+        rows += [(label(group), effect, None, matrix.loc[effect, effect]) for effect in matrix.index]
+        rows += [(label(group), *pair, matrix.loc[pair]) for pair in itertools.combinations(matrix.index, 2)]
+    return pd.DataFrame(rows, columns=["grp", *_EFFECTS, "vcov"], dtype=object)
 
 
 def _sdcor(row: Mapping[str, Any], variances: Mapping[tuple[str, str], float]) -> float:
@@ -466,9 +445,3 @@ def _by_level(given: object, name: str) -> Any:
         else block
         for group, block in pairs_of(given, name)
     }
-
-
-def _complete(formula: str, data: pd.DataFrame) -> pd.DataFrame:
-    """The rows without a missing value in a column that the formula names."""
-    columns = columns_of(formula, data)
-    return data.dropna(subset=columns) if columns else data

@@ -164,12 +164,12 @@ def claiming(name: str, found: Found, can: Words = None, missing: Words = None) 
     claimed = ((named or (usual if denied else named)) | ASSUMED) - denied
     _check(claimed, FEATURES, "--can", "feature")
     gaps = frozenset(words(missing))
-    _check(gaps, {**dict.fromkeys(OFFERS, ""), **POSTERIOR_OFFERS}, "--missing", "quantity")
+    _check(gaps, [*OFFERS, *POSTERIOR_OFFERS], "--missing", "quantity")
     return Candidate(name, found.fit, found.sample, claimed, gaps, found.versions)
 
 
-def _check(given: frozenset[str], known: Mapping[str, object], option: str, kind: str) -> None:
-    for word in sorted(given - known.keys()):
+def _check(given: frozenset[str], known: Iterable[str], option: str, kind: str) -> None:
+    for word in sorted(given - {*known}):
         near = difflib.get_close_matches(word, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise CandidateError(f"{option} names {word!r}, which is no {kind}{hint} There are: {', '.join(known)}")

@@ -14,7 +14,8 @@ import time
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast
+from traceback import walk_stack
+from typing import TYPE_CHECKING, cast
 
 from validation.conformance.candidate import CandidateError, find_candidate
 from validation.conformance.wire import MOST_BYTES, dumps, encode, framed, receive
@@ -23,21 +24,13 @@ from validation.errors import text_of
 from validation.plain import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
-
     import pandas as pd
 
     from validation.conformance.candidate import Found, Function
 
-#: What the judge may ask of a fit besides the contract's verbs.
-_BESIDES = ("predict", "satterthwaite", "label", "provenance", "divergences", "diagnostics")
-
-_VERBS = tuple(
-    sorted(
-        {name for contract in (StructuredFit, BayesianFit) for name in dir(contract) if name[0] != "_"} | {*_BESIDES}
-    )
-)
+#: What the judge may ask of a fit: the contract's verbs, and some besides.
+_VERBS = {name for contract in (StructuredFit, BayesianFit) for name in dir(contract) if name[0] != "_"}
+_VERBS |= {"predict", "satterthwaite", "label", "provenance", "divergences", "diagnostics"}
 
 #: Verbs of which only the printed text is wanted.
 _PRINTED = ("summary", "prior_summary")
@@ -53,14 +46,6 @@ _MUCH_DEEPER = 10
 _DEEPEST = 1_000_000
 
 
-class Request(TypedDict):
-    """What the judge asks: a method of the server's, without its ``do_``, and what it is called with."""
-
-    id: int
-    do: str
-    arguments: dict[str, object]
-
-
 class _Server:
     def __init__(self) -> None:
         self.kept: list[object] = []
@@ -70,11 +55,11 @@ class _Server:
         self.kept.append(value)
         return len(self.kept) - 1
 
-    def answer(self, request: Request) -> dict[str, Json]:
-        """Do what is asked for; whatever the candidate raises is the answer."""
+    def answer(self, do: str, arguments: dict[str, object]) -> dict[str, Json]:
+        """Do what is asked for, a method without its ``do_``; whatever the candidate raises is the answer."""
         try:
             with warnings.catch_warnings(record=True, action="always") as caught:
-                value = getattr(self, f"do_{request['do']}")(**request["arguments"])
+                value = getattr(self, f"do_{do}")(**arguments)
             said = [[w.category.__name__, text_of(cast("Warning", w.message))] for w in caught[:200]]
             return {"value": value, "warnings": said}
         except SystemExit as error:
@@ -124,12 +109,6 @@ def _offers(answer: object, name: str) -> bool | None:
     return callable(found) or isinstance(found, staticmethod | classmethod)
 
 
-def _callers(frame: "FrameType | None") -> "Iterator[FrameType]":
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
 def _watch_depth() -> None:
     """End this process where calls of a thread go far deeper than Python lets them.
 
@@ -139,7 +118,7 @@ def _watch_depth() -> None:
     while True:
         time.sleep(_LOOK)
         most = min(_MUCH_DEEPER * sys.getrecursionlimit(), _DEEPEST)  # a candidate may put the limit anywhere
-        if any(sum(1 for _ in islice(_callers(frame), most)) == most for frame in sys._current_frames().values()):
+        if any(sum(1 for _ in islice(walk_stack(frame), most)) == most for frame in sys._current_frames().values()):
             os.write(2, f"RecursionError: {most} calls, one in another, and no end".encode())
             os._exit(1)
 
@@ -158,13 +137,13 @@ def main() -> None:
     own = os.getpid()
     server = _Server()
     while (asked := receive(requests.read, most=sys.maxsize)) is not None:
-        request: Request = pickle.loads(asked)  # from the judge, which is trusted here
-        reply = {"id": request["id"], **server.answer(request)}
+        number, do, arguments = pickle.loads(asked)  # from the judge, which is trusted here
+        reply = {"id": number, **server.answer(do, arguments)}
         if os.getpid() != own:  # a fork of the candidate's came back here: one of us is enough
             os._exit(0)
         data = dumps(reply)
         if len(data) > MOST_BYTES:
-            data = dumps({"id": request["id"], "raised": "MemoryError", "text": f"its answer has {len(data)} bytes"})
+            data = dumps({"id": number, "raised": "MemoryError", "text": f"its answer has {len(data)} bytes"})
         replies.write(framed(data))
         replies.flush()
     sys.stderr.flush()

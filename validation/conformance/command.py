@@ -1,5 +1,7 @@
 """The work behind ``mlmparity conformance``: choose, judge, print, write."""
 
+import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
 from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
-from validation.conformance.output import as_comparison, as_json, line
+from validation.conformance.output import as_comparison, as_data, line
 from validation.conformance.run import Result, Status, overall_status, run
 from validation.files import write_or_print
 from validation.options import DEFAULT_SEED
@@ -23,10 +25,7 @@ from validation.verdict import Verdict
 
 _MOST_NAMES = 6
 
-_STYLES = {
-    **dict.fromkeys((Status.AGREES, Status.KNOWN), "green"),
-    **dict.fromkeys((Status.DISAGREES, Status.MALFORMED, Status.RAISED), "red"),
-}
+_STYLES = {Verdict.AGREES: "green", Verdict.DISAGREES: "red", Verdict.MALFORMED: "red"}
 
 
 def features() -> str:
@@ -83,7 +82,7 @@ def judge(
 
     def show(result: Result) -> None:
         if result.status not in (Status.NOT_CLAIMED, Status.NOT_RUN):
-            say(line(result), _STYLES.get(result.status, ""))
+            say(line(result), _STYLES.get(result.status.verdict, ""))
 
     known = read_deviations(deviations) if deviations is not None else ()
     settled = choose_source(source, certified_first=True)
@@ -101,8 +100,7 @@ def judge(
         )
     could = claimed_cases(candidate, settled)
     problems = [problem for deviation in known for problem in problems_of(deviation, results, could)]
-    # a known deviation that no longer applies is a failure
-    verdict = Verdict.DISAGREES if problems else overall_status(results)
+    verdict = overall_status(results, problems)
     unclaimed = [result.case.name for result in results if result.status is Status.NOT_CLAIMED]
     if unclaimed:
         some = ", ".join(unclaimed[:_MOST_NAMES]) + ("" if len(unclaimed) <= _MOST_NAMES else ", ...")
@@ -120,7 +118,8 @@ def judge(
     for problem in problems:
         say(f"Known deviations: {problem}", "red", always=True)
     if data is not None:
-        write_or_print(data, as_json(candidate, results, settled.name, problems).rstrip("\n"))
+        written = as_data(candidate, results, settled.name, problems)
+        write_or_print(data, json.dumps(written, indent=1, ensure_ascii=False, allow_nan=False))
         if str(data) != "-":
             say(f"Wrote {data}")
     if report is not None:
@@ -153,12 +152,9 @@ def _undeclared(results: Sequence[Result]) -> list[str]:
     """Quantities of which a candidate gave nothing at all in a case, and which it did not declare missing."""
     absent: set[str] = set()
     for result in results:
-        if result.comparison is None or result.case.kind != "likelihood":
-            continue
-        table = result.comparison.table
-        given = table.groupby("quantity")["candidate"].apply(lambda values: bool(values.notna().any()))
-        for name, parts in OFFERS.items():
-            known = [part for part in parts if part in given.index]
-            if known and not given[known].any() and name not in result.not_offered:
-                absent.add(name)
+        if result.case.kind == "likelihood":
+            asked = {r.quantity for r in result.rows}
+            given = {r.quantity for r in result.rows if not math.isnan(r.candidate)}
+            lacking = {name for name, parts in OFFERS.items() if parts & asked and not parts & given}
+            absent |= lacking - {*result.not_offered}
     return [name for name in OFFERS if name in absent]

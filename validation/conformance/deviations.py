@@ -74,8 +74,8 @@ class Deviation:
         return not self.error and self.means(row) and known
 
     def covers_error(self, kind: str) -> bool:
-        """Whether an exception of the candidate is the one that is meant."""
-        return bool(self.error) and fnmatch.fnmatchcase(kind, self.error)
+        """Whether an exception of the candidate, if any, is the one that is meant."""
+        return bool(self.error and kind) and fnmatch.fnmatchcase(kind, self.error)
 
 
 def read_deviations(path: str | Path) -> tuple[Deviation, ...]:
@@ -144,39 +144,34 @@ def problems_of(deviation: Deviation, results: Sequence["Result"], names: Collec
     concerned = [result for result in results if result.judged and deviation.covers_case(result.case.name)]
     if not concerned:
         return [] if any(map(deviation.covers_case, names)) else [f"{deviation.title} names no case that there is"]
-    problems: list[str] = []
     hits: dict[str, bool] = {}
-    largest = 0.0
-    found: set[str] = set()
+    rows: list[Row] = []
     for result in concerned:
-        if deviation.error:
-            hits[result.case.name] = deviation.covers_error(result.error.partition(":")[0])
-            continue
-        rows = [r for r in result.rows if r.verdict.failed and deviation.means(r)]
-        hits[result.case.name] = bool(rows)
-        found |= {name for r in rows for name in (r.quantity, r.check)}
-        largest = max([largest, *(r.scaled for r in rows if math.isfinite(r.scaled))])
+        own = [] if deviation.error else [r for r in result.rows if r.verdict.failed and deviation.means(r)]
+        hits[result.case.name] = bool(own) or deviation.covers_error(result.error.partition(":")[0])
+        rows += own
+    largest = max((r.scaled for r in rows if math.isfinite(r.scaled)), default=0.0)
     whole = {name for name in names if deviation.covers_case(name)} <= hits.keys()
     if whole and not any(hits.values()):
         return [f"{deviation.title} is stale: nothing that it names deviates any more; delete it"]
+    problems = []
     fine = [case for case, hit in hits.items() if not hit]
     if fine:
         problems.append(f"{deviation.title} is too wide: {', '.join(fine)} does not deviate; name the cases that do")
     if not whole:
         return problems
+    found = {name for r in rows for name in (r.quantity, r.check)}
     fine = [name for name in (*deviation.quantities, *deviation.checks) if name not in found]
-    if fine and not deviation.error:
+    if fine:
         problems.append(f"{deviation.title} is too wide: {', '.join(fine)} does not deviate; leave it out")
     patterns = [p for p in deviation.cases if not any(fnmatch.fnmatchcase(case, p) for case in hits)]
     if patterns:
         problems.append(f"{deviation.title} names {', '.join(patterns)}, as no case is called")
+    seen = f"the largest difference seen is {largest:.3g}"
     if largest > 0.0 and deviation.at_most is None:
-        problems.append(f"{deviation.title} has no at_most; the largest difference seen is {largest:.3g}")
+        problems.append(f"{deviation.title} has no at_most; {seen}")
     elif deviation.at_most is not None and 0.0 < largest * Multiple.DECLARED < deviation.at_most:
-        problems.append(
-            f"{deviation.title} is too wide: at_most = {deviation.at_most:g}, but the largest difference seen is "
-            f"{largest:.3g}"
-        )
+        problems.append(f"{deviation.title} is too wide: at_most = {deviation.at_most:g}, but {seen}")
     elif deviation.at_most is not None and largest == 0.0:
         problems.append(f"{deviation.title} has an at_most, but what it names differs by no number; leave at_most out")
     return problems

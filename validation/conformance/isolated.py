@@ -30,8 +30,6 @@ from validation.plain import Json
 if TYPE_CHECKING:
     import pandas as pd
 
-    from validation.conformance.child import Request
-
 _E = TypeVar("_E", bound=Exception)
 
 #: Seconds that one fit (or one evaluation of its objective) may take.
@@ -66,37 +64,27 @@ class CandidateProcess:
 
     def __init__(self, target: str, folders: list[str], limit: float) -> None:
         self.target, self.folders, self.limit = target, folders, limit
-        self.generation = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self.running: subprocess.Popen[bytes] | None = None
         self._finalizer: weakref.finalize[[subprocess.Popen[bytes]], CandidateProcess] | None = None
         self._log: deque[bytes] = deque(maxlen=64)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def load(self) -> dict[object, object]:
+    def load(self) -> Json:
         """Start the process and import the candidate there; what it says of itself."""
-        found = decode(self._ask("load", target=self.target))
-        if not isinstance(found, dict):
-            raise CandidateError(f"the candidate {self.target!r} says nothing of itself that can be read")
-        return found
-
-    @property
-    def runs(self) -> bool:
-        """Whether it was started and has not been ended."""
-        return self._process is not None
+        return self._ask("load", target=self.target)
 
     def ask(self, do: str, **more: object) -> Json:
         """Have something done, in a process that has the candidate."""
-        if not self.runs:
+        if self.running is None:
             self.load()
         return self._ask(do, **more)
 
     def _ask(self, do: str, **more: object) -> Json:
         with self._lock:
-            process = self._process or self._start()
-            identifier = next(self._numbers)
+            process = self.running or self._start()
             try:
-                reply, said = self._answer(process, {"id": identifier, "do": do, "arguments": more})
+                reply, said = self._answer(process, next(self._numbers), do, more)
             except BaseException:  # Ctrl-C among them: nothing of the candidate goes on
                 self.stop()
                 raise
@@ -108,10 +96,9 @@ class CandidateProcess:
         return reply.get("value")
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        self.generation += 1
         self._log = deque(maxlen=64)
         command = [sys.executable, "-P", "-c", _START, json.dumps(sys.path), json.dumps(self.folders)]
-        self._process = process = subprocess.Popen(
+        self.running = process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -126,12 +113,13 @@ class CandidateProcess:
         return process
 
     def _answer(
-        self, process: "subprocess.Popen[bytes]", request: "Request"
+        self, process: "subprocess.Popen[bytes]", number: int, do: str, arguments: dict[str, object]
     ) -> tuple[dict[str, Json], list[tuple[str, str]]]:
         """The answer to a request, and the warnings with it: their classes and texts."""
+        request = framed(pickle.dumps((number, do, arguments)))
         answers: queue.Queue[bytes | WireError | None] = queue.Queue()
         # one that does not read, or writes half of an answer, must not stop us
-        threading.Thread(target=_exchange, args=(process, pickle.dumps(request), answers), daemon=True).start()
+        threading.Thread(target=_exchange, args=(process, request, answers), daemon=True).start()
         data = self._wait(process, answers)
         if data is None:
             raise CandidateEndedError(self._last_words(process))
@@ -139,7 +127,7 @@ class CandidateProcess:
             if isinstance(data, WireError):
                 raise data
             reply = loads(data)
-            if reply.get("id") != request["id"]:
+            if reply.get("id") != number:
                 raise WireError("an answer to nothing that was asked")
             return reply, _warnings_of(reply)
         except WireError as error:
@@ -176,7 +164,7 @@ class CandidateProcess:
 
     def stop(self) -> None:
         """End the process, and what it started in its own session."""
-        self._process = None
+        self.running = None
         if self._finalizer is not None:
             self._finalizer()
 
@@ -203,7 +191,7 @@ def _exchange(
     assert channel is not None
     assert line is not None
     with contextlib.suppress(OSError, ValueError):  # its end is noticed where the answer is awaited
-        channel.write(framed(request))
+        channel.write(request)
         channel.flush()
     try:
         answers.put(receive(line.read))
@@ -239,11 +227,11 @@ class _Kept:
     """A value that stays in the candidate's process, and is there as long as that process; a function is called."""
 
     def __init__(self, process: CandidateProcess, handle: int) -> None:
-        self.process, self.handle, self.generation = process, handle, process.generation
+        self.process, self.handle, self.home = process, handle, process.running
 
     def ask(self, do: str, **more: object) -> object:
         """Have something done with it; the answer as plain data."""
-        if self.process.generation != self.generation or not self.process.runs:
+        if self.home is None or self.process.running is not self.home:
             raise CandidateEndedError("the candidate's process has ended since this fit was made")
         return _received(self.process, self.process.ask(do, handle=self.handle, **more))
 
@@ -305,10 +293,12 @@ def isolated_candidate(
     """
     process = CandidateProcess(target, [str(folder) for folder in folders], limit)
     try:
-        found = process.load()
+        found = decode(process.load())
     except (CandidateEndedError, CandidateRaisedError) as error:
         kind = type(error).__name__
         raise CandidateError(f"the candidate {target!r} cannot be imported: {kind}: {error}") from error
+    if not isinstance(found, dict):
+        raise CandidateError(f"the candidate {target!r} says nothing of itself that can be read")
     versions = found.get("versions")
     versions = {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}
     fit, sample = (_function(process, kind) if found.get(kind) is True else None for kind in ("fit", "sample"))

@@ -1,7 +1,6 @@
 """What runs of conformance leave: lines for the terminal, JSON, comparisons for the report, a table of several."""
 
 import datetime as dt
-import json
 import math
 import platform
 from collections.abc import Iterable, Sequence
@@ -20,9 +19,11 @@ from validation.plain import Json, misfit, plain
 from validation.quantities import records
 from validation.report.json import package_version
 from validation.report.markdown import escaped, table
-from validation.verdict import Verdict
 
 SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1
+
+#: So many quantities that failed are named in a line.
+_MOST_FAILED = 4
 
 
 class _Candidate(TypedDict):
@@ -65,31 +66,29 @@ class RunData(TypedDict):
     results: list[ResultData]
 
 
-def what_failed(result: Result, most: int = 4) -> str:
+def _what_failed(result: Result) -> str:
     """The quantities that failed with their digits, worst first: ``se (3.6 digits), t (3.6 digits)``."""
-    figures = result.figures
-    if figures.empty:
-        return ""
-    failed = figures[figures["failed"] > 0].sort_values("digits", na_position="first")
+    failed = [row for row in records(result.figures) if row["failed"]]
+    failed.sort(key=lambda row: row["digits"] if math.isfinite(row["digits"]) else -math.inf)
     parts = []
-    for row in records(failed):
+    for row in failed:
+        why = ""
         if row["missing"] == row["failed"]:
-            parts.append(f"{row['quantity']} ({row['missing']} missing)")
+            why = f" ({row['missing']} missing)"
         elif row["malformed"]:
-            parts.append(f"{row['quantity']} (malformed)")
+            why = " (malformed)"
         elif math.isfinite(row["digits"]) and row["digits"] < DOUBLE_DIGITS:
-            parts.append(f"{row['quantity']} ({row['digits']:.1f} digits)")
-        else:
-            parts.append(str(row["quantity"]))
-    more = f" and {len(parts) - most} more" if len(parts) > most else ""
-    return ", ".join(parts[:most]) + more
+            why = f" ({row['digits']:.1f} digits)"
+        parts.append(f"{row['quantity']}{why}")
+    more = f" and {len(parts) - _MOST_FAILED} more" if len(parts) > _MOST_FAILED else ""
+    return ", ".join(parts[:_MOST_FAILED]) + more
 
 
 def line(result: Result) -> str:
     """One line on a result, for the terminal."""
     text = f"{result.case.name}: {result.status}"
     if result.status in (Status.DISAGREES, Status.MALFORMED):
-        text += f" in {what_failed(result)}"
+        text += f" in {_what_failed(result)}"
         if result.comparison is not None and result.comparison.causes:
             text += f". Likely cause: {result.reason}"
     elif result.reason:
@@ -124,7 +123,6 @@ def as_data(
 ) -> dict[str, Json]:
     """The run as plain data (schema ``mlmparity-conformance``, version 1)."""
     reference = next((r.comparison.reference for r in results if r.comparison is not None), None)
-    verdict = Verdict.DISAGREES if problems else overall_status(results)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
@@ -138,7 +136,7 @@ def as_data(
             "missing": sorted(candidate.missing),
         },
         "reference": {"source": source, "label": reference.label if reference is not None else ""},
-        "verdict": str(verdict),
+        "verdict": str(overall_status(results, problems)),
         "deviation_problems": list(problems),
         "results": [_result(result) for result in results],
     }
@@ -152,6 +150,10 @@ def _digits(comparison: Comparison | None) -> dict[str, float | None]:
 
     found = score_table(comparison.table)
     return {name: round(value, 1) if math.isfinite(value) else None for name, value in found.items()}
+
+
+def _attributes(things: Iterable[object], *names: str) -> list[Json]:
+    return [{name: plain(getattr(thing, name)) for name in names} for thing in things]
 
 
 def _result(result: Result) -> dict[str, Json]:
@@ -170,22 +172,10 @@ def _result(result: Result) -> dict[str, Json]:
         "known_deviations": list(result.known),
         "judged_by": comparison.reference.label if comparison is not None else "",
         "digits": _digits(comparison),
-        "checks": [
-            {"id": check.id, "title": check.title, "verdict": str(check.verdict), "summary": check.summary}
-            for check in (comparison.checks if comparison is not None else ())
-        ],
-        "causes": [
-            {"name": cause.name, "fault": cause.fault, "title": cause.title, "evidence": cause.evidence}
-            for cause in (comparison.causes if comparison is not None else ())
-        ],
+        "checks": _attributes(comparison.checks if comparison else (), "id", "title", "verdict", "summary"),
+        "causes": _attributes(comparison.causes if comparison else (), "name", "fault", "title", "evidence"),
         "figures": [plain(row) for row in records(result.figures)],
     }
-
-
-def as_json(candidate: Candidate, results: Sequence[Result], source: str, problems: Sequence[str] = ()) -> str:
-    """The run as JSON text."""
-    data = as_data(candidate, results, source, problems)
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def properties(result: Result, check: str | None = None) -> list[tuple[str, str]]:
@@ -255,16 +245,15 @@ def markdown(runs: Sequence[RunData]) -> str:
             for run, own in zip(runs, statuses, strict=True)
         ],
     )
-    cases = {result["case"]: result for run in reversed(runs) for result in run["results"]}
-    order = dict.fromkeys(result["case"] for run in runs for result in run["results"])
     by_run = [by_case(run) for run in runs]
+    needs = {name: result["needs"] for own in by_run for name, result in own.items()}
     parts += [
         "",
         *table(
             ["case", "needs", *(run["candidate"]["name"] for run in runs)],
             [
-                [name, ", ".join(cases[name]["needs"]), *(_mark(own[name]) if name in own else "" for own in by_run)]
-                for name in order
+                [name, ", ".join(needs[name]), *(_mark(own[name]) if name in own else "" for own in by_run)]
+                for name in needs
             ],
         ),
         "",

@@ -95,7 +95,7 @@ class Result:
     @cached_property
     def rows(self) -> list[Row]:
         """What was compared; what failed has failed here, known deviation or not."""
-        return [] if self.comparison is None or self.comparison.table.empty else rows_of(self.comparison.table)
+        return [] if self.comparison is None else rows_of(self.comparison.table)
 
     @cached_property
     def figures(self) -> pd.DataFrame:
@@ -103,8 +103,13 @@ class Result:
         return figures_of(self.rows)
 
 
-def overall_status(results: Sequence[Result]) -> Verdict:
-    """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive."""
+def overall_status(results: Sequence[Result], problems: Sequence[str] = ()) -> Verdict:
+    """The verdict on a run: a failure beats what is inconclusive beats agreement; nothing judged is inconclusive.
+
+    A known deviation that no longer applies, one of the ``problems``, is a failure.
+    """
+    if problems:
+        return Verdict.DISAGREES
     if _failed_alike(results) is not None:
         return Verdict.INCONCLUSIVE  # it fitted nothing at all: nothing was compared
     return Verdict.of(result.status.verdict for result in results if result.status is not Status.NOT_CLAIMED)
@@ -208,17 +213,10 @@ def judge_case(
     if case.kind == "bayes" and not any(check.id == "gate-1" for check in comparison.checks):
         not_offered = tuple(sorted({*not_offered, "density"}))
     comparison, known = _allow(comparison, case.name, deviations)
-    status = {
-        Verdict.AGREES: Status.KNOWN if known else Status.AGREES,
-        Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
-        Verdict.MALFORMED: Status.MALFORMED,
-    }.get(comparison.verdict, Status.DISAGREES)
-    result = Result(case, status, "", comparison, "", said, seconds, not_offered, known)
-    if not status.failed:
-        return result
-    quantities = dict.fromkeys(r.quantity for r in result.rows if r.verdict.failed)
-    differ = f"differs in {', '.join(quantities)}"
-    return replace(result, reason=comparison.causes[0].title if comparison.causes else differ)
+    status = Status.KNOWN if known and comparison.verdict is Verdict.AGREES else Status(comparison.verdict.value)
+    failed = dict.fromkeys(r.quantity for r in rows_of(comparison.table) if r.verdict.failed)
+    why = comparison.causes[0].title if comparison.causes else f"differs in {', '.join(failed)}"
+    return Result(case, status, why if status.failed else "", comparison, "", said, seconds, not_offered, known)
 
 
 def _raised(
@@ -240,8 +238,6 @@ def without_missing(comparison: Comparison, missing: Iterable[str]) -> tuple[Com
     What is declared are keys of ``OFFERS`` and ``POSTERIOR_OFFERS``; returned beside is which of them are missing.
     """
     declared = frozenset(missing)
-    if not declared or comparison.table.empty:
-        return comparison, ()
     rows, offer = rows_of(comparison.table), _posterior_offer if comparison.kind == "bayes" else _likelihood_offer
     gaps = [
         name if r.verdict is Verdict.MISSING and math.isnan(r.candidate) and (name := offer(r)) in declared else ""
@@ -303,8 +299,6 @@ def _again(check: Check, rows: Sequence[Row], out: Sequence[object], added: str)
 def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -> tuple[Comparison, tuple[int, ...]]:
     """Take known deviations out of the verdict; the rows stay in the table as they are."""
     concerned = [deviation for deviation in deviations if deviation.covers_case(name)]
-    if not concerned or comparison.table.empty:
-        return comparison, ()
     rows = rows_of(comparison.table)
     hits = [{d.number for d in concerned if r.verdict.failed and d.covers_row(r)} for r in rows]
     if not any(hits):

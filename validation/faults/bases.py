@@ -185,7 +185,7 @@ def _lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> "L
 
 def fit_lmer(formula: str, data: pd.DataFrame, reml: bool, **options: object) -> RecordedLmerFit:
     """Fit by ``pyimpl.lmer``, frozen, its objective and predictions live."""
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"):  # convergence is checked when it is asked for
         return RecordedLmerFit.of(_lmer(formula, data, reml, **options), live=True)
 
 
@@ -265,8 +265,6 @@ class PlantedPosterior:
     origin: "StanLmerFit"  # what was sampled
     #: what ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give
     reports: Mapping[str, object] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    messages: tuple[str, ...] = ()
 
     def of(self, name: str) -> np.ndarray:
         """The draws of a parameter, chains x draws."""
@@ -291,20 +289,14 @@ class PlantedPosterior:
         """The draws as a DataTree."""
         import xarray as xr
 
-        random = [i for i, name in enumerate(self.names) if name.startswith("b[")]
-        variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
-            name: (("chain", "draw"), self.draws[i]) for i, name in enumerate(self.names) if i not in random
+        draws = (("chain", "draw", "parameter"), np.moveaxis(self.draws, 0, -1))
+        diverging = (("chain", "draw"), np.zeros(self.draws.shape[1:], dtype=bool))
+        groups = {
+            "posterior": xr.Dataset({"draws": draws}, coords={"parameter": list(self.names)}),
+            "sample_stats": xr.Dataset({"diverging": diverging}),
+            "observed_data": xr.Dataset({"y": ("row", self.response)}),
         }
-        variables["b"] = (("chain", "draw", "b_label"), np.moveaxis(self.draws[random], 0, -1))
-        return xr.DataTree.from_dict(
-            {
-                "posterior": xr.Dataset(variables, coords={"b_label": [self.names[i] for i in random]}),
-                "sample_stats": xr.Dataset(
-                    {"diverging": (("chain", "draw"), np.zeros(self.draws.shape[1:], dtype=bool))}
-                ),
-                "observed_data": xr.Dataset({"y": ("row", self.response)}),
-            }
-        )
+        return xr.DataTree.from_dict(groups)
 
 
 def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: object) -> PlantedPosterior:
@@ -314,7 +306,6 @@ def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: o
     with warnings.catch_warnings(action="ignore"):  # validity is gate 2's to judge
         fit = cast("Callable[..., StanLmerFit]", pyimpl.stan_lmer)(formula, data, seed=seed, iter=2 * draws, **options)
     names, values = draws_of(fit)
-    response = np.asarray(fit.design.y, dtype=float)
     return PlantedPosterior(
         formula=str(fit.formula),
         names=tuple(names),
@@ -323,7 +314,7 @@ def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: o
         num_upars=int(fit.num_upars),
         log_prob=fit.log_prob,
         at=fit.unconstrained_draws,
-        response=response,
+        response=np.asarray(fit.design.y, dtype=float),
         origin=fit,
         reports={verb: getattr(fit, verb)() for verb in ("VarCorr", "fixef", "se", "sigma", "ranef")},
     )

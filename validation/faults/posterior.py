@@ -13,7 +13,6 @@ from scipy import stats
 from pyimpl import decov, exponential, normal, student_t
 from validation.faults.bases import BaseFit, PlantedPosterior
 from validation.faults.fault import FaultSize, fault
-from validation.quantities import records
 
 planted = partial(fault, kind="posterior")
 
@@ -294,18 +293,14 @@ def _varcorr(
 ) -> dict[str, object]:
     """VarCorr's sds, or correlations, as a statistic of their draws, in place of those of the mean covariances."""
     table = fit.VarCorr()
-    for i, row in enumerate(records(table)):
-
-        def of(first: str, second: str, group: str = row["grp"]) -> np.ndarray:
-            return fit.of(f"Sigma[{group}:{first},{second}]")
-
-        first, second = row["var1"], row["var2"]
-        if isinstance(second, str):
-            if correlation is not None:
-                draws = of(second, first) / np.sqrt(of(first, first) * of(second, second))
-                table.loc[i, "sdcor"] = correlation(draws)
-        elif sd is not None and row["grp"] != "Residual":
-            table.loc[i, "sdcor"] = sd(np.sqrt(of(first, first)))
+    for i, (group, *effects) in enumerate(table[["grp", "var1", "var2"]].itertuples(index=False)):
+        named = [effect for effect in effects if isinstance(effect, str)]  # none of the residual's
+        variances = [fit.of(f"Sigma[{group}:{effect},{effect}]") for effect in named]
+        if len(named) == 2 and correlation is not None:
+            covariance = fit.of(f"Sigma[{group}:{named[1]},{named[0]}]")
+            table.loc[i, "sdcor"] = correlation(covariance / np.sqrt(variances[0] * variances[1]))
+        elif len(named) == 1 and sd is not None:
+            table.loc[i, "sdcor"] = sd(np.sqrt(variances[0]))
             table.loc[i, "vcov"] = table.loc[i, "sdcor"] ** 2
     return {"VarCorr": table}
 

@@ -47,51 +47,39 @@ def implied_by(evidence: Evidence) -> tuple[Verdict, str, Solution, Solution | N
     return Verdict.INCONCLUSIVE, reason, solution, evidence.at_reference
 
 
-def _without_reference(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
-    """Judge by the judge's own algebra what the reference has no value of, at an optimum as good as the reference's.
-
-    lme4 2.1-0 gives NaN for variances of ``cs()`` and ``ar1()`` where a standard deviation is 0.
-    """
-    if not any(r.verdict is Verdict.DISAGREES and math.isnan(r.reference) for r in rows):
-        return rows
-    improvement, solution = evidence.improvement, evidence.solve(evidence.candidate_theta)
-    if improvement is None or improvement < -tolerances.OPTIMUM.limit or solution is None:
-        return rows
-    expected = implied_numbers(solution)
-    judged = []
-    for r in rows:
-        value = expected.get(r.key, math.nan)
-        lacks = r.verdict is Verdict.DISAGREES and math.isnan(r.reference) and math.isfinite(value)
-        if lacks and abs(r.candidate - value) <= limit * abs(value):
-            own = f"the judge's own algebra gives {value:.8g} at the candidate's θ"
-            r = r._replace(verdict=Verdict.INCONCLUSIVE, reason=f"the reference has no value (NaN); {own}")
-        judged.append(r)
-    return judged
-
-
 def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
-    """Judge anew what failed and is no more than what another θ̂, as good or better, implies by the judge's algebra."""
+    """Judge anew what failed and is no more than what another θ̂, as good or better, implies by the judge's algebra.
+
+    That algebra also judges what the reference has no value of, at an optimum as good as the reference's: lme4 2.1-0
+    gives NaN for variances of ``cs()`` and ``ar1()`` where a standard deviation is 0.
+    """
     if not any(r.verdict is Verdict.DISAGREES for r in rows):
         return rows
-    rows = _without_reference(evidence, rows, limit)
-    found = implied_by(evidence)
-    if found is None:
+    improvement, solution = evidence.improvement, evidence.solve(evidence.candidate_theta)
+    if improvement is None or solution is None:
         return rows
-    verdict, reason, solution, own = found
-    expected, expected_reference = implied_numbers(solution), {} if own is None else implied_numbers(own)
-    accepted = []
-    for r in rows:
-        key = r.key
-        value, reference = expected.get(key), expected_reference.get(key, r.reference)
+    expected, found = implied_numbers(solution), implied_by(evidence)
+    expected_reference = {} if found is None or found[3] is None else implied_numbers(found[3])
+
+    def judged(r: Row) -> Row:
+        value = expected.get(r.key, math.nan)
+        if r.verdict is not Verdict.DISAGREES:
+            return r
+        if math.isnan(r.reference):
+            if improvement < -tolerances.OPTIMUM.limit or not abs(r.candidate - value) <= limit * abs(value):
+                return r
+            own = f"the judge's own algebra gives {value:.8g} at the candidate's θ"
+            return r._replace(verdict=Verdict.INCONCLUSIVE, reason=f"the reference has no value (NaN); {own}")
         if r.quantity in ("theta", "par"):
             value = r.candidate
-        if r.verdict is Verdict.DISAGREES and value is not None and math.isfinite(r.difference):
-            distance = max(abs(r.candidate - value), abs(r.reference - reference))
-            scale = abs(r.difference) / r.scaled if r.scaled > 0 and math.isfinite(r.scaled) else math.nan
-            if distance <= limit * scale:
-                r = r._replace(verdict=verdict, reason=reason)
-        accepted.append(r)
-    return _accept_tests(evidence, accepted, verdict, reason, solution)
+        distance = max(abs(r.candidate - value), abs(r.reference - expected_reference.get(r.key, r.reference)))
+        scale = abs(r.difference) / r.scaled if 0.0 < r.scaled < math.inf else math.nan
+        if found is None or not distance <= limit * scale:
+            return r
+        return r._replace(verdict=found[0], reason=found[1])
+
+    accepted = [judged(r) for r in rows]
+    return accepted if found is None else _accept_tests(evidence, accepted, *found[:3])
 
 
 def implied_numbers(solution: Solution) -> dict[Key, float]:
@@ -159,8 +147,7 @@ def _accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason:
     own = evidence.at_reference
     if own is None:
         return rows
-    implied = dict(zip(names, degrees_of_freedom(solution, evidence.reml), strict=True))
-    known = dict(zip(names, degrees_of_freedom(own, evidence.reml), strict=True))
+    implied, known = (dict(zip(names, degrees_of_freedom(at, evidence.reml), strict=True)) for at in (solution, own))
     ts = dict(zip(names, solution.beta / solution.se, strict=True))
     given = {r.term: r.reference for r in rows if r.quantity == "df"}
     satterthwaite = all(

@@ -161,14 +161,14 @@ def judge_anova(evidence: AnovaEvidence) -> tuple[list[Check], list[Row]]:
     """
     rows = _models(evidence)
     said = "; ".join(f"the {side} refuses: {text}" for side, text in evidence.refusals.items())
-    concluded = [conclude("anova-models", (rows, said or counts(rows)), tolerances.EXACT.reason)]
+    parts = [("anova-models", (rows, said or counts(rows)), tolerances.EXACT.reason)]
     left, right = evidence.reference, evidence.candidate
     if left is not None and right is not None and len(left) == len(right):
         fits, tests = _fits(evidence), _tests(evidence)
         if fits:
-            concluded.append(conclude("anova-fits", (fits, counts(fits)), tolerances.OPTIMUM.reason))
-        concluded.append(conclude("anova-tests", (tests, counts(tests)), tolerances.CHI_SQUARE.reason))
-    return [check for check, _ in concluded], [r for _, judged in concluded for r in judged]
+            parts.append(("anova-fits", (fits, counts(fits)), tolerances.OPTIMUM.reason))
+        parts.append(("anova-tests", (tests, counts(tests)), tolerances.CHI_SQUARE.reason))
+    return conclude(parts)
 
 
 def _models(evidence: AnovaEvidence) -> list[Row]:
@@ -179,7 +179,7 @@ def _models(evidence: AnovaEvidence) -> list[Row]:
         reason = f"both sides refuse to compare the models. {reason}" if both else f"one side refuses: {reason}"
         verdict = Verdict.AGREES if both else Verdict.DISAGREES
         one, other = (float(side not in evidence.refusals) for side in ("reference", "candidate"))
-        return [row(named("comparable"), one, other, verdict, reason, unit="exact", limit=0.0)]
+        return [row(named("comparable"), one, other, verdict, reason, tolerance=tolerances.EXACT)]
     left, right = evidence.reference, evidence.candidate
     if left is None or right is None:
         raise ValueError("a side that gives no table has refused, and says so in refusals")
@@ -193,12 +193,12 @@ def _models(evidence: AnovaEvidence) -> list[Row]:
     return rows
 
 
-def _number(evidence: AnovaEvidence, column: str, i: int, tolerance: tolerances.Tolerance) -> Row:
+def _number(evidence: AnovaEvidence, column: str, i: int, tolerance: tolerances.Tolerance, scale: float = 1.0) -> Row:
     table = evidence.candidate
     left, right = (float(values[i]) for values in evidence.both(column))
     why = "a column that R's table has; name those that are to be compared (columns=) where it cannot be had"
     given = None if table is None or column not in table else right
-    return judge_number(named(COLUMNS[column][0], term=evidence.names[i]), left, given, 1.0, tolerance, why)
+    return judge_number(named(COLUMNS[column][0], term=evidence.names[i]), left, given, scale, tolerance, why)
 
 
 def _fits(evidence: AnovaEvidence) -> list[Row]:
@@ -206,11 +206,8 @@ def _fits(evidence: AnovaEvidence) -> list[Row]:
     factors = {column: factor for column, factor in DIRECTION.items() if column in evidence.columns}
     for i in range(len(evidence.names)):
         for column, factor in factors.items():
-            judged = _number(evidence, column, i, tolerances.OPTIMUM)
+            judged = _number(evidence, column, i, tolerances.OPTIMUM, 1.0 / abs(factor))
             change = factor * judged.difference
-            if math.isfinite(judged.scaled):
-                fails = abs(change) > tolerances.OPTIMUM.limit
-                judged = judged._replace(scaled=abs(change), verdict=Verdict.DISAGREES if fails else Verdict.AGREES)
             if judged.verdict is Verdict.DISAGREES and _better(evidence, i, change):
                 told = f"a better optimum than the reference's: lower by {-change:.3g}"
                 judged = judged._replace(verdict=Verdict.BETTER, reason=told)

@@ -43,6 +43,7 @@ class PosteriorEvidence:
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # of gate 1, in rows
     point_labels: list[str] = field(default_factory=list)
     densities: pd.DataFrame = field(default_factory=pd.DataFrame)  # of both sides at the points
+    invalid: set[str] = field(default_factory=set)  # sides that gate 2 found not valid, or without draws
     detectable: float = math.nan
     #: What gate 5 found: two parameters, their rank correlation on either side, and whether these agree.
     dependence: list[tuple[str, str, float, float, bool]] = field(default_factory=list)
@@ -85,6 +86,14 @@ class PosteriorEvidence:
             frame = fit.independent_draws()
             return {str(name): frame[name].dropna().to_numpy(dtype=float) for name in frame.columns}
         return {}
+
+    def main_draws(self) -> dict[str, pd.DataFrame]:
+        """Independent draws of each side's main parameters, for the plots."""
+        independent = {side: self.independent(side) for side in ("reference", "candidate")}
+        return {
+            side: pd.DataFrame({name: pd.Series(own[name]) for name in main_parameters(list(own))})
+            for side, own in independent.items()
+        }
 
 
 def main_parameters(names: Sequence[str]) -> list[str]:

@@ -50,17 +50,16 @@ def row(
     candidate: float,
     verdict: Verdict,
     reason: str = "",
-    *,
     scaled: float = math.nan,
-    unit: str = "",
-    limit: float = math.nan,
+    tolerance: Tolerance | None = None,
 ) -> Row:
-    """A row of the comparison's table, of no check yet: its difference as ``scaled`` to a unit, and the limit."""
+    """A row of the comparison's table, of no check yet; ``scaled`` is the difference in the tolerance's unit."""
     left, right = float(reference), float(candidate)
     with np.errstate(invalid="ignore"):
         difference = float(np.subtract(right, left))
+    unit, limit = ("", math.nan) if tolerance is None else (tolerance.unit, float(tolerance.limit))
     numbers = left, right, difference, digits(right, left), float(scaled)
-    return Row("", *key, *numbers, unit, float(limit), verdict, reason)
+    return Row("", *key, *numbers, unit, limit, verdict, reason)
 
 
 def missing_row(
@@ -118,7 +117,7 @@ def judge_number(
         verdict = Verdict.AGREES if scaled <= limit else Verdict.DISAGREES
         if verdict is Verdict.DISAGREES:
             reason = f"differs by {scaled:.3g} {unit}, allowed {limit:.3g}. {reason}"
-    return row(key, reference, candidate, verdict, reason, scaled=scaled, unit=unit, limit=limit)
+    return row(key, reference, candidate, verdict, reason, scaled, tolerance)
 
 
 def judge_p(key: Key, reference: float, candidate: float, tolerance: Tolerance, slack: float = 0.0) -> Row:
@@ -126,10 +125,7 @@ def judge_p(key: Key, reference: float, candidate: float, tolerance: Tolerance, 
     left, right = (math.log(max(p, Match.ZERO)) if 0.0 <= p <= 1.0 else math.nan for p in (reference, candidate))
     scale = max(1.0, abs(left), slack / tolerance.limit)
     judged = judge_number(key, left, right, scale, tolerance)
-    return row(
-        key, reference, candidate, judged.verdict, judged.reason,
-        scaled=judged.scaled, unit=judged.unit, limit=judged.tolerance,
-    )  # fmt: skip
+    return row(key, reference, candidate, judged.verdict, judged.reason, judged.scaled, tolerance)
 
 
 def judge_record(record: Mapping[str, Any], scale: float, tolerance: Tolerance, why: str = "") -> Row:
@@ -147,9 +143,14 @@ def check_of(identifier: str, rows: Sequence[Row], summary: str, rule: str) -> C
     return Check(identifier, TITLES[identifier], verdict, summary if rows else "nothing could be compared", rule)
 
 
-def conclude(identifier: str, found: Found, rule: str) -> tuple[Check, list[Row]]:
-    """The outcome of a tier or gate, and its rows with its name."""
-    return check_of(identifier, *found, rule), [r._replace(check=identifier) for r in found[0]]
+def conclude(parts: Iterable[tuple[str, Found, str]]) -> tuple[list[Check], list[Row]]:
+    """The outcomes of tiers or gates, each of its name, what was found and its rule; and their rows under its name."""
+    checks: list[Check] = []
+    judged: list[Row] = []
+    for identifier, (rows, summary), rule in parts:
+        checks.append(check_of(identifier, rows, summary, rule))
+        judged += [r._replace(check=identifier) for r in rows]
+    return checks, judged
 
 
 def table_of(rows: Iterable[Row]) -> pd.DataFrame:

@@ -194,12 +194,17 @@ def distributions(evidence: PosteriorEvidence) -> Found:
     """Gate 5: two-sample ECDF-difference test of every parameter that has draws on both sides, and of dependences."""
     left, right = evidence.independent("reference"), evidence.independent("candidate")
     names = [name for name in left if name in right]
-    together = _pairs(evidence)
+    known = [
+        dict(zip(evidence.names.get(side, ()), evidence.draws.get(side, ()), strict=True))
+        for side in ("reference", "candidate")
+    ]
+    both = [name for name in known[0] if name in known[1]]  # whose draws both sides keep together
+    together = pairs(main_parameters(both), both, evidence.groups)
     limit = tolerances.FALSE_ALARM_RATE / max(len(names) + len(together), 1)
     rows: list[Row] = []
     for position, name in enumerate(names):
         a, b = left[name], right[name]
-        key = ("ecdf", *split_parameter(name, evidence.groups))
+        key: Key = ("ecdf", *split_parameter(name, evidence.groups))
         try:
             found = ecdf_difference(a, b, seed=position)
         except ValueError as error:
@@ -208,7 +213,13 @@ def distributions(evidence: PosteriorEvidence) -> Found:
         distance = float(np.max(np.abs(found.difference), initial=0.0))
         reason = f"largest ECDF difference {distance:.3f} of {a.size} and {b.size} draws. {tolerances.ECDF.reason}"
         rows.append(_tested(key, 0.0, distance, found.p_value, tolerances.ECDF.at(limit), reason))
-    rows.extend(_dependences(evidence, together, limit))
+    tolerance = tolerances.DEPENDENCE.at(limit)
+    for first, second in together:
+        one, other = (correlation(draws[first], draws[second]) for draws in known)
+        p = p_value(one, other, tolerances.MCSE_DEGREES_OF_FREEDOM)
+        evidence.dependence.append((first, second, one[0], other[0], p >= limit))
+        key = named("dependence", term=first, term2=second)
+        rows.append(_tested(key, one[0], other[0], p, tolerance, tolerance.reason))
     smallest = min((r for r in rows if math.isfinite(r.scaled)), key=lambda r: r.scaled, default=None)
     if smallest is None:
         return rows, "no draws to compare"
@@ -221,36 +232,10 @@ def distributions(evidence: PosteriorEvidence) -> Found:
     )
 
 
-def _pairs(evidence: PosteriorEvidence) -> list[tuple[str, str]]:
-    """Pairs whose dependence can be compared: none where a side keeps no draws that belong together."""
-    if len(evidence.draws) < 2:
-        return []
-    names = [name for name in evidence.names["reference"] if name in set(evidence.names["candidate"])]
-    return pairs(main_parameters(names), names, evidence.groups)
-
-
-def _dependences(evidence: PosteriorEvidence, together: Sequence[tuple[str, str]], limit: float) -> list[Row]:
-    rows: list[Row] = []
-    evidence.dependence = []
-    tolerance = tolerances.DEPENDENCE.at(limit)
-    positions = {side: {name: i for i, name in enumerate(evidence.names[side])} for side in evidence.draws}
-    for first, second in together:
-        left, right = (
-            correlation(*(evidence.draws[side][positions[side][name]] for name in (first, second)))
-            for side in ("reference", "candidate")
-        )
-        p = p_value(left, right, tolerances.MCSE_DEGREES_OF_FREEDOM)
-        evidence.dependence.append((first, second, left[0], right[0], p >= limit))
-        key = named("dependence", term=first, term2=second)
-        rows.append(_tested(key, left[0], right[0], p, tolerance, tolerance.reason))
-    return rows
-
-
 def _tested(key: Key, left: float, right: float, p: float, tolerance: Tolerance, reason: str) -> Row:
     """A row that is judged by a p-value; digits would say nothing of it."""
-    verdict, limit = Verdict.AGREES if p >= tolerance.limit else Verdict.DISAGREES, tolerance.limit
-    judged = row(key, left, right, verdict, reason, scaled=p, unit=tolerance.unit, limit=limit)
-    return judged._replace(digits=math.nan)
+    verdict = Verdict.AGREES if p >= tolerance.limit else Verdict.DISAGREES
+    return row(key, left, right, verdict, reason, p, tolerance)._replace(digits=math.nan)
 
 
 def pairs(main: Sequence[str], names: Sequence[str], groups: Sequence[str] = ()) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Likelihood fits, judged in five tiers, and posteriors, by six gates (AGREEMENT.md)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -10,13 +10,12 @@ from validation.checked_fit import PART_OF
 from validation.checks import Check
 from validation.judge.estimates import conditional_modes, estimates
 from validation.judge.evidence import Evidence
-from validation.judge.objective import optimum, same_theta
+from validation.judge.objective import optimum, same_theta, structure
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Found, Row, conclude
 from validation.judge.scores import against_truth, distributions, sizes, z_scores
-from validation.judge.structure import structure
 from validation.judge.summaries import summaries
-from validation.judge.validity import invalid_sides, same_density, validity
+from validation.judge.validity import same_density, validity
 from validation.options import Progress
 from validation.verdict import Verdict
 
@@ -34,7 +33,7 @@ def judge_likelihood(evidence: Evidence, seed: int, progress: Progress) -> tuple
         ("tier-4", estimates, tolerances.ESTIMATE.reason),
         ("tier-5", conditional_modes, tolerances.CONDITIONAL_MODE.reason),
     ]
-    return _in_turn(tiers, evidence, progress, lambda _, found, so_far: _name_malformed(*found, evidence))
+    return _in_turn(tiers, evidence, progress, lambda _, found: _name_malformed(*found, evidence))
 
 
 def judge_posteriors(evidence: PosteriorEvidence, seed: int, progress: Progress) -> tuple[list[Check], list[Row]]:
@@ -57,25 +56,24 @@ def judge_posteriors(evidence: PosteriorEvidence, seed: int, progress: Progress)
     sides = {"reference", "candidate"}
     by_draws_of = {"gate-3": sides, "gate-4": sides, "gate-5": sides} | {f"truth-{side}": {side} for side in sides}
 
-    def amended(gate: str, found: Found, so_far: list[Row]) -> Found:
-        return _left_open(*found) if invalid_sides(so_far) & by_draws_of.get(gate, set()) else found
+    def amended(gate: str, found: Found) -> Found:
+        return _left_open(*found) if evidence.invalid & by_draws_of.get(gate, set()) else found
 
     return _in_turn(gates, evidence, progress, amended)
 
 
 def _in_turn(
-    steps: Sequence[_Step[E]], evidence: E, progress: Progress, amended: Callable[[str, Found, list[Row]], Found]
+    steps: Sequence[_Step[E]], evidence: E, progress: Progress, amended: Callable[[str, Found], Found]
 ) -> tuple[list[Check], list[Row]]:
-    """Checks and rows of the steps; what one finds is amended by what was found so far."""
-    checks: list[Check] = []
-    rows: list[Row] = []
-    for position, (identifier, judge, rule) in enumerate(steps):
-        progress(f"{identifier.replace('-', ' ')}: {tolerances.TITLES[identifier]}", position / len(steps))
-        if (found := judge(evidence)) is not None:
-            check, judged = conclude(identifier, amended(identifier, found, rows), rule)
-            checks.append(check)
-            rows += judged
-    return checks, rows
+    """Checks and rows of the steps; what one finds is amended."""
+
+    def parts() -> Iterator[tuple[str, Found, str]]:
+        for position, (identifier, judge, rule) in enumerate(steps):
+            progress(f"{identifier.replace('-', ' ')}: {tolerances.TITLES[identifier]}", position / len(steps))
+            if (found := judge(evidence)) is not None:
+                yield identifier, amended(identifier, found), rule
+
+    return conclude(parts())
 
 
 def _name_malformed(rows: list[Row], summary: str, evidence: Evidence) -> Found:

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -14,6 +14,7 @@ from validation.errors import error_in_words
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Found, Row, asked, counts, judge_number, missing_row, row
 from validation.quantities import Key, named, quietly
+from validation.tolerances import Tolerance
 from validation.verdict import Verdict
 from validation.wellformed import number, numbers, whole
 
@@ -29,20 +30,19 @@ def density_points(reference: BayesianFit, candidate: BayesianFit | None, seed: 
     if hasattr(reference, "recorded_points"):
         points = np.asarray(reference.recorded_points(), dtype=float)
         return points, [f"recorded {i + 1}" for i in range(len(points))]
-    draws, labels = [], []
+    draws: dict[str, np.ndarray] = {}
     for side, fit in (("reference", reference), ("candidate", candidate)):
         # one side's draws are enough to compare at; log_prob itself is what is compared
         given = None if fit is None else quietly(lambda: fit.unconstrained_draws(_DRAWS, seed), None)  # noqa: B023
         if given is None:
             continue
         points = np.atleast_2d(np.asarray(given, dtype=float))
-        draws.append(points)
-        labels += [f"{side} draw {i + 1}" for i in range(len(points))]
+        if all(points.shape[1] == other.shape[1] for other in draws.values()):
+            draws[side] = points
     if not draws:
         raise ValueError("neither side gives unconstrained draws")
-    if len({points.shape[1] for points in draws}) > 1:
-        draws, labels = draws[:1], [label for label in labels if label.startswith("reference")]
-    inner = np.concatenate(draws)
+    labels = [f"{side} draw {i + 1}" for side, own in draws.items() for i in range(len(own))]
+    inner = np.concatenate(list(draws.values()))
     centre, spread = inner.mean(axis=0), inner.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     rng = np.random.default_rng(seed)
@@ -51,16 +51,12 @@ def density_points(reference: BayesianFit, candidate: BayesianFit | None, seed: 
     # Coordinates one by one tell *which* prior differs. There are few but the random effects, which are in the middle.
     size = inner.shape[1]
     coordinates = list(range(size)) if size <= 40 else sorted({*range(12), *range(size - 20, size)})
-    probes = []
-    for k in coordinates:
-        for name, step in (("up", 1.5), ("down", -1.5)):
-            probe = centre.copy()
-            probe[k] += step * spread[k]
-            probes.append(probe)
-            labels.append(f"coordinate {k + 1} {name}")
+    moves = [(k, name, step) for k in coordinates for name, step in (("up", 1.5), ("down", -1.5))]
+    probes = np.array([np.where(np.arange(size) == k, centre + step * spread, centre) for k, _, step in moves])
+    labels += [f"coordinate {k + 1} {name}" for k, name, _ in moves]
     scattered = centre + spread * rng.normal(size=(max(0, 50 - len(labels)), size)) * 1.5
     labels += [f"scattered {i + 1}" for i in range(len(scattered))]
-    points = np.concatenate([centre[None], inner, far, np.array(probes), scattered])
+    points = np.concatenate([centre[None], inner, far, probes, scattered])
     return points, ["centre", *labels]
 
 
@@ -124,12 +120,6 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> Found | None:
     return rows, summary
 
 
-def invalid_sides(rows: Sequence[Row]) -> set[str]:
-    """Sides that gate 2 found not valid, or without draws."""
-    told = [str(r.level) for r in rows if r.check == "gate-2" and r.verdict is not Verdict.AGREES]
-    return {side for side in ("reference", "candidate") if any(side in level for level in told)}
-
-
 def _divergences(fit: BayesianFit) -> float:
     """Divergent transitions, wherever a fit reports them; 0 of a sampler that is not Hamiltonian."""
     if hasattr(fit, "divergences"):
@@ -186,32 +176,33 @@ def validity(evidence: PosteriorEvidence) -> Found:
         ("ess_tail", tolerances.VALIDITY.ess, "smallest tail ESS", operator.ge),
         ("divergences", tolerances.VALIDITY.divergences, "divergent transitions", operator.le),
     ):
-        values = {side: found[quantity] for side, found in worst.items()}
-        failed = [side for side, (value, _) in values.items() if not holds(value, limit)]
-        term = next((values[side][1] for side in (*failed, *values)), None)
-        reason = (f"the {' and the '.join(failed)} misses it. " if failed else "") + tolerances.VALIDITY.reason
-        shown = {side: value for side, (value, _) in values.items()}
+        values = {side: found[quantity][0] for side, found in worst.items()}
+        failed = [side for side, value in values.items() if not holds(value, limit)]
+        term = next((worst[side][quantity][1] for side in (*failed, *values)), None)
+        rule = Tolerance("gate-2", limit, unit, tolerances.VALIDITY.reason)
+        why = f"the {' and the '.join(failed)} misses it. {rule.reason}"
         key = named(quantity.replace("_", "-"), term=term)
-        rows.append(_of_sides(key, shown, failed, Verdict.INCONCLUSIVE, reason, unit, float(limit)))
+        rows.append(_of_sides(key, values, failed, Verdict.INCONCLUSIVE, why, rule))
     copied = {side: repeated_draws(draws) for side, draws in evidence.draws.items()}
     if copied:
         failed = [side for side, share in copied.items() if share > 0.0]
-        reason = "a draw of a continuous distribution comes again only at once, where a move is rejected"
-        if failed:
-            reason = f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
-        key, unit = named("repeated-draws"), "share of draws that were copied"
-        rows.append(_of_sides(key, copied, failed, Verdict.DISAGREES, reason, unit, 0.0))
+        only = "a draw of a continuous distribution comes again only at once, where a move is rejected"
+        rule = Tolerance("gate-2", 0.0, "share of draws that were copied", only)
+        why = f"{max(copied.values()):.1%} of the draws of the {' and the '.join(failed)} are copies of others"
+        rows.append(_of_sides(named("repeated-draws"), copied, failed, Verdict.DISAGREES, why, rule))
         texts += [f"{copied[side]:.1%} of the {side}'s draws are copies of others" for side in failed]
     for side, problem in evidence.problems.items():
         rows.append(missing_row(named("draws", level=side), side != "reference", side != "candidate", why=problem))
         texts.append(f"the {side} has no usable draws: {problem}")
+    told = [str(r.level) for r in rows if r.verdict is not Verdict.AGREES]
+    evidence.invalid = {side for side in ("reference", "candidate") if any(side in level for level in told)}
     return rows, "; ".join(texts) or "no Monte Carlo on either side"
 
 
 def _of_sides(
-    key: Key, values: Mapping[str, float], failed: list[str], verdict: Verdict, reason: str, unit: str, limit: float
+    key: Key, values: Mapping[str, float], failed: list[str], verdict: Verdict, why: str, rule: Tolerance
 ) -> Row:
     """A number of each side, judged by itself; ``level`` of the row says which sides failed."""
     left, right = (values.get(side, math.nan) for side in ("reference", "candidate"))
-    key = (*key[:4], " and ".join(failed) or None)
-    return row(key, left, right, verdict if failed else Verdict.AGREES, reason, unit=unit, limit=limit)
+    verdict, reason = (verdict, why) if failed else (Verdict.AGREES, rule.reason)
+    return row((*key[:4], " and ".join(failed) or None), left, right, verdict, reason, tolerance=rule)

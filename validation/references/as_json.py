@@ -4,7 +4,6 @@ What is read is written again and compared with what was found (:mod:`validation
 of a number, or half a count, need not be looked for here.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,11 +20,6 @@ def plain(value: object) -> Any:
     return validation.plain.plain(value, infinity="inf")
 
 
-def number_from_json(value: Any) -> float:
-    """A number: missing as null, infinities as strings."""
-    return math.nan if value is None else float(value)
-
-
 def _index(values: list[Any]) -> pd.Index:
     """Labels: all of them texts, or all of them whole numbers."""
     if {type(value) for value in values} not in ({str}, {int}, set()):
@@ -34,7 +28,11 @@ def _index(values: list[Any]) -> pd.Index:
 
 
 def _array(values: Any) -> np.ndarray:
-    return np.array(values, dtype=float)  # null becomes NaN
+    return np.array(values, dtype=float)  # null becomes NaN, "inf" infinite
+
+
+def _number(value: Any) -> float:
+    return float(_array(value))
 
 
 def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
@@ -58,10 +56,6 @@ def _series(series: pd.Series) -> dict[str, Any]:
 
 def _to_series(stored: Mapping[str, Any]) -> pd.Series:
     return pd.Series(_array(stored["values"]), index=_index(stored["index"]), dtype=float)
-
-
-def _counts(stored: Mapping[str, Any]) -> pd.Series:
-    return _to_series(stored).astype("int64")
 
 
 # ---------------------------------------------------------------------------------------------------- fits
@@ -89,8 +83,6 @@ _TABLE: _Codec = (frame_to_json, frame_from_json)
 _VECTOR: _Codec = (lambda values: plain(np.asarray(values, dtype=float)), _array)
 _TEXT: _Codec = (str, str)
 _TEXTS: _Codec = (list, lambda stored: tuple(map(str, stored)))
-_COUNT: _Codec = (int, int)
-_AS_IT_IS: _Codec = (plain, lambda stored: stored)
 
 
 def _by_group(codec: _Codec) -> _Codec:
@@ -101,51 +93,40 @@ def _by_group(codec: _Codec) -> _Codec:
     )
 
 
-#: Field of a likelihood fit -> its key in the file, and its codec; the factors and Z are written term by term.
-_LMER: dict[str, tuple[str, _Codec]] = {
-    "scalars": ("scalars", (plain, lambda stored: {name: number_from_json(value) for name, value in stored.items()})),
-    "groups": ("groups", (_series, _counts)),
-    "coefficients": ("coefficients", _TABLE),
-    "covariance": ("covariance", _TABLE),
-    "components": ("components", (components_to_json, components_from_json)),
-    "theta": ("theta", _SERIES),
-    "lower": ("lower", _SERIES),
-    "par": ("par", _SERIES),
-    "modes": ("modes", _by_group(_TABLE)),
-    "mode_variances": ("mode_variances", _by_group((plain, _array))),
-    "X": ("X", _TABLE),
-    "y": ("y", _VECTOR),
-    "fits": ("fitted", _VECTOR),
-    "weights": ("weights", _VECTOR),
-    "offset": ("offset", _VECTOR),
-    "points": ("points", (plain, lambda stored: tuple(map(_point, stored)))),
-    "warnings": ("warnings", _TEXTS),
-    "messages": ("messages", _TEXTS),
-    "printed": ("printed", _TEXT),
-    "optimizer": ("optimizer", _AS_IT_IS),
+#: Field of a likelihood fit -> its codec; the factors and Z are written term by term.
+_LMER: dict[str, _Codec] = {
+    "scalars": (plain, lambda stored: {name: _number(value) for name, value in stored.items()}),
+    "groups": (_series, lambda stored: _to_series(stored).astype("int64")),
+    "components": (components_to_json, components_from_json),
+    "modes": _by_group(_TABLE),
+    "mode_variances": _by_group((plain, _array)),
+    "points": (plain, lambda stored: tuple(map(_point, stored))),
+    "optimizer": (plain, lambda stored: stored),
+    "printed": _TEXT,
+    **dict.fromkeys(("coefficients", "covariance", "X"), _TABLE),
+    **dict.fromkeys(("theta", "lower", "par"), _SERIES),
+    **dict.fromkeys(("y", "fits", "weights", "offset"), _VECTOR),
+    **dict.fromkeys(("warnings", "messages"), _TEXTS),
 }
 
 #: What of it is recorded of default lme4, too.
 _REPORTED = {name: _LMER[name] for name in ("coefficients", "components", "printed")}
 
 #: The same of a posterior.
-_STAN: dict[str, tuple[str, _Codec]] = {
-    "table": ("table", (frame_to_json, lambda stored: _by_parameter(frame_from_json(stored)))),
-    "draws": ("draws", _TABLE),
-    "points": ("points", (plain, lambda stored: np.ascontiguousarray(_array(stored)))),
-    "log_density": ("log_density", _VECTOR),
-    "divergences": ("divergences", _COUNT),
-    "observations": ("observations", _COUNT),
-    "warnings": ("warnings", _TEXTS),
-    "messages": ("messages", _TEXTS),
-    "printed": ("printed", _TEXT),
-    "priors": ("priors", _TEXT),
+_STAN: dict[str, _Codec] = {
+    "table": (frame_to_json, lambda stored: _by_parameter(frame_from_json(stored))),
+    "draws": _TABLE,
+    "points": (plain, lambda stored: np.ascontiguousarray(_array(stored))),
+    "log_density": _VECTOR,
+    **dict.fromkeys(("divergences", "observations"), (int, int)),
+    **dict.fromkeys(("warnings", "messages"), _TEXTS),
+    **dict.fromkeys(("printed", "priors"), _TEXT),
 }
 
 
 def _point(stored: Any) -> tuple[str, tuple[float, ...], float]:
     name, theta, value = stored
-    return str(name), tuple(map(number_from_json, theta)), number_from_json(value)
+    return str(name), tuple(_array(theta).tolist()), _number(value)
 
 
 def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
@@ -153,17 +134,20 @@ def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _written(fit: object, layout: Mapping[str, tuple[str, _Codec]]) -> dict[str, Any]:
+def _key(name: str) -> str:
+    """A field's name in the file."""
+    return "fitted" if name == "fits" else name
+
+
+def _written(fit: object, layout: Mapping[str, _Codec]) -> dict[str, Any]:
     values = {name: getattr(fit, name) for name in layout}
-    return {layout[name][0]: layout[name][1][0](value) for name, value in values.items() if value is not None}
+    return {_key(name): layout[name][0](value) for name, value in values.items() if value is not None}
 
 
-def _read(stored: Mapping[str, Any], layout: Mapping[str, tuple[str, _Codec]]) -> dict[str, Any]:
+def _read(stored: Mapping[str, Any], layout: Mapping[str, _Codec]) -> dict[str, Any]:
     """The fields of a fit; what is missing is found where the fit is checked (:mod:`validation.references.whole`)."""
-    optional = {"par", "weights", "offset"}
-    return {
-        name: read(stored[key]) for name, (key, (_, read)) in layout.items() if name not in optional or key in stored
-    }
+    left_out = {"par", "weights", "offset"} - stored.keys()
+    return {name: read(stored[_key(name)]) for name, (_, read) in layout.items() if name not in left_out}
 
 
 def _random_terms(fit: RecordedLmerFit) -> dict[str, Any]:
@@ -259,4 +243,4 @@ def stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
 
 def default_from_json(stored: Mapping[str, Any]) -> ReportedFit:
     """What lme4 reports with its default optimizer, as it was written."""
-    return ReportedFit(scalars={"logLik": number_from_json(stored["logLik"])}, **_read(stored, _REPORTED))
+    return ReportedFit(scalars={"logLik": _number(stored["logLik"])}, **_read(stored, _REPORTED))

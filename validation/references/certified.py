@@ -16,27 +16,21 @@ import pandas as pd
 
 from validation.checks import Side
 from validation.errors import NoReferenceError
+from validation.quantities import KEYS, Key
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit
 from validation.references.reference import Reference
 from validation.references.store import DamagedReferenceError, Shelf, matching, model_hash
 
-#: Version of the files' layout, of fits and of posteriors.
-SCHEMA, POSTERIOR_SCHEMA = 1, 2
-
 #: Name of the folder, below that of the references.
 FOLDER = "certified"
 
-#: Name of the folder of certified posteriors.
-POSTERIORS = "certified-posteriors"
-
 #: Columns of the values.
-COLUMNS = ("quantity", "group", "term", "term2", "level", "value", "radius")
+COLUMNS = (*KEYS, "value", "radius")
 
 Row = tuple[str, str | None, str | None, str | None, str | None, str, str]
 
-#: Values by quantity, group, term, term2 and level.
-_Values = dict[tuple[str, str | None, str | None, str | None, str | None], float]
+_Values = dict[Key, float]
 
 
 @dataclass(frozen=True)
@@ -237,14 +231,11 @@ def _modes(design: Any, values: _Values) -> tuple[dict[str, pd.DataFrame], dict[
             {effect: [values["ranef", group, effect, None, level] for level in levels] for effect in effects},
             index=levels,
         )
-        array = np.full((len(levels), len(effects), len(effects)), math.nan)
-        for i, level in enumerate(levels):
-            for a, first in enumerate(effects):
-                array[i, a, a] = values["condsd", group, first, None, level] ** 2
-                for b, second in enumerate(effects[:a]):
-                    known = values.get(("condcov", group, first, second, level), math.nan)
-                    array[i, a, b] = array[i, b, a] = known
-        variances[group] = array
+        known = {(a, b, level): value for (q, g, a, b, level), value in values.items() if (q, g) == ("condcov", group)}
+        known |= {(b, a, level): value for (a, b, level), value in known.items()}
+        known |= {(a, a, level): values["condsd", group, a, None, level] ** 2 for a in effects for level in levels}
+        cube = [[[known.get((a, b, level), math.nan) for b in effects] for a in effects] for level in levels]
+        variances[group] = np.array(cube)
     return modes, variances
 
 
@@ -320,6 +311,6 @@ class CertifiedPosterior:
 
 
 _SHELVES: dict[type, Shelf] = {
-    Certificate: Shelf(FOLDER, SCHEMA, "values were certified", "`mlmparity certify`"),
-    CertifiedPosterior: Shelf(POSTERIORS, POSTERIOR_SCHEMA, "posterior was certified", "`mlmparity certify`"),
+    Certificate: Shelf(FOLDER, 1, "values were certified", "`mlmparity certify`"),
+    CertifiedPosterior: Shelf("certified-posteriors", 2, "posterior was certified", "`mlmparity certify`"),
 }

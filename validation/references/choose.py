@@ -29,7 +29,6 @@ class Source:
 
     kinds: tuple[str, ...]  # "certified", "recorded", "live", the preferred first: the first that has a model judges it
     reason: str | None = None  # why recorded references are used; None where R is live
-    asked: str = "auto"
 
     @property
     def against(self) -> str:
@@ -81,16 +80,14 @@ def choose_source(
             "as in certified+recorded"
         )
     if not {"auto", "live"} & set(parts):
-        return Source(parts, "recorded ones were asked for" if "recorded" in parts else None, asked)
+        return Source(parts, "recorded ones were asked for" if "recorded" in parts else None)
     diagnosis = (examine or examine_r)()
-    if "live" in parts:
-        if diagnosis is not None and not diagnosis.ok:
-            raise NoRError(f"live R was asked for and cannot be used here.\n{diagnosis}")
-        return Source(parts, None, asked)
     first = ("certified",) if certified_first else ()
     if diagnosis is None or diagnosis.ok:
-        return Source((*first, "live"), None, asked)
-    return Source((*first, "recorded"), f"live R cannot be used here ({_first_problem(diagnosis)})", asked)
+        return Source(parts if "live" in parts else (*first, "live"))
+    if "live" in parts:
+        raise NoRError(f"live R was asked for and cannot be used here.\n{diagnosis}")
+    return Source((*first, "recorded"), f"live R cannot be used here ({_first_problem(diagnosis)})")
 
 
 def _first_problem(diagnosis: "Diagnosis") -> str:

@@ -7,8 +7,9 @@ a field replaced.
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from r_scripts.variances import Block, ConditionalVariances
 from validation.algebra import by_row
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
+
+_T = TypeVar("_T")
 
 
 class NotRecordedError(LookupError):
@@ -33,13 +36,9 @@ def _count(name: str) -> Callable[[Any], int]:
     return lambda fit: int(fit._scalar(name))
 
 
-def _frame(name: str) -> Callable[[Any], pd.DataFrame]:
-    """The contract's method that gives a table: a copy of what is recorded."""
-    return lambda fit: getattr(fit, name).copy()
-
-
-def _series(name: str) -> Callable[[Any], pd.Series]:
-    return lambda fit: getattr(fit, name).copy()
+def _held(name: str, kind: type[_T]) -> Callable[[Any], _T]:
+    """The contract's method that gives what is recorded: a copy, which the taker may change."""
+    return lambda fit: cast(_T, deepcopy(getattr(fit, name)))
 
 
 def by_level(fixed: pd.Series, modes: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -83,16 +82,13 @@ class ReportedFit:
             raise NotRecordedError(f"{name} was not recorded; `mlmparity record` records it anew") from None
 
     logLik = _number("logLik")
-    coef_table = _frame("coefficients")
-    VarCorr = _frame("components")
+    coef_table = _held("coefficients", pd.DataFrame)
+    VarCorr = _held("components", pd.DataFrame)
+    summary = _held("printed", str)
 
     def fixef(self) -> pd.Series:
         """Fixed effects."""
         return self.coefficients["Estimate"].copy()
-
-    def summary(self) -> str:
-        """What ``summary(m)`` printed."""
-        return self.printed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,9 +178,11 @@ class RecordedLmerFit(ReportedFit):
     nobs = _count("nobs")
     npar = property(_count("npar"))
     df_residual = _count("df_residual")
-    ngrps = _series("groups")
-    vcov = _frame("covariance")
-    fitted = _series("fits")
+    ngrps = _held("groups", pd.Series)
+    vcov = _held("covariance", pd.DataFrame)
+    ranef = _held("modes", dict[str, pd.DataFrame])
+    fitted = _held("fits", pd.Series)
+    isREML = _held("reml", bool)
 
     def getReCovs(self) -> pd.DataFrame:
         """Covariance structures of the terms: free, where none were recorded."""
@@ -192,10 +190,6 @@ class RecordedLmerFit(ReportedFit):
             return self.structures.copy()
         sizes = [len(effects) for effects in self.effects.values()]
         return pd.DataFrame({"structure": "us", "hom": False, "nc": sizes}, index=list(self.effects))
-
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """Conditional modes."""
-        return {group: frame.copy() for group, frame in self.modes.items()}
 
     def ranef_condVar(self) -> ConditionalVariances:
         """Conditional variances: group -> DataArray (level, effect, effect2)."""
@@ -223,10 +217,6 @@ class RecordedLmerFit(ReportedFit):
             raise NotRecordedError("predictions were not recorded; compare against live R (against='live')")
         return self.predictor(newdata, **options)
 
-    def isREML(self) -> bool:
-        """Whether the REML criterion was optimised."""
-        return self.reml
-
     def isSingular(self, tol: float = 1e-4) -> bool:
         """Whether a parameter is nearer than ``tol`` to a bound: a diagonal element of Λ's template, a correlation."""
         if self.par is None:
@@ -251,8 +241,7 @@ class RecordedLmerFit(ReportedFit):
         }
         if name not in pieces:
             raise NotRecordedError(f"getME({name!r}) was not recorded; there are {', '.join(pieces)}")
-        value = pieces[name]
-        return value.copy() if hasattr(value, "copy") else value
+        return deepcopy(pieces[name])
 
     def devfun(self, theta: Sequence[float] | np.ndarray | pd.Series) -> float:
         """The objective at a recorded θ (or anywhere, where a live objective is held)."""
@@ -303,16 +292,12 @@ class RecordedStanFit:
     priors: str = ""
     provenance: Mapping[str, object] = field(default_factory=dict)
 
-    posterior_summary = _frame("table")
-    independent_draws = _frame("draws")
-
-    def recorded_points(self) -> np.ndarray:
-        """Where the log density is known."""
-        return self.points.copy()
-
-    def nobs(self) -> int:
-        """Rows used."""
-        return self.observations
+    posterior_summary = _held("table", pd.DataFrame)
+    independent_draws = _held("draws", pd.DataFrame)
+    recorded_points = _held("points", np.ndarray)  # where the log density is known
+    nobs = _held("observations", int)
+    prior_summary = _held("priors", str)
+    summary = _held("printed", str)
 
     @property
     def num_upars(self) -> int:
@@ -335,11 +320,3 @@ class RecordedStanFit:
     def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
         """The first ``n`` recorded points (``seed`` does not matter)."""
         return self.points[:n].copy()
-
-    def prior_summary(self) -> str:
-        """What ``prior_summary(m)`` printed."""
-        return self.priors
-
-    def summary(self) -> str:
-        """What ``summary(m)`` printed."""
-        return self.printed

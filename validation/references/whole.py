@@ -13,7 +13,7 @@ import pandas as pd
 
 from validation.algebra import Pieces, Solution, by_label, pieces_of, solve
 from validation.covariances import parameters_of
-from validation.quantities import numbered
+from validation.quantities import groups_of, numbered, split_parameter
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
 #: Name of the point at which default lme4 ended.
@@ -186,8 +186,11 @@ def check_recorded_stan(fit: RecordedStanFit) -> None:
     _demand(bool(pd.Index(fit.draws.columns).isin(fit.table.index).all()), "draws of parameters without a summary")
     _finite(fit.draws, "draws")
     _check_account(fit)
+    known = groups_of(map(str, fit.table.index))
     for name, values in fit.draws.items():
-        _demand(not _is_variance(str(name)) or bool((values > 0.0).all()), f"{name} has draws that are not positive")
+        _, first, second, _ = split_parameter(str(name), known)
+        variance = name == "sigma" or first == second
+        _demand(not variance or bool((values > 0.0).all()), f"{name} has draws that are not positive")
         mean, error, sd = fit.table.loc[str(name), ["mean", "mcse_mean", "sd"]].to_numpy(dtype=float)
         away = abs(float(values.mean()) - mean)
         _demand(away <= _FAR * (error + sd / math.sqrt(len(values))), f"draws and summary of {name} do not fit")
@@ -195,13 +198,6 @@ def check_recorded_stan(fit: RecordedStanFit) -> None:
     _demand(fit.log_density.shape == (len(fit.points),), "points and densities do not fit each other")
     _finite(fit.points, "points")
     _demand(fit.observations > 0, "no observations")
-
-
-def _is_variance(name: str) -> bool:
-    """Whether rstanarm's parameter is a standard deviation or a variance: ``sigma``, ``Sigma[g:x,x]``."""
-    inside = name.removeprefix("Sigma[").removesuffix("]")
-    commas = [i for i, character in enumerate(inside) if character == ","]
-    return name == "sigma" or (inside != name and any(inside[:i].endswith(":" + inside[i + 1 :]) for i in commas))
 
 
 def _check_account(fit: RecordedStanFit) -> None:

@@ -25,25 +25,22 @@ from importlib import metadata
 
 from validation.checks import TABLE_COLUMNS
 from validation.comparison import Comparison
+from validation.judge.rows import rows_of
 from validation.plain import Json, plain
 from validation.report.wording import checked_table, source_line
 from validation.verdict import Verdict
 
 SCHEMA = "mlmparity-report"
 SCHEMA_VERSION = 1
+_OF_CAUSE = ("fault", "name", "title", "evidence", "remedy")
 
 
-def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None, indent: int | None = None) -> str:
+def dumps(comparisons: Sequence[Comparison], *, reason: str | None = None) -> str:
     """Return the comparisons as JSON text (strict: no ``NaN`` or ``Infinity`` literals).
 
-    ``reason`` says why recorded references were used instead of live R; ``indent`` is :func:`json.dumps`'s.
+    ``reason`` says why recorded references were used instead of live R.
     """
-    return json.dumps(as_data(comparisons, reason=reason), allow_nan=False, ensure_ascii=False, indent=indent)
-
-
-def as_data(comparisons: Sequence[Comparison], *, reason: str | None = None) -> dict[str, Json]:
-    """Return the same as :func:`dumps`, before it becomes text: dicts, lists, strings and finite numbers only."""
-    return {
+    data = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "generator": {"name": "mlmparity", "version": package_version()},
@@ -51,6 +48,7 @@ def as_data(comparisons: Sequence[Comparison], *, reason: str | None = None) -> 
         "verdict": str(Verdict.of(comparison.verdict for comparison in comparisons)),
         "comparisons": [_comparison(comparison) for comparison in comparisons],
     }
+    return json.dumps(data, allow_nan=False, ensure_ascii=False)
 
 
 def package_version() -> str:
@@ -62,6 +60,8 @@ def package_version() -> str:
 
 
 def _comparison(comparison: Comparison) -> dict[str, Json]:
+    checked_table(comparison)  # refuses a table that has lost a column
+    table = comparison.table.reindex(columns=list(TABLE_COLUMNS))
     return {
         "title": comparison.title,
         "formula": comparison.formula,
@@ -71,18 +71,8 @@ def _comparison(comparison: Comparison) -> dict[str, Json]:
         "reference": plain(vars(comparison.reference)),
         "candidate": plain(vars(comparison.candidate)),
         "checks": [plain(vars(check)) for check in comparison.checks],
-        "causes": [
-            plain({name: value for name, value in vars(cause).items() if name != "strength"})
-            for cause in comparison.causes
-        ],
-        "notes": [str(note) for note in comparison.notes],
-        "table": _table(comparison),
-        "printed": {str(side): str(text) for side, text in comparison.printed.items()},
+        "causes": [plain({name: getattr(cause, name) for name in _OF_CAUSE}) for cause in comparison.causes],
+        "notes": plain(comparison.notes),
+        "table": {"columns": list(TABLE_COLUMNS), "rows": plain(rows_of(table))},
+        "printed": plain(comparison.printed),
     }
-
-
-def _table(comparison: Comparison) -> dict[str, Json]:
-    checked_table(comparison)  # refuses a table that has lost a column
-    table = comparison.table.reindex(columns=list(TABLE_COLUMNS))
-    columns = [[plain(value) for value in table[name].tolist()] for name in TABLE_COLUMNS]
-    return {"columns": list(TABLE_COLUMNS), "rows": [list(row) for row in zip(*columns, strict=True)]}

@@ -1,9 +1,11 @@
-"""The pictures of the report, as inline SVG that follows the page's colours, light or dark.
+"""The pictures of the report, as inline SVG that follows the page's colours and type, light or dark.
 
 Figures are made with matplotlib's object interface (no pyplot, hence no global state). Text stays text, so it can be
 searched, read out and printed sharply. Labels that come from data are never read as mathematics or mark-up.
 """
 
+import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,16 +18,43 @@ import pandas as pd
 from pyimpl.extras import has
 from validation.comparison import Comparison
 from validation.judge.rows import rows_of
-from validation.report.svg import CANDIDATE, INK, REFERENCE, inline_svg
 from validation.report.wording import cell, checked_table, format_number, label_parts, main_rows, shorten, side_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Stand-ins for the page's colours: drawn with these, then replaced by CSS variables in the SVG.
+INK, RULE, REFERENCE, CANDIDATE = "#1b1e24", "#d5d8de", "#2b6cb0", "#c05a12"
+_CSS = {
+    INK: "var(--ink)",
+    RULE: "var(--rule)",
+    REFERENCE: "var(--reference)",
+    CANDIDATE: "var(--candidate)",
+    # The tutorial's three kinds of pooling.
+    "#0072b2": "var(--reference)",
+    "#c03a1e": "var(--candidate)",
+    "#6a3d9a": "var(--third)",
+}
+
+#: The picture's size is the page's to say; so is what all of it has alike: line joins and the type.
+_OPENING = (
+    '<svg xmlns="http://www.w3.org/2000/svg" font-family="var(--plot-font, sans-serif)" stroke-linejoin="round" '
+    'viewBox="{}">'
+)
+_HEAD = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.S)
+# neither texts nor attributes have an angle bracket in them: matplotlib writes &lt; and &gt;
+_TAG = re.compile(r"<[^>]*>")
+# a turn by nothing, the type, and the names of groups (figure_1, line2d_7), to which nothing refers
+_NEEDLESS = re.compile(r' transform="rotate\(-0 [^"]*"|font-family: [^;"]*;? ?|(?<=^<g) id="[^"]*"')
+_STROKE = re.compile(r" ?stroke[-a-z]*: [^;\"]*;?")
+_LINES = re.compile(r' d="[^"CQ]*"')  # what follows a move is lines, unless curves are between
+_FINE = re.compile(r"-?\d+\.\d{2,}")
+_RASTER_DPI = 144  # of what is drawn as points of an embedded picture
+
 _INTERVAL_QUANTITIES = ("fixef", "se", "post-mean", "post-q2.5", "post-q97.5")
 _MOST_PARAMETERS, _MOST_PANELS = 12, 6
-_LINES: tuple[Any, Any] = ("-", (0, (4, 2)))  # of the reference and of the candidate, for whoever sees no colours
+_DASHES: tuple[Any, Any] = ("-", (0, (4, 2)))  # of the reference and of the candidate, for whoever sees no colours
 _EQUAL: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (5, 3))}  # where both sides are equal
 _RASTER_ABOVE = 400  # so many points are drawn as an embedded picture: thousands of SVG nodes make a page slow
 
@@ -87,7 +116,7 @@ def _estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
         for ax, (label, sides) in zip(panels, rows, strict=True):
             words = []
             for y, name, colour, marker, line, (middle, low, high) in zip(
-                (1, 0), names, (REFERENCE, CANDIDATE), ("o", "s"), _LINES, sides, strict=True
+                (1, 0), names, (REFERENCE, CANDIDATE), ("o", "s"), _DASHES, sides, strict=True
             ):
                 ax.plot([low, high], [y, y], color=colour, linestyle=line, linewidth=1.6, solid_capstyle="butt")
                 ax.plot([middle], [y], marker=marker, color=colour, markersize=5)
@@ -144,7 +173,7 @@ def _posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
             low, high = np.quantile(np.concatenate(draws), [0.001, 0.999])
             edges = np.linspace(low, high if high > low else low + 1.0, 41)
             words = []
-            for name, side, colour, line in zip(names, draws, (REFERENCE, CANDIDATE), _LINES, strict=True):
+            for name, side, colour, line in zip(names, draws, (REFERENCE, CANDIDATE), _DASHES, strict=True):
                 height, _ = np.histogram(side, edges, density=True)
                 if colour == REFERENCE:
                     ax.stairs(height, edges, fill=True, facecolor=colour, alpha=0.18, edgecolor="none")
@@ -295,3 +324,49 @@ def style() -> "Iterator[None]":
         # Only the layout uses matplotlib's font; the browser draws the glyphs.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         yield
+
+
+def inline_svg(figure: "Figure", salt: str) -> str:
+    """Return a figure as one ``<svg>`` element for a page: no prolog, no metadata, the page's colours and type.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Drawn under :func:`style`; what has the colour :data:`INK` or :data:`RULE` follows the
+        page, light or dark.
+    salt : str
+        Makes the ids of the file reproducible.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    for background in (figure.patch, *(ax.patch for ax in figure.axes)):
+        background.set_visible(False)
+    figure.set_dpi(_RASTER_DPI)
+    buffer = io.StringIO()
+    # savefig would draw it twice: once only to lay it out, which drawing does anyway
+    written = salt.encode("utf-8", "backslashreplace").decode()  # names of files may hold half a character
+    with mpl.rc_context({"svg.hashsalt": written}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    opening, _, body = buffer.getvalue().partition("<svg ")[2].partition(">")
+    view_box = opening.partition('viewBox="')[2].partition('"')[0]
+    body = re.sub(r">\s+<", "><", _TAG.sub(_shorter, _HEAD.sub("", body)).lstrip())
+    svg = _OPENING.format(view_box) + body
+    for colour, css in _CSS.items():
+        svg = svg.replace(colour, css)
+    return svg
+
+
+def _shorter(tag: re.Match[str]) -> str:
+    """A tag in one line, its numbers as sharp as they can be seen, without what shows nothing."""
+    kept = _NEEDLESS.sub("", tag[0]).replace("xlink:href", "href")
+    if kept.startswith("<use"):  # a marker's shape has its stroke
+        kept = _STROKE.sub("", kept)
+    kept = _LINES.sub(lambda path: path[0].replace(" L ", " "), " ".join(kept.split()))
+    return _FINE.sub(_rounded, kept)
+
+
+def _rounded(number: re.Match[str]) -> str:
+    """A tenth of a point; scales, opacities and the corners of markers are small, and keep their digits."""
+    value = float(number[0])
+    return f"{value:.1f}" if abs(value) > 10 else f"{value:.3g}"

@@ -53,14 +53,14 @@ def verdict_text(verdict: Verdict) -> Text:
     return Text(verdict, style=_STYLES[verdict])
 
 
-def render_text(comparison: Comparison, *, all_rows: bool = False, width: int = 100) -> str:
+def render_text(comparison: Comparison, *, all_rows: bool = False, brief: bool = False, width: int = 100) -> str:
     """Return the comparison as plain text without colour, of so many columns at most.
 
     Every row of the table, or the failed ones and those about parameters.
     """
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False)
-    console.print(renderable(comparison, all_rows=all_rows, width=width))
+    console.print(renderable(comparison, all_rows=all_rows, brief=brief, width=width))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 

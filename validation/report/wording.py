@@ -26,13 +26,12 @@ VERDICT_SYMBOLS: dict[Verdict, str] = {
 #: Label of a side that an error kept from being fitted.
 NOT_REACHED = "not reached"
 
-#: What a reader calls the quantities of the table; a quantity that is not here is shown by its own name.
+#: What a reader calls the quantities of the table; one that is not here is shown by its own name, without hyphens.
 _QUANTITIES: dict[str, str] = {
     "fixef": "fixed effect",
     "se": "standard error",
     "t": "t value",
     "sd": "standard deviation",
-    "variance": "variance",
     "cor": "correlation",
     "sigma": "residual sd",
     "ranef": "BLUP",
@@ -42,7 +41,6 @@ _QUANTITIES: dict[str, str] = {
     "scaled_residuals": "scaled residual",
     "residuals": "residual",
     "fitted": "fitted value",
-    "covariance": "covariance",
     "REMLcrit": "REML criterion",
     "logLik": "log-likelihood",
     "npar": "number of parameters",
@@ -62,14 +60,7 @@ _QUANTITIES: dict[str, str] = {
     "repeated-draws": "copied draws",
     "reported-fixef": "reported coefficient",
     "reported-se": "reported standard error",
-    "reported-sigma": "reported sigma",
     "reported-ranef": "reported random effect",
-    "reported-variance": "reported variance",
-    "reported-sd": "reported sd",
-    "reported-covariance": "reported covariance",
-    "reported-correlation": "reported correlation",
-    "reported-residual-sd": "reported residual sd",
-    "reported-residual-variance": "reported residual variance",
 }
 
 _TEXT_COLUMNS = ("check", "quantity", "group", "term", "term2", "level", "unit", "reason")
@@ -152,7 +143,7 @@ def checked_table(comparison: Comparison) -> pd.DataFrame:
 
 def quantity_words(quantity: str) -> str:
     """Say what a reader calls a quantity."""
-    return _QUANTITIES.get(quantity, quantity)
+    return _QUANTITIES.get(quantity, quantity.replace("-", " "))
 
 
 def label_parts(group: str, term: str, term2: str, level: str) -> str:
@@ -197,11 +188,9 @@ _SHORT_UNITS = {
     "units of -2 log-likelihood": "dev",
     "of max(1, |t|)": "rel",
     "of max(1, |log p|)": "log p",
-    "of the column's largest entry": "rel",
     "of the column's largest entry, times √N": "rel",
     "conditional sd": "csd",
     "conditional sds": "csd",
-    "posterior sd": "sd",
     "posterior sds": "sd",
     "residual sds": "sigma",
     "scaled residuals": "",

@@ -8,7 +8,7 @@ with :func:`assume`: where either fails it has found nothing. :func:`diagnose` r
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from validation.verdict import Cause, Verdict
 
 EvidenceT = TypeVar("EvidenceT")
 T = TypeVar("T")
+
+#: What looks for one fault: its cause, or None.
+Detector: TypeAlias = Callable[[EvidenceT], Cause | None]
 
 
 class UnfoundedError(Exception):
@@ -47,11 +50,8 @@ def first_of(found: Iterable[T]) -> T:
 
 def close(value: float, target: float, relative: float = Match.ESTIMATED) -> bool:
     """Whether a number is another one, but for a small share of it; never where one is missing or infinite."""
-    return (
-        math.isfinite(value)
-        and math.isfinite(target)
-        and abs(value - target) <= relative * max(abs(target), Match.ZERO)
-    )
+    finite = math.isfinite(value) and math.isfinite(target)
+    return finite and abs(value - target) <= relative * max(abs(target), Match.ZERO)
 
 
 def all_close(values: Iterable[float], targets: Iterable[float], relative: float = Match.ESTIMATED) -> bool:
@@ -73,7 +73,7 @@ def is_single(values: np.ndarray) -> np.ndarray:
         return np.asarray(values == values.astype(np.float32))
 
 
-def found_by(detector: Callable[[EvidenceT], Cause | None], evidence: EvidenceT) -> Cause | None:
+def found_by(detector: Detector[EvidenceT], evidence: EvidenceT) -> Cause | None:
     """What a detector finds."""
     try:
         return detector(evidence)
@@ -82,9 +82,7 @@ def found_by(detector: Callable[[EvidenceT], Cause | None], evidence: EvidenceT)
 
 
 def diagnose(
-    evidence: EvidenceT,
-    detectors: Sequence[Callable[[EvidenceT], Cause | None]],
-    unknown: Callable[[], Cause] | None = None,
+    evidence: EvidenceT, detectors: Sequence[Detector[EvidenceT]], unknown: Callable[[], Cause] | None = None
 ) -> tuple[Cause, ...]:
     """Run detectors over the evidence.
 
@@ -92,17 +90,14 @@ def diagnose(
     finds nothing, and a :class:`~validation.errors.DetectorWarning` says so: the verdict never depends on one, and our
     tests take the warning for the error that it is.
     """
-    causes: list[Cause] = []
+    found: list[Cause | None] = []
     for detector in detectors:
         try:
-            cause = found_by(detector, evidence)
+            found.append(found_by(detector, evidence))
         except Exception as error:
             text = f"the detector {detector.__name__} went wrong: {error_in_words(error)}"
             warnings.warn(text, DetectorWarning, stacklevel=2)
-            continue
-        if cause is not None:
-            causes.append(cause)
-    causes.sort(key=lambda cause: -cause.strength)
+    causes = sorted((cause for cause in found if cause is not None), key=lambda cause: -cause.strength)
     if causes and causes[0].strength >= Strength.CERTAIN:
         # What a weak detector saw is then a consequence (a coefficient of another name is also a missing one).
         causes = [cause for cause in causes if cause.strength >= Strength.SEEN]

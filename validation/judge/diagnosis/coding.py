@@ -51,9 +51,8 @@ def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
     if left.X.shape != right.X.shape or left.X.shape[1] == 0:
         return None
     scale = np.abs(left.X).max(axis=0)
-    if left.coef_names == right.coef_names and np.allclose(
-        left.X, right.X, rtol=Match.ENTRY, atol=Match.ENTRY * scale.max()
-    ):
+    same_names, near = left.coef_names == right.coef_names, Match.ENTRY * scale.max()
+    if same_names and np.allclose(left.X, right.X, rtol=Match.ENTRY, atol=near):
         return None
     A, *_ = np.linalg.lstsq(left.X, right.X, rcond=None)
     residual = np.abs(left.X @ A - right.X).max() / max(float(np.abs(right.X).max()), Match.ZERO)
@@ -154,15 +153,12 @@ def kinds_of(left: Pieces, right: Pieces, A: np.ndarray) -> list[Kind]:
 
 def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[int], list[int]]]:
     """Changed columns of both sides, those that A joins together; the intercept and interactions joined to none."""
-    constant = np.ptp(left.X, axis=0) == 0
-
-    def kept(j: int) -> bool:
-        name = right.coef_names[j]
-        same = left.X[:, left.coef_names.index(name)] if name in left.coef_names else np.full(len(left.X), np.nan)
-        return bool(np.allclose(same, right.X[:, j], rtol=Match.ENTRY, atol=0))
-
-    of_predictors = [j for j, name in enumerate(right.coef_names) if ":" not in name and np.ptp(right.X[:, j]) != 0]
-    changed = [j for j in of_predictors if not kept(j)]
+    constant, known = np.ptp(left.X, axis=0) == 0, dict(zip(left.coef_names, left.X.T, strict=True))
+    changed = []
+    for j, (name, x) in enumerate(zip(right.coef_names, right.X.T, strict=True)):
+        kept = name in known and np.allclose(known[name], x, rtol=Match.ENTRY, atol=0)
+        if ":" not in name and np.ptp(x) != 0 and not kept:
+            changed.append(j)
     found: list[tuple[set[int], set[int]]] = []
     for j in changed:
         rows = {i for i in range(len(A)) if A[i, j] != 0 and not constant[i]}

@@ -10,11 +10,11 @@ import pandas as pd
 from validation.algebra import solve
 from validation.judge.diagnosis import all_close, assume, close, found_by, given, is_single
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.model import levels_of, optimum_of, proof_by, same_model, searchable
+from validation.judge.diagnosis.model import optimum_of, proof_by, same_model, searchable
 from validation.judge.evidence import Evidence
 from validation.judge.rows import digits
 from validation.owndata import some
-from validation.quantities import columns_of, records
+from validation.quantities import columns_of, quietly, records
 from validation.tolerances import ROUNDINGS, Match, Multiple, Share, Strength
 from validation.verdict import Cause, Finding
 
@@ -22,6 +22,16 @@ _MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", ""}
 
 _NA_INTEGER = -(2.0**31)
 _INTEGER_MISSING = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
+
+
+def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
+    """The levels of a side's grouping factors; of its BLUPs where it does not give its factors."""
+    fit, modes = evidence.fit(side), evidence.rows("ranef")
+    of_factors = quietly(
+        lambda: {str(name): [*map(str, factor.cat.categories)] for name, factor in fit.getME("flist").items()}, {}
+    )
+    of_modes = modes[modes[f"has_{side}"]].groupby("group", sort=False)["level"]
+    return of_factors or {str(group): levels.tolist() for group, levels in of_modes}
 
 
 def rows_used(evidence: Evidence) -> Cause | None:
@@ -100,8 +110,7 @@ def data_values(evidence: Evidence) -> Cause | None:
     assume(parts)
     if pairs[0][-1].any():
         slope, constant = np.polyfit(left.y, right.y, 1)
-        away = np.abs(slope * left.y + constant - right.y)
-        if (away <= Match.COMPUTED * float(np.abs(right.y).max())).all():
+        if (np.abs(slope * left.y + constant - right.y) <= Match.COMPUTED * float(np.abs(right.y).max())).all():
             name, title = "response-scaled", "The candidate's response is centred or rescaled"
             parts[0] = f"its y is {slope:.6g} times the reference's {constant:+.6g}"
     return Finding(4, name, Strength.ANOTHER_INPUT).told(
@@ -232,8 +241,7 @@ def permuted_labels(evidence: Evidence) -> Cause | None:
          "lower triangle column by column."),
     ):  # fmt: skip
         rows = evidence.compared(quantity)
-        if quantity == "sd":
-            rows = rows[rows["group"] != "Residual"]
+        rows = rows[rows["group"] != "Residual"]
         left, right = (rows[side].to_numpy() for side in ("reference", "candidate"))
         if len(left) < 2 or not (np.isfinite(left).all() and np.isfinite(right).all()):
             continue
@@ -366,10 +374,8 @@ def _columns(evidence: Evidence) -> Cause:
         ours, theirs = (pd.Series(pieces.coef_names, dtype=str) for pieces in (left, right))
     lost, extra = ours[~ours.isin(theirs)].tolist(), theirs[~theirs.isin(ours)].tolist()
     assume((of_design or (len(ours) and len(theirs))) and bool(lost) != bool(extra))
-    shown, name = (
-        f"{'s' * (len(lost or extra) > 1)} {', '.join(lost or extra)}",
-        "lost-column" if lost else "extra-column",
-    )
+    shown = f"{'s' * (len(lost or extra) > 1)} {', '.join(lost or extra)}"
+    name = "lost-column" if lost else "extra-column"
     title = f"The candidate lost the column{shown} of X"
     if of_design:
         title = title if lost else f"The candidate has the column{shown} of X besides"
@@ -381,9 +387,8 @@ def _columns(evidence: Evidence) -> Cause:
         pieces = given(searchable(evidence))
         kept = [j for j, column in enumerate(pieces.coef_names) if column not in lost]
         without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
-        text = given(proof_by(evidence, optimum_of(without, evidence.reml))).words(
-            f"the model without {', '.join(lost)}"
-        )
+        proof = given(proof_by(evidence, optimum_of(without, evidence.reml)))
+        text = proof.words(f"the model without {', '.join(lost)}")
         if lost == ["(Intercept)"]:
             name, title = "intercept-lost", "The candidate has no intercept among its fixed effects"
     return Finding(7 if name == "intercept-lost" else 12, name, Strength.ANOTHER_INPUT).told(
@@ -422,21 +427,18 @@ def single_precision(evidence: Evidence) -> Cause | None:
     assume(not coarse > Match.COMPUTED * sigma or (np.remainder(values[telling][exact], coarse) != 0).any())
     by_quantity = rows.loc[telling, "quantity"].to_numpy()
     whole = [q for q in dict.fromkeys(by_quantity) if exact[by_quantity == q].all() and (by_quantity == q).sum() >= 2]
-    share, points, relative = float(exact.mean()), evidence.same_theta, math.nan
-    if len(points) and (points["candidate"] / points["reference"]).notna().any():
-        with np.errstate(all="ignore"):
-            relative = float(np.nanmedian(np.abs(points["candidate"] / points["reference"] - 1)))
-    if share > Share.HALF or whole:
+    strength, words = Strength.SAME_NUMBERS, f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
+    if exact.mean() > Share.HALF:
         words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
-        if share <= Share.HALF:
-            words = f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
-        strength = Strength.SAME_NUMBERS
-    else:
+    elif not whole:
+        points = evidence.same_theta
+        assume(len(points))
+        with np.errstate(all="ignore"):
+            relative = float(np.abs(points["candidate"] / points["reference"] - 1).median())
         # more than double precision leaves in a sum of squares of a response far from 0 for its spread
         size = 0.0 if pieces is None or not sigma > 0 else float(np.abs(pieces.y).max()) / sigma
         assume(max(Match.COMPUTED, float(np.finfo(float).eps) * size**2) < relative < Match.ESTIMATED)
-        words = f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
-        strength = Strength.PLACE
+        strength, words = Strength.PLACE, f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
     median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
     return Finding(12, "single-precision", strength).told(
         "The candidate computes, or stores, in single precision",

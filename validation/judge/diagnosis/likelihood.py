@@ -1,17 +1,12 @@
 """The detectors for two likelihood fits, in the order of AGREEMENT.md's table of faults."""
 
-from collections.abc import Callable
 from itertools import chain
-from typing import TypeAlias
 
-from validation.judge.diagnosis import coding, labels, model, reported, structure
+from validation.judge.diagnosis import Detector, coding, labels, model, reported, structure
 from validation.judge.evidence import Evidence
-from validation.verdict import Cause
-
-_Detectors: TypeAlias = tuple[Callable[[Evidence], Cause | None], ...]
 
 #: Detectors of the rows of AGREEMENT.md's table, whose order decides between findings of one strength.
-_BY_ROW: tuple[_Detectors, ...] = (
+_BY_ROW: tuple[tuple[Detector[Evidence], ...], ...] = (
     (model.other_criterion,),
     (coding.scale_of_components, coding.scale_of_modes, coding.correlations),
     (coding.coding, coding.other_units),
@@ -25,7 +20,7 @@ _BY_ROW: tuple[_Detectors, ...] = (
     (reported.unshrunken, reported.other_fits, reported.predictions),
     (labels.single_precision, labels.cancellation, labels.lost_weights, labels.malformed_values, labels.lost_numbers),
 )
-DETECTORS: _Detectors = tuple(chain.from_iterable(_BY_ROW))
+DETECTORS = tuple(chain.from_iterable(_BY_ROW))
 
 #: Of a comparison in which nothing is known to differ: what may still be known of it.
-OF_INCONCLUSIVE: _Detectors = (reported.constants,)
+OF_INCONCLUSIVE: tuple[Detector[Evidence], ...] = (reported.constants,)

@@ -1,7 +1,8 @@
 """Detectors for two tables of likelihood-ratio tests: what of row 10 of AGREEMENT.md's table only a test shows."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,10 +12,10 @@ from scipy.stats import f as f_distribution
 
 from validation import tolerances
 from validation.contract import LinearMixedFit
-from validation.judge.diagnosis import assume, diagnose, first_of, same_p
+from validation.judge.diagnosis import Detector, assume, diagnose, first_of, same_p
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.diagnosis.model import other_optimum
-from validation.judge.diagnosis.reported import bic_sample_size
+from validation.judge.diagnosis.reported import Counts, penalty
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
 from validation.tolerances import Match, Strength
@@ -74,23 +75,15 @@ def rows_of_models(evidence: AnovaEvidence) -> Cause | None:
 
 def not_refitted(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: REML log-likelihoods are compared where ML ones should be, or the other way round."""
-    wanted = {bool(fit.isREML()) for fit in evidence.compared_fits}
-    assume(len(wanted) == 1 and _differs(evidence))
-    (reml,) = wanted
+    wanted, reported = {bool(fit.isREML()) for fit in evidence.compared_fits}, evidence.column("candidate", "logLik")
     right = [float(fit.logLik()) for fit in evidence.compared_fits]
-    other = [_other_criterion(evidence, i) for i in range(len(right))]
+    assume(len(wanted) == 1 and not all(_same(*pair) for pair in zip(reported, right, strict=True)))
+    (reml,), other = wanted, [_other_criterion(evidence, i) for i in range(len(right))]
     assume(all(map(math.isfinite, other)))
-    reported = evidence.column("candidate", "logLik")
-    by_loglik = all(
-        _same(value, target, Match.ESTIMATED) and not _same(value, wrong, Match.RULE)
-        for value, target, wrong in zip(reported, other, right, strict=True)
-    )
-    statistics, steps = [test.chisq[1] for test in _tests(evidence)], 2.0 * np.abs(np.diff([other, right]))
-    by_statistic = bool(statistics) and all(
-        _same(abs(value), step, Match.FOLLOWS) and not _same(abs(value), own, Match.ROUGH)
-        for value, step, own in zip(statistics, *steps, strict=True)
-    )
-    assume(by_loglik or by_statistic)
+    statistics = [test.chisq[1] for test in _tests(evidence)]
+    expected, own = 2.0 * np.abs(np.diff([other, right]))
+    by_loglik = _are(reported, other, right, Match.ESTIMATED, Match.RULE)
+    assume(by_loglik or (statistics and _are(np.abs(statistics), expected, own, Match.FOLLOWS, Match.ROUGH)))
     there, here = ("ML", "REML") if reml else ("REML", "ML")
     return Finding(10, "lrt-refitted" if reml else "lrt-reml", Strength.RECOMPUTED).told(
         f"The candidate compares {there} fits, where R compares fits by {here}"
@@ -110,11 +103,9 @@ def not_refitted(evidence: AnovaEvidence) -> Cause | None:
     )
 
 
-def _differs(evidence: AnovaEvidence) -> bool:
-    left, right = evidence.both("logLik")
-    if np.isfinite(right).all():
-        return bool((np.abs(left - right) > Match.RULE * np.maximum(1.0, np.abs(left))).any())
-    return any(not _same(test.chisq[1], test.chisq[0], Match.ESTIMATED) for test in _tests(evidence))
+def _are(values: Iterable[float], expected: Iterable[float], own: Iterable[float], near: float, away: float) -> bool:
+    """Whether all numbers are those expected, and none is the reference's own."""
+    return all(_same(x, e, near) and not _same(x, o, away) for x, e, o in zip(values, expected, own, strict=True))
 
 
 def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
@@ -148,10 +139,15 @@ _DF: tuple[tuple[str, Callable[[_Counts, _Counts], float]], ...] = (
 
 def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: another number of degrees of freedom."""
-    wrong = [test for test in _tests(evidence) if _off(*test.df)]
+    wrong, (_, told) = [test for test in _tests(evidence) if _off(*test.df)], evidence.both("npar")
+    # not where the df follow from numbers of parameters, or the models, that are others
+    assume(not _other_pairs(evidence) and any(test.df[1] != told[test.i] - told[test.i - 1] for test in wrong))
     first, counts = first_of(wrong), [_Counts.of(fit) for fit in evidence.compared_fits]
     pairs = [(test.df[1], counts[test.i - 1], counts[test.i]) for test in wrong]
-    words = next((f": {text}" for text, rule in _DF if all(_same(df, rule(a, b)) for df, a, b in pairs)), "")
+    # one small whole number meets a rule by chance: where there is one test alone, its p-value is to follow, too
+    follows = all(same_p(test.p[1], _upper(test.chisq[0], test.df[1])) for test in wrong)
+    rules = _DF if follows or len({df for df, _, _ in pairs}) > 1 else ()
+    words = next((f": {text}" for text, rule in rules if all(_same(df, rule(a, b)) for df, a, b in pairs)), "")
     (ours, theirs), (_, a, b) = first.df, pairs[0]
     covariances = [int(c.npar) - c.fixed - c.diagonal - 1 for c in (a, b)]
     return Finding(10, "lrt-df", Strength.ANOTHER_MODEL if words else Strength.CERTAIN).told(
@@ -165,6 +161,38 @@ def degrees_of_freedom(evidence: AnovaEvidence) -> Cause | None:
     )
 
 
+def _other_pairs(evidence: AnovaEvidence) -> list[tuple[_Test, tuple[int, int]]]:
+    """Tests that are of two other models than R's, and which; none unless every test is of two of the models."""
+    fits = evidence.compared_fits
+    npar, deviance = [float(fit.npar) for fit in fits], [-2.0 * float(fit.logLik()) for fit in fits]
+    found = []
+    for test in _tests(evidence):
+        of = [
+            (a, b)
+            for a, b in itertools.combinations(range(len(fits)), 2)
+            if _same(test.df[1], npar[b] - npar[a]) and _same(test.chisq[1], deviance[a] - deviance[b], Match.ESTIMATED)
+        ]
+        if not of:
+            return []
+        found += [] if (test.i - 1, test.i) in of else [(test, of[0])]
+    return found
+
+
+def other_pairs(evidence: AnovaEvidence) -> Cause | None:
+    """Row 10: tests between other models than those that follow each other."""
+    moved = _other_pairs(evidence)
+    assume(moved)
+    return Finding(10, "lrt-pairs", Strength.ANOTHER_INPUT).told(
+        "The tests compare other pairs of models than R's",
+        "; ".join(
+            f"in place of {test.models} stands the test of {evidence.names[a]} against {evidence.names[b]}: chi-square "
+            f"{test.chisq[1]:.6g} with {test.df[1]:g} degrees of freedom"
+            for test, (a, b) in moved
+        ),
+        "R's anova sorts the models by their number of parameters and compares each with the one before it.",
+    )
+
+
 def _off(ours: float, theirs: float) -> bool:
     """Whether a number that the candidate gives is not the reference's."""
     return math.isfinite(theirs) and math.isfinite(ours) and abs(theirs - ours) > Match.COMPUTED
@@ -172,24 +200,24 @@ def _off(ours: float, theirs: float) -> bool:
 
 def statistic(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: the statistic is not twice the difference of the log-likelihoods."""
-    wrong = [
-        test
-        for test in _tests(evidence)
-        if not _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)
-        and math.isfinite(test.chisq[1])
-        and abs(test.chisq[0]) > Match.FOLLOWS
-    ]
+    off = [test for test in _tests(evidence) if not _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)]
+    wrong = [test for test in off if math.isfinite(test.chisq[1]) and abs(test.chisq[0]) > Match.FOLLOWS]
+    assume(not _other_pairs(evidence))
     first = first_of(wrong)
-    name, words, _ = first_of(
-        rule
-        for rule in (
+    k = np.array([test.df[0] for test in wrong])
+    ours, theirs = np.transpose([test.chisq for test in wrong])
+    fitting = [
+        (name, words)
+        for name, words, factor in (
             ("half", "the difference of the log-likelihoods without its factor 2", 0.5),
+            ("f", "that of an F test, chi-square over its degrees of freedom", 1.0 / k),
             ("sign", "negative: the models were subtracted in the wrong order", -1.0),
             ("sign", "negative, and without its factor 2", -0.5),
             ("twice", "twice R's: the deviance is −2 log-likelihood already", 2.0),
         )
-        if all(_same(theirs, rule[2] * ours, Match.ESTIMATED) for _, _, (ours, theirs), *_ in wrong)
-    )
+        if all(map(_same, theirs, factor * ours, itertools.repeat(Match.ESTIMATED)))
+    ]
+    name, words = first_of(fitting)[0], " or ".join(words for _, words in fitting)
     return Finding(10, f"lrt-statistic-{name}", Strength.LISTED).told(
         f"The likelihood-ratio statistic is {words}",
         f"{first.models}: chi-square {first.chisq[0]:.6g} in R, {first.chisq[1]:.6g} in the candidate",
@@ -220,14 +248,9 @@ _TAILS: tuple[tuple[str, str, Callable[[float, float, float, float], float]], ..
 
 def tail(evidence: AnovaEvidence) -> Cause | None:
     """Row 10: statistic and degrees of freedom agree, the p-value is of another distribution."""
-    wrong = [
-        test
-        for test in _tests(evidence)
-        if _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)
-        and not _off(*test.df)
-        and math.isfinite(test.p[1])
-        and not same_p(test.p[1], test.p[0])
-    ]
+    agree = [test for test in _tests(evidence) if _same(test.chisq[1], test.chisq[0], Match.ESTIMATED)]
+    known = [test for test in agree if not _off(*test.df) and math.isfinite(test.p[1])]
+    wrong = [test for test in known if not same_p(test.p[1], test.p[0])]
     first, fits = first_of(wrong), evidence.compared_fits
     N, npar = float(fits[-1].nobs()), [float(fit.npar) for fit in fits]
     name, words, _ = first_of(
@@ -249,30 +272,16 @@ def tail(evidence: AnovaEvidence) -> Cause | None:
 
 
 def information_criteria(evidence: AnovaEvidence) -> Cause | None:
-    """Row 10: parameters counted otherwise in AIC, or another N in BIC."""
+    """Row 10: parameters counted otherwise in AIC, or another penalty in BIC."""
     (own, loglik), (npar, told) = evidence.both("logLik"), evidence.both("npar")
     # Without the log-likelihoods the reference's serve: where they differ, nothing below fits.
     loglik = np.where(np.isfinite(loglik), loglik, own)
-    counted = (evidence.column("candidate", "AIC") + 2.0 * loglik) / 2.0
-    counted = np.where(np.isfinite(counted), counted, told)
-    whole = np.isfinite(counted).all() and bool((np.abs(counted - np.round(counted)) < Match.ESTIMATED).all())
-    if whole and (np.abs(counted - npar) > 0.5).any():
-        words = " (σ is not counted)" if (npar - np.round(counted) == 1).all() else ""
-        return Finding(10, "parameter-count", Strength.COUNTS).told(
-            f"The candidate counts {', '.join(f'{value:.0f}' for value in counted)} parameters, R "
-            f"{', '.join(f'{value:.0f}' for value in npar)}{words}",
-            "AIC is -2 log-likelihood plus twice the number of parameters: "
-            + "; ".join(
-                f"{name}: {2 * value:.6g} is added, R adds 2 × {ours:.0f}"
-                for name, value, ours in zip(evidence.names, counted, npar, strict=True)
-            ),
-            "Count fixed effects, every variance and covariance of random effects, and σ: AIC, BIC and the degrees of "
-            "freedom of a likelihood-ratio test depend on it.",
-        )
-    weight = (evidence.column("candidate", "BIC") + 2.0 * loglik) / npar
-    N = float(evidence.compared_fits[0].nobs())
-    assume(np.ptp(weight) < Match.ESTIMATED and not _same(float(weight[0]), math.log(N), Match.ESTIMATED))
-    return bic_sample_size(float(weight[0]), N)
+    added = {name: evidence.column("candidate", name) + 2.0 * loglik for name in ("AIC", "BIC")}
+    fit = evidence.compared_fits[0]
+    sizes = {f"{count:.0f}, the levels of {group}": float(count) for group, count in fit.ngrps().items()}
+    fixed = np.array([len(fit.fixef()) for fit in evidence.compared_fits], dtype=float)
+    slack = 2.0 * Match.SUMMED * float(np.abs(loglik).max())
+    return penalty(Counts(npar, told, fixed, float(fit.nobs()), sizes), added, slack)
 
 
 def constant(evidence: AnovaEvidence) -> Cause | None:
@@ -324,9 +333,10 @@ def missing_columns(evidence: AnovaEvidence) -> Cause | None:
 
 
 #: In the order in which findings of one strength are named.
-DETECTORS: tuple[Callable[[AnovaEvidence], Cause | None], ...] = (
+DETECTORS: tuple[Detector[AnovaEvidence], ...] = (
     rows_of_models,
     not_refitted,
+    other_pairs,
     degrees_of_freedom,
     statistic,
     tail,

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,19 +37,17 @@ def another_model(evidence: Evidence) -> bool:
     silent = evidence.structures("reference") is not None and evidence.structures("candidate") is None
     silent = silent and pieces is not None and pieces.structured
     other_theta = evidence.theta("candidate") is not None and evidence.candidate_theta is None and not silent
-    other_rows = math.isfinite(nobs[1]) and nobs[0] != nobs[1]
     other_effects = not evidence.rows("variance")["has_reference"].all()
-    return other_rows or other_theta or columns_differ(evidence) or other_effects
+    return other_theta or other_effects or columns_differ(evidence) or (math.isfinite(nobs[1]) and nobs[0] != nobs[1])
 
 
 def columns_differ(evidence: Evidence) -> bool:
     """Whether the two sides have other columns of X, as far as X or the coefficients' names say."""
     left, right = evidence.reference_pieces, evidence.candidate_pieces
-    if left is None or right is None:
-        names = evidence.rows("fixef")  # where it gives none, nothing is known of them
-        differ = names["has_reference"] != names["has_candidate"]
-        return bool(names["has_candidate"].any() and differ.any())
-    return left.coef_names != right.coef_names
+    if left is not None and right is not None:
+        return left.coef_names != right.coef_names
+    ours, theirs = (evidence.rows("fixef")[f"has_{side}"] for side in ("reference", "candidate"))
+    return bool(theirs.any() and (ours != theirs).any())  # where it gives none, nothing is known of them
 
 
 def searchable(evidence: Evidence) -> Pieces | None:
@@ -97,20 +95,6 @@ def optimum_of(pieces: Pieces, reml: bool) -> Solution | None:
     return least_objective(lambda point: solve(pieces, point, reml), start, pieces)
 
 
-def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
-    """The levels of a side's grouping factors; of its BLUPs where it does not give its factors."""
-    fit = evidence.fit(side)
-
-    def of_factors() -> dict[str, list[str]]:
-        flist = fit.getME("flist")
-        return {str(name): [str(level) for level in flist[name].cat.categories] for name in flist.columns}
-
-    def of_modes() -> dict[str, list[str]]:
-        return {str(group): [str(level) for level in frame.index] for group, frame in fit.ranef().items()}
-
-    return quietly(of_factors, None) or quietly(of_modes, {})
-
-
 def with_implied(evidence: Evidence, solution: Solution, *quantities: str) -> pd.DataFrame:
     """The rows of some quantities that both sides have, and what a solution implies of each: NaN where it says none."""
     rows = evidence.compared(*quantities)
@@ -138,8 +122,7 @@ _OF_CRITERION = ("fixef", "se", "sigma", "logLik")
 _OF_THETA = frozenset({"fixef", "ranef"})
 
 
-@dataclass(frozen=True)
-class Reproduction:
+class Reproduction(NamedTuple):
     """How many of a candidate's numbers a supposed cause gives."""
 
     total: int  # that both sides have and that tell: the cause moves them by more than the digits that would show it
@@ -156,10 +139,7 @@ class Reproduction:
 
 
 def proof_by(
-    evidence: Evidence,
-    solution: Solution | None,
-    quantities: Iterable[str] = _ESTIMATES,
-    but: Collection[Key] = (),
+    evidence: Evidence, solution: Solution | None, quantities: Iterable[str] = _ESTIMATES, but: Collection[Key] = ()
 ) -> Reproduction | None:
     """What a model at its optimum gives of the candidate's numbers; None where that proves nothing.
 
@@ -359,10 +339,9 @@ def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray
 
 def _improvement(evidence: Evidence) -> float | None:
     """By how much the candidate's θ̂ is the better one; by the judge's own algebra where it gives no θ̂ itself."""
-    if evidence.improvement is not None:
-        return evidence.improvement
     ours, theirs = evidence.at_reference, evidence.at_candidate
-    return None if ours is None or theirs is None else ours.objective - theirs.objective
+    own = None if ours is None or theirs is None else ours.objective - theirs.objective
+    return own if evidence.improvement is None else evidence.improvement
 
 
 def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:

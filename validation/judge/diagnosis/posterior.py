@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from validation.judge.diagnosis import assume, first_of, given, is_single
+from validation.judge.diagnosis import Detector, assume, first_of, given, is_single
 from validation.judge.diagnosis.printed import improper_hs_plus, printed_priors
 from validation.judge.diagnosis.priors import has_single_density, priors
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
@@ -123,11 +123,8 @@ def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
 
     explained: list[tuple[str, str, str, str]] = []
     for quantity in RULES:
-        off = {
-            key: (value, vectors)
-            for key, (value, vectors) in found.items()
-            if key[0] == quantity and not same(value, by_rules(key, vectors))
-        }
+        own = {key: pair for key, pair in found.items() if key[0] == quantity}
+        off = {key: pair for key, pair in own.items() if not same(pair[0], by_rules(key, pair[1]))}
         for rule, (words, _) in RULES[quantity].items():
             if off and all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
                 key, (value, vectors) = next(iter(off.items()))
@@ -412,7 +409,7 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
 
 
 #: In the order of AGREEMENT.md's table, which decides between findings of one strength.
-DETECTORS: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (
+DETECTORS: tuple[Detector[PosteriorEvidence], ...] = (
     scale_of_draws,
     reported_numbers,
     other_reference_level,
@@ -429,4 +426,4 @@ DETECTORS: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (
 )
 
 #: Detectors that say why draws are not valid, for a comparison that is inconclusive.
-OF_INCONCLUSIVE: tuple[Callable[[PosteriorEvidence], Cause | None], ...] = (improper_hs_plus,)
+OF_INCONCLUSIVE: tuple[Detector[PosteriorEvidence], ...] = (improper_hs_plus,)

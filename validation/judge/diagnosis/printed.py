@@ -1,7 +1,5 @@
 """Row 9 of AGREEMENT.md's table: what the two sides print of their priors."""
 
-import re
-
 from validation import tolerances
 from validation.contract import BayesianFit
 from validation.judge.diagnosis import assume, given
@@ -47,8 +45,8 @@ def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
     left, right = _printed(evidence.reference), _printed(evidence.candidate)
     titles = [title for title in left if title in right and left[title] != right[title]]
     # R's "(in Q-space)" is part of the title: another title of the same block is QR on one side only
-    plain = {re.sub(r" \(in Q-space\)$", "", title): title for title in right}
-    moved = [title for title in left if title not in right and re.sub(r" \(in Q-space\)$", "", title) in plain]
+    plain = {title.removesuffix(" (in Q-space)") for title in right}
+    moved = [title for title in left if title not in right and title.removesuffix(" (in Q-space)") in plain]
     assume(titles or moved)
     families = any(_family(left[title]) != _family(right[title]) for title in titles)
     differing = [f"{title}: {left[title]} in the reference, {right[title]} in the candidate" for title in titles]

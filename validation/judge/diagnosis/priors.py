@@ -52,6 +52,7 @@ class Layout(NamedTuple):
 #: A number, or one at each point, for each term of a sum: by part, and by the term's words.
 Sum: TypeAlias = dict[tuple[str, str], float]
 _Terms: TypeAlias = dict[tuple[str, str], np.ndarray]
+_Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
 class Explanation(NamedTuple):
@@ -71,11 +72,7 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    layout: Layout,
-    points: np.ndarray,
-    reference: np.ndarray,
-    candidate: np.ndarray,
-    density: Callable[[np.ndarray], np.ndarray],
+    layout: Layout, points: np.ndarray, reference: np.ndarray, candidate: np.ndarray, density: _Function
 ) -> Explanation | None:
     """Take the difference of two log densities at some points apart; ``density`` gives the candidate's at others.
 
@@ -99,11 +96,6 @@ def explain(
 def _terms(layout: Layout, u: np.ndarray) -> _Terms:
     """Terms that differences of log priors are made of, part by part; the likeliest parts last."""
     found: _Terms = {}
-
-    def put(part: str, name: str, values: np.ndarray) -> None:
-        if np.isfinite(values).all() and np.ptp(values) > 0:
-            found[part, name] = values
-
     gamma, z, log_a, log_tau, log_zeta, z_T, z_b = (
         u[:, layout.of(name)]
         for name in ("intercept", "coefficients", "sigma", "scale", "simplex", "directions", "random-effects")
@@ -111,35 +103,32 @@ def _terms(layout: Layout, u: np.ndarray) -> _Terms:
     a, tau, zeta, K = np.exp(log_a), np.exp(log_tau), np.exp(log_zeta), z.shape[1]
     if gamma.size and 0 < K <= 6:
         for k in range(K):
-            put("centring", f"γ z{k + 1}", gamma[:, 0] * z[:, k])
+            found["centring", f"γ z{k + 1}"] = gamma[:, 0] * z[:, k]
             for j in range(k):
-                put("centring", f"z{j + 1} z{k + 1}", z[:, j] * z[:, k])
+                found["centring", f"z{j + 1} z{k + 1}"] = z[:, j] * z[:, k]
     for i in range(log_tau.shape[1]):
-        put("scale-sigma", f"τ{i + 1} a", tau[:, i] * a[:, 0])
+        found["scale-sigma", f"τ{i + 1} a"] = tau[:, i] * a[:, 0]
     for k in range(K):
-        put("coefficients-sigma", f"z{k + 1}² / a²", z[:, k] ** 2 / a[:, 0] ** 2)
-    put("directions", "Σ z_T²", np.sum(z_T**2, axis=1))
+        found["coefficients-sigma", f"z{k + 1}² / a²"] = z[:, k] ** 2 / a[:, 0] ** 2
+    found["directions", "Σ z_T²"] = np.sum(z_T**2, axis=1)
     for i, of_term in enumerate(np.split(z_b, np.cumsum(layout.random)[:-1], axis=1)):
         squares = np.sum(of_term**2, axis=1)
-        put("random-effects", f"Σ z_b² (term {i + 1})", squares)
-        put("random-effects-sigma", f"a Σ z_b² (term {i + 1})", squares * a[:, 0])
+        found["random-effects", f"Σ z_b² (term {i + 1})"] = squares
+        found["random-effects-sigma", f"a Σ z_b² (term {i + 1})"] = squares * a[:, 0]
     shares = [p for p in layout.effects if p > 1]
     for i, of_term in enumerate(np.split(zeta, np.cumsum(shares)[:-1], axis=1) if shares else ()):
-        put("simplex", f"log Σζ (term {i + 1})", np.log(of_term.sum(axis=1)))
+        found["simplex", f"log Σζ (term {i + 1})"] = np.log(of_term.sum(axis=1))
     for part, terms in _OF_ONE_COORDINATE.items():
         for k, x in enumerate(u[:, layout.of(part)].T):
             for name, rule in terms.items():
-                put(part, name.format(k + 1), rule(x))
-    return found
+                found[part, name.format(k + 1)] = rule(x)
+    return {key: values for key, values in found.items() if np.isfinite(values).all() and np.ptp(values) > 0}
 
 
 #: Part -> the terms that each of its coordinates may add to the sum.
-_OF_ONE_COORDINATE: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
+_OF_ONE_COORDINATE: dict[str, dict[str, _Function]] = {
     "simplex": {"log ζ{}": lambda x: x, "ζ{}": np.exp},
-    "correlations": {
-        "log ρ{}": lambda x: -np.logaddexp(0.0, -x),
-        "log(1 − ρ{})": lambda x: -np.logaddexp(0.0, x),
-    },
+    "correlations": {"log ρ{}": lambda x: -np.logaddexp(0.0, -x), "log(1 − ρ{})": lambda x: -np.logaddexp(0.0, x)},
     "scale": {"log τ{}": lambda x: x, "τ{}": np.exp, "τ{}²": lambda x: np.exp(x) ** 2},
     "coefficients": {"z{}": lambda x: x, "z{}²": np.square},
     "sigma": {"log a": lambda x: x, "a": np.exp, "a²": lambda x: np.exp(x) ** 2},
@@ -185,12 +174,7 @@ def _linear(terms: _Terms, gap: np.ndarray, unit: np.ndarray) -> Sum | None:
 
 
 def _mapped(
-    layout: Layout,
-    terms: _Terms,
-    points: np.ndarray,
-    reference: np.ndarray,
-    unit: np.ndarray,
-    density: Callable[[np.ndarray], np.ndarray],
+    layout: Layout, terms: _Terms, points: np.ndarray, reference: np.ndarray, unit: np.ndarray, density: _Function
 ) -> Explanation | None:
     gamma, z, sigma, scale = (layout.of(name) for name in ("intercept", "coefficients", "sigma", "scale"))
     K, t, known = z.size, scale.size, _estimable(terms, len(points))
@@ -259,9 +243,7 @@ def _mapped(
     return None
 
 
-def _shift_of_centre(
-    density: Callable[[np.ndarray], np.ndarray], at: np.ndarray, gamma: int, coefficients: np.ndarray
-) -> np.ndarray:
+def _shift_of_centre(density: _Function, at: np.ndarray, gamma: int, coefficients: np.ndarray) -> np.ndarray:
     """Shift of the intercept for a unit of each coefficient that makes a normal likelihood's cross-derivatives 0.
 
     They are 0 at centred predictors. A shift of many posterior sds is no start that a search from 0 finds.
@@ -287,8 +269,7 @@ def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | Non
 
     Where the coefficients' prior has ``scales`` (or factors) of its own, they are what the names do not account for.
     """
-    others = ("sigma", *MAIN_EXCLUDED)
-    fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in others]
+    fixed = [name for name in names if not name.startswith(("b[", "Sigma[")) and name not in ("sigma", *MAIN_EXCLUDED)]
     groups = groups_of(names)
     counts = Counter(split_parameter(name, groups)[0] for name in names if name.startswith("Sigma["))
     effects = [round((math.sqrt(8 * count + 1) - 1) / 2) for count in counts.values()]
@@ -383,8 +364,7 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
             return _jacobian(explained, layout) or _explained_cause(explained, evidence)
     moved: dict[int, float] = {}  # the largest gap when a coordinate alone is moved
     for i, label in enumerate(evidence.point_labels):
-        match = re.fullmatch(r"coordinate (\d+) (up|down)", label)
-        if match and finite[i]:
+        if finite[i] and (match := re.fullmatch(r"coordinate (\d+) (up|down)", label)):
             k = int(match[1]) - 1
             moved[k] = max(moved.get(k, 0.0), abs(float(gap[i])))
     return _unexplained(layout.blocks if layout is not None and moved else None, moved, gap[finite])

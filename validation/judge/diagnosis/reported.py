@@ -1,7 +1,7 @@
 """Rows 10 and 11: what is computed from a right fit in another way: constants, counts, tests, predictions."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,50 +11,29 @@ from scipy.stats import t as student_t
 
 from validation.algebra import Pieces
 from validation.judge.diagnosis import all_close, assume, close, first_of, given, same_p
-from validation.judge.diagnosis.model import (
-    another_model,
-    columns_differ,
-    implied_by,
-    other_optimum,
-    same_model,
-    with_implied,
-)
+from validation.judge.diagnosis.model import another_model, columns_differ, implied_by, other_optimum, with_implied
 from validation.judge.evidence import Evidence
 from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
 
-class _Offset(NamedTuple):
-    """By how much the candidate's −2 log-likelihood is off, and what that is known from.
-
-    ``expected`` is the log-likelihood that it should report; not a number where all of its objective is off. ``proof``
-    is ``"function"`` (the objective is off at every θ), ``"own"`` (what is reported is not the objective's at the
-    candidate's own θ̂) or ``"number"`` (one number alone is off, and only a known constant or scale explains it).
-    """
-
-    size: float
-    expected: float
-    where: str
-    proof: str
-
-
 def constants(evidence: Evidence) -> Cause | None:
     """Row 10: the objective or the log-likelihood differs by a constant, or is reported on another scale."""
-    found, reported = _offset(evidence), evidence.value("candidate", "logLik")
+    (size, expected, where, proof), reported = _offset(evidence), evidence.value("candidate", "logLik")
     scales = {
-        "its negative": -found.expected,
-        "−2 times it, the deviance": -2.0 * found.expected,
-        "twice it": 2.0 * found.expected,
-        "half of it": found.expected / 2.0,
-        "its mean over the rows": found.expected / evidence.value("reference", "nobs"),
-        "its logarithm to the base 10": found.expected / math.log(10.0),
+        "its negative": -expected,
+        "−2 times it, the deviance": -2.0 * expected,
+        "twice it": 2.0 * expected,
+        "half of it": expected / 2.0,
+        "its mean over the rows": expected / evidence.value("reference", "nobs"),
+        "its logarithm to the base 10": expected / math.log(10.0),
     }
-    scale = [pair for pair in scales.items() if found.expected != 0.0 and close(reported, pair[1], Match.RULE)]
-    known = [pair for pair in _constants(evidence).items() if close(abs(found.size), abs(pair[1]), Match.RULE)]
+    scale = [pair for pair in scales.items() if expected != 0.0 and close(reported, pair[1], Match.RULE)]
+    known = [pair for pair in _constants(evidence).items() if close(abs(size), abs(pair[1]), Match.RULE)]
     other = [] if scale or known else _of_other_criterion(evidence)
     cause, title = "constant-offset", "The log-likelihood lacks (or has besides) a constant"
-    text = found.where + "".join(f"; {w} would be {v:.6f}, which is what it reports" for w, v in (scale or other)[:1])
+    text = where + "".join(f"; {w} would be {v:.6f}, which is what it reports" for w, v in (scale or other)[:1])
     remedy = (
         "Keep every constant of the normal density, as R does, so that logLik, AIC and BIC can be compared across "
         "programs; estimates are not affected."
@@ -64,30 +43,35 @@ def constants(evidence: Evidence) -> Cause | None:
         remedy = "Report the log-likelihood itself, with its sign: AIC, BIC and likelihood-ratio tests depend on it."
     elif known:
         title += f": {known[0][0]}"
-        text += f", which is {'−' if found.size < 0 else ''}{known[0][0]} = {known[0][1]:.6f}"
+        text += f", which is {'−' if size < 0 else ''}{known[0][0]} = {known[0][1]:.6f}"
     elif other:
         cause, title = "another-log-likelihood", f"The log-likelihood is {other[0][0]}, and nothing else is"
         remedy = "Report the criterion that was maximised: logLik() of a REML fit is the restricted log-likelihood."
-    elif found.proof == "own":
+    elif proof == "own":
         cause = "another-log-likelihood"
         title = "The log-likelihood that is reported is not that of the candidate's own objective at its own θ̂"
         text += "; no constant and no scale that is known explains it"
         remedy = "Report −½ of the objective at θ̂; a log-likelihood given the random effects is another quantity."
     else:
-        assume(found.proof != "number")
+        assume(proof != "number")
     strength = Strength.LISTED if scale or known or other else Strength.CERTAIN
     return Finding(10, cause, strength, frozenset({"logLik"})).told(title, text, remedy)
 
 
-def _offset(evidence: Evidence) -> _Offset:
-    """What is off: the objective at every θ; or the reported log-likelihood against the objective, or against θ."""
+def _offset(evidence: Evidence) -> tuple[float, float, str, str]:
+    """By how much −2 log-likelihood is off, what log-likelihood is expected, the words for it, and the proof.
+
+    What is expected is not a number where all of the objective is off. The proof is ``"function"`` (the objective is
+    off at every θ), ``"own"`` (what is reported is not the objective's at the candidate's own θ̂) or ``"number"`` (one
+    number alone is off, and only a known constant or scale explains it).
+    """
     logLik, points = evidence.pair("logLik"), evidence.same_theta
     if len(points) >= 3 and points["reference"].notna().any():
         shift = (points["candidate"] - points["reference"]).to_numpy()
         size = max(float(np.nanmax(np.abs(points["reference"]))), 1.0)
         off = float(shift.mean())
         if np.ptp(shift) <= Match.COMPUTED * size and abs(off) > Match.RULE * size:
-            return _Offset(off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function")
+            return off, math.nan, f"the objectives differ by {off:.6f} at all {len(points)} θ", "function"
     assume(all(map(math.isfinite, logLik)))
     expected, least, proof = logLik[0], Match.ROUGH, "own"
     if evidence.objective_agrees:
@@ -104,7 +88,7 @@ def _offset(evidence: Evidence) -> _Offset:
     assume(evidence.objective_agrees or not (len(points) or another_model(evidence)))
     off = -2.0 * (logLik[1] - expected)
     assume(abs(off) > max(least, _last_digits(expected)))
-    return _Offset(off, expected, words.format(f"{off:.6f}"), proof)
+    return off, expected, words.format(f"{off:.6f}"), proof
 
 
 def _last_digits(logLik: float) -> float:
@@ -146,55 +130,106 @@ def _constants(evidence: Evidence) -> dict[str, float]:
     }
     if pieces is not None and pieces.weights is not None:
         known["Σ log w, the logs of the prior weights"] = float(np.log(pieces.weights).sum())
-    if pieces is not None and pieces.X.shape[1]:
-        sign, logdet = np.linalg.slogdet(pieces.X.T @ pieces.X)
-        if sign > 0:
-            known["log|X'X|"] = float(logdet)
+    if pieces is not None:
+        known["log|X'X|"] = float(np.linalg.slogdet(pieces.X.T @ pieces.X)[1])
     if sigma > 0:
         known["2N log σ"] = 2 * N * math.log(sigma)
     return known
 
 
 def degrees_of_freedom(evidence: Evidence) -> Cause | None:
-    """Row 10: parameters counted otherwise (σ not among them, θ's elements not all), or another N in BIC."""
+    """Row 10: parameters counted otherwise (σ not among them, ...), or another penalty in AIC or BIC."""
     npar, logLik, aic, bic, nobs = map(evidence.pair, ("npar", "logLik", "AIC", "BIC", "nobs"))
-    N = nobs[0]
+    N, fixed = nobs[0], float(len(evidence.rows("fixef")))
     assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[1] == N)
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
-    implied = math.nan if close(aic[1], aic[0], Match.COMPUTED) else (aic[1] + 2 * logLik[1]) / 2
-    counted = npar[1] if math.isfinite(npar[1]) and npar[1] != npar[0] else implied
-    if math.isfinite(counted) and abs(counted - npar[0]) > Match.RULE and abs(counted - round(counted)) < Match.RULE:
-        words = " (σ is not counted)" if npar[0] - counted == 1 else ""
+    added = {
+        name: np.array([math.nan if close(theirs, ours, Match.COMPUTED) else theirs + 2 * logLik[1]])
+        for name, (ours, theirs) in (("AIC", aic), ("BIC", bic))
+    }
+    levels = zip(evidence.rows("ngrps")["group"], evidence.rows("ngrps")["reference"], strict=True)
+    sizes = {f"{count:.0f}, the levels of {group}": float(count) for group, count in levels}
+    counts = Counts(np.array([npar[0]]), np.array([npar[1]]), np.array([fixed]), N, sizes)
+    if (found := penalty(counts, added, _last_digits(logLik[1]))) is not None:
+        return found
+    residual = evidence.pair("df_residual")
+    assume(all(map(math.isfinite, residual)) and residual[0] != residual[1])
+    known = {N - fixed: ": N − p, less the fixed effects alone", N - npar[0] + 1: ": without σ"}
+    return Finding(10, "residual-df", Strength.SAID_OF_COUNTS).told(
+        "The residual degrees of freedom are counted otherwise" + known.get(residual[1], ""),
+        f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
+        f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
+        "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
+        "on it.",
+    )
+
+
+class Counts(NamedTuple):
+    """What penalties are made of; arrays have an element for each model."""
+
+    npar: np.ndarray  # as R counts them
+    told: np.ndarray  # as the candidate says; NaN where it does not
+    fixed: np.ndarray
+    N: float
+    sizes: Mapping[str, float]  # what else may be taken for the number of observations, by its words
+
+
+def penalty(counts: Counts, added: Mapping[str, np.ndarray], slack: float) -> Cause | None:
+    """Row 10: what AIC and BIC add to -2 log-likelihood; NaN where they are the reference's, or not given.
+
+    A number of parameters is one that the candidate says, or that all criteria imply that are not R's; a sample size is
+    one that exists. Where two readings fit, none is named.
+    """
+    k, N = counts.npar, counts.N
+
+    def meets(name: str, value: np.ndarray) -> bool:
+        limit = np.maximum(Match.RULE * np.maximum(np.abs(value), 1.0), slack)
+        return bool((np.abs(added[name] - value) <= limit).all())
+
+    wrong = [
+        name
+        for name, right in (("AIC", 2 * k), ("BIC", k * math.log(N)))
+        if np.isfinite(added[name]).all() and not meets(name, right)
+    ]
+    said = bool(np.isfinite(counts.told).all())
+    implied = [np.round(added[name] / (2.0 if name == "AIC" else math.log(N))) for name in wrong]
+    other = said and bool((counts.told != k).any())
+    counted = counts.told if other else implied[0] if implied else k
+    follows = all(meets(name, counted * (2.0 if name == "AIC" else math.log(N))) for name in wrong)
+    recounted = other or (follows and bool((counted != k).any()))
+    formulas = {
+        "AIC": {"the number of parameters once": k, "AICc's penalty": 2 * k + 2 * k * (k + 1) / (N - k - 1)},
+        "BIC": {
+            "AIC's penalty": 2 * k,
+            "log((N + 2)/24) for each parameter (the adjusted BIC)": k * math.log((N + 2) / 24),
+        },
+    }
+    fitting = [(name, words) for name in wrong for words, value in formulas[name].items() if meets(name, value)]
+    if recounted and (other or not fitting):
+        words = f" in {' and '.join(wrong)}" * (said and not other)
+        words += " (σ is not counted)" * bool((k - counted == 1).all())
+        more = [f"{name} adds {', '.join(map('{:.6g}'.format, added[name]))} to -2 log-likelihood" for name in wrong]
         return Finding(10, "parameter-count", Strength.COUNTS).told(
-            f"The candidate counts {counted:.0f} parameters, the reference {npar[0]:.0f}{words}",
-            f"AIC is -2 log-likelihood plus {implied * 2:.6g} in the candidate; R adds 2 × {npar[0]:.0f}: fixed "
-            "effects, elements of θ, and σ",
+            f"The candidate counts {', '.join(f'{value:.0f}' for value in counted)} parameters, the reference "
+            f"{', '.join(f'{value:.0f}' for value in k)}{words}",
+            "; ".join(more or ["it says so"]) + ": R counts fixed effects, elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
         )
-    residual, fixed = evidence.pair("df_residual"), float(len(evidence.rows("fixef")))
-    if all(map(math.isfinite, residual)) and residual[0] != residual[1]:
-        known = {N - fixed: ": N − p, less the fixed effects alone", N - npar[0] + 1: ": without σ"}
-        return Finding(10, "residual-df", Strength.SAID_OF_COUNTS).told(
-            "The residual degrees of freedom are counted otherwise" + known.get(residual[1], ""),
-            f"the candidate has {residual[1]:.0f}, the reference {residual[0]:.0f}: N = {N:.0f} less "
-            f"{npar[0]:.0f} parameters, of which {fixed:.0f} are fixed effects",
-            "df.residual() of lme4 is N less all parameters: fixed effects, elements of θ, and σ. No estimate depends "
-            "on it.",
-        )
-    weight = (bic[1] + 2 * logLik[1]) / npar[0] if npar[0] else math.nan
-    right = close(bic[1], bic[0], Match.COMPUTED) or close(weight, math.log(N), Match.ESTIMATED)
-    right = right or abs(weight - math.log(N)) * npar[0] <= _last_digits(logLik[1])
-    assume(math.isfinite(weight) and math.isfinite(N) and not right)
-    return bic_sample_size(weight, N)
-
-
-def bic_sample_size(weight: float, N: float) -> Cause:
-    """Row 10: BIC's penalty for a parameter is not the logarithm of the number of rows."""
-    return Finding(10, "bic-sample-size", Strength.CERTAIN).told(
-        "BIC uses another number of observations",
-        f"BIC's penalty per parameter is {weight:.6f} = log({math.exp(min(weight, 50.0)):.6g}); R uses log({N:.0f}), "
-        "the rows used",
-        "Use log(N) with N the number of rows used, as R's BIC does.",
+    sizes = {**counts.sizes, f"{N - counts.fixed[-1]:.0f}, N less the fixed effects": N - counts.fixed[-1]}
+    for words, size in sizes.items():
+        if wrong == ["BIC"] and size > 0 and meets("BIC", k * math.log(size)) and not fitting:
+            return Finding(10, "bic-sample-size", Strength.CERTAIN).told(
+                "BIC uses another number of observations",
+                f"BIC's penalty per parameter is {added['BIC'][0] / k[0]:.6f} = log({words}); R uses log({N:.0f}), the "
+                "rows used",
+                "Use log(N) with N the number of rows used, as R's BIC does.",
+            )
+    if (recounted and not said) or len(fitting) != len(wrong) or not wrong:
+        return None
+    return Finding(10, "other-penalty", Strength.CERTAIN).told(
+        f"{' and '.join(wrong)} {'has' if len(wrong) == 1 else 'have'} another penalty than R's",
+        "; ".join(f"{name} adds {words} to -2 log-likelihood: {added[name][0]:.6g}" for name, words in fitting),
+        "R's AIC adds 2 and its BIC log(N) for each parameter: fixed effects, elements of θ, and σ.",
     )
 
 
@@ -203,7 +238,7 @@ def residual_variance(evidence: Evidence) -> Cause | None:
     left, right = evidence.pair("sigma")
     N, p = evidence.value("reference", "nobs"), float(len(evidence.compared("fixef")))
     assume(left > 0 and right > 0 and N > p > 0)
-    factor, smaller = right / left, right < left
+    factor, smaller = right / left, evidence.reml  # by REML the divisor is N − p, by ML N: only the other one is left
     words = "N in place of N − p" if smaller else "N − p in place of N"
     root = "√((N − p)/N)" if smaller else "√(N/(N − p))"
     target = math.sqrt((N - p) / N if smaller else N / (N - p))
@@ -241,24 +276,18 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
         }
         name = next((f", {name}" for name, value in known.items() if close(factor, value, Match.ESTIMATED)), "")
         # one factor of several coefficients, to many more digits than it is off by, is a rule whatever its name
-        plain = len(ratio) > 1 and spread < Match.VISIBLE * abs(factor - 1)
-        if name or plain or abs(factor - 1) >= Match.VISIBLE:
+        plain = abs(factor - 1) >= Match.VISIBLE or spread < Match.VISIBLE * abs(factor - 1)
+        if name or (plain and len(ratio) > 1):
             return Finding(10, "standard-error-scale", Strength.OWN_RULE, frozenset({"se"})).told(
                 f"All standard errors are off by one factor{name}",
                 f"candidate over reference is {factor:.8g} for all {len(ratio)} coefficients",
                 "vcov(β̂) is σ̂² (X'V⁻¹X)⁻¹ with the σ̂ that is reported.",
             )
     (beta, b), (se, s), (_, t) = map(evidence.by_term, ("fixef", "se", "t"))
-    off = [
-        term
-        for term in t
-        if math.isfinite(t[term])
-        and s.get(term, math.nan) > 0
-        and term in b
-        # otherwise t may be right and the estimate wrong
-        and all_close((b[term], s[term]), (beta[term], se[term]), Match.FOLLOWS)
-        and not close(t[term], b[term] / s[term], Match.RULE)
-    ]
+    given_all = [term for term in t if term in b and s.get(term, math.nan) > 0 and math.isfinite(t[term])]
+    # where the estimate is another one t may be right
+    right = [term for term in given_all if all_close((b[term], s[term]), (beta[term], se[term]), Match.FOLLOWS)]
+    off = [term for term in right if not close(t[term], b[term] / s[term], Match.RULE)]
     if off:
         value, estimate, error = t[off[0]], b[off[0]], s[off[0]]
         return Finding(10, "test-statistic", Strength.CERTAIN).told(
@@ -267,10 +296,10 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
             f"error: {value:.6g}, where {estimate:.6g} / {error:.6g} is {estimate / error:.6g}",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
         )
-    return _loose(evidence, ratio)
+    return _loose(evidence, own, ratio)
 
 
-def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
+def _loose(evidence: Evidence, own: np.ndarray, ratio: np.ndarray) -> Cause:
     """Standard errors alone are a little off: another computation of them."""
     each = np.abs(ratio - 1)
     off = float(np.max(each))  # not a number where one of them is none
@@ -279,14 +308,16 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     # another computation leaves none of them to the digit, and no factor that all have
     assume(min(float(np.min(each)), spread) >= Match.FOLLOWS * off)
     assume(evidence.known_theta is not None)  # a θ that is a little off would show alike
+    other = other_optimum(evidence)  # whose standard errors need no other computation
+    assume(other is None or not all_close(own * ratio, other.se, Match.FOLLOWS))
     (ours, theirs), (se, _) = evidence.arrays("fixef"), evidence.arrays("se")
     away = np.abs(theirs - ours)
     # where the estimates moved too, or θ is a little off, the standard errors follow
     assume(away.size == se.size and (away <= min(Match.ROUGH, Match.VISIBLE * off) * se).all())
     if evidence.at_candidate is not None:
-        own = with_implied(evidence, evidence.at_candidate, "se")
+        rows = with_implied(evidence, evidence.at_candidate, "se")
         hundredth = max(Match.CHAINED, off / 100)  # of what they are off
-        assume(own.empty or not all_close(own["candidate"], own["implied"], hundredth))
+        assume(rows.empty or not all_close(rows["candidate"], rows["implied"], hundredth))
     return Finding(10, "standard-errors-loose", Strength.CERTAIN, frozenset({"se"})).told(
         "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
         "once, a small-sample adjustment as Kenward and Roger's: which of them is not known)",
@@ -324,11 +355,8 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
     ]
     if all(same_p(p[term], tails(term, own_df.get(term, math.nan)) / 2, Match.FOLLOWS) for term in off):
         found.append(("one-sided", "one tail of the distribution only"))
-    found += [
-        ("other-df", f"{df[term]:.6g} degrees of freedom (the reference has {own_df[term]:.6g})")
-        for term in off
-        if term in df and not close(df[term], own_df[term], Match.FOLLOWS)
-    ]
+    other = [term for term in off if term in df and not close(df[term], own_df[term], Match.FOLLOWS)]
+    found += [("other-df", f"{df[x]:.6g} degrees of freedom (the reference has {own_df[x]:.6g})") for x in other]
     (name, words), term = first_of(found), off[0]
     return Finding(10, f"p-values-{name}", Strength.RULE).told(
         f"The candidate's p-values are by {words}",
@@ -343,7 +371,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
 
 def predictions(evidence: Evidence) -> Cause | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
-    assume(same_model(evidence))  # another model predicts otherwise
+    assume(evidence.known_theta is not None and not another_model(evidence))  # which predicts otherwise
     sigma = evidence.value("reference", "sigma")
     same, fits = Match.FOLLOWS * sigma, evidence.rows("fitted")
     marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
@@ -370,8 +398,7 @@ def predictions(evidence: Evidence) -> Cause | None:
         of_level = modes[np.abs(modes["reference"] - shift.mean()) < Match.RULE * sigma]
         words = f"all off by {shift.mean():.5g}"
         words += f", the random effect of level {of_level['level'].iloc[0]}" if len(of_level) else ""
-    strength = Strength.ANOTHER_INPUT if gap(new, population) > 0 else Strength.CERTAIN
-    return Finding(11, "new-levels", strength).told(
+    return Finding(11, "new-levels", Strength.ANOTHER_INPUT if gap(new, population) > 0 else Strength.CERTAIN).told(
         "Predictions for levels that the data do not have are wrong",
         f"for {len(new)} rows with unseen levels the candidate's predictions are {words}; they differ from the "
         f"reference's by up to {gap(new):.4g}",

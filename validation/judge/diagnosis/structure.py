@@ -10,18 +10,10 @@ from validation.algebra import Pieces, Term
 from validation.covariances import FREE, STRUCTURES, Structure
 from validation.judge.diagnosis import assume, first_of, found_by, given
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.labels import other_names, rows_used
-from validation.judge.diagnosis.model import (
-    NUMBERS,
-    another_model,
-    implied_by,
-    levels_of,
-    optimum_of,
-    proof_by,
-    searchable,
-)
+from validation.judge.diagnosis.labels import levels_of, other_names, rows_used
+from validation.judge.diagnosis.model import NUMBERS, another_model, implied_by, optimum_of, proof_by, searchable
 from validation.judge.evidence import Evidence
-from validation.judge.structure import structure_words
+from validation.judge.objective import structure_words
 from validation.tolerances import Strength
 from validation.verdict import Cause, Finding
 
@@ -120,27 +112,20 @@ def order_of_theta(evidence: Evidence) -> Cause | None:
 def _only_recoded(left: Pieces, right: Pieces, ours: list[_Term], theirs: list[_Term]) -> bool:
     """Whether the terms differ by the names of recoded columns only: row 3 explains that."""
     shapes = [[(group, count, len(es)) for group, count, es in terms] for terms in (ours, theirs)]
-    return (
-        shapes[0] == shapes[1]
-        and basis(left, right) is not None
-        and all(
-            a == b or (a in left.coef_names and b in right.coef_names)
-            for (_, _, first), (_, _, second) in zip(ours, theirs, strict=True)
-            for a, b in zip(first, second, strict=True)
-        )
-    )
+    names = [[e for _, _, es in terms for e in es] for terms in (ours, theirs)]
+    changed = [(a, b) for a, b in zip(*names, strict=False) if a != b]
+    recoded = all(a in left.coef_names and b in right.coef_names for a, b in changed)
+    return shapes[0] == shapes[1] and recoded and basis(left, right) is not None
 
 
 def _unused_levels(evidence: Evidence) -> str:
     """Levels that only the candidate has and no row of the data; the empty string where there are others as well."""
     found: list[str] = []
-    given_levels = levels_of(evidence, "candidate")
+    data, given_levels = evidence.data, levels_of(evidence, "candidate")
     for group, ours in levels_of(evidence, "reference").items():
         theirs = given_levels.get(group, ours)
-        extra = set(theirs) - set(ours)
-        if set(ours) - set(theirs) or evidence.data is None or group not in evidence.data:
-            return ""
-        if extra & set(evidence.data[group].dropna().astype(str)):
+        extra, lost = set(theirs) - set(ours), set(ours) - set(theirs)
+        if lost or data is None or group not in data or extra & set(data[group].dropna().astype(str)):
             return ""
         found += [f"{label!r} of {group}" for label in sorted(extra)]
     return ", ".join(found[:5])
@@ -173,8 +158,7 @@ def _submodels(pieces: Pieces) -> Iterator[tuple[str, Pieces | None]]:
     yield "the random effects: its numbers are those of least squares", None
     start = 0
     for place, term in enumerate(pieces.terms):
-        columns = np.arange(start, start + term.J * term.p)
-        start += term.J * term.p
+        columns = np.arange(start, start := start + term.J * term.p)
         without: list[tuple[str, np.ndarray, tuple[Term, ...]]] = []
         if len(pieces.terms) > 1:
             without.append((f"the random effects of {term.name}", columns, ()))
@@ -231,16 +215,13 @@ def _reproducing_structures(evidence: Evidence) -> Iterator[tuple[str, bool]]:
 
 def _others(pieces: Pieces) -> Iterator[tuple[int, Term, Structure]]:
     """Structures that a term may have been given instead; of those with the same matrices one, and never its own."""
+    structures = [Structure(name, hom) for name in STRUCTURES for hom in (False, True) if name != "us" or not hom]
     for place, term in enumerate(pieces.terms):
-        if term.p == 1:
-            continue
         known = {_matrices(term.structure, term.p)}
-        for name in STRUCTURES:
-            for hom in (False, True) if name != "us" else (False,):
-                other = Structure(name, hom)
-                if _matrices(other, term.p) not in known:
-                    known.add(_matrices(other, term.p))
-                    yield place, term, other
+        for other in structures if term.p > 1 else ():
+            if (matrices := _matrices(other, term.p)) not in known:
+                known.add(matrices)
+                yield place, term, other
 
 
 def _matrices(structure: Structure, p: int) -> Structure:
