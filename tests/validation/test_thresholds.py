@@ -36,7 +36,6 @@ NUMERICS = {
 COMPARED = {
     "algebra.py": {0.5},
     "judge/units.py": {0.02, 0.5, 1e-9},
-    "judge/diagnosis/likelihood_ratio.py": {0.5},
     "faults/bases.py": {0.4},
 }
 
