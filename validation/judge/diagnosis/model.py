@@ -324,7 +324,7 @@ def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray
     if (other := other_optimum(evidence)) is None:
         return None
     away, apart = (float(np.max(np.abs(theta - other.theta))) for theta in (theirs, ours))
-    if away > 10.0**-REPRODUCED.nearer * apart:
+    if not apart > 0.0 or math.log10(apart / max(away, Match.ZERO)) < REPRODUCED.nearer:
         return None
     reported, own = evidence.value("candidate", "logLik"), -other.objective / 2
     quantities = frozenset({"logLik"}) if close(reported, own, Match.SUMMED) else frozenset[str]()
