@@ -195,6 +195,17 @@ def test_a_line_more_on_one_side_marks_that_line_alone():
     )
 
 
+def test_a_summary_that_one_side_alone_prints_is_marked_nowhere():
+    one = dataclasses.replace(made.likelihood(), printed={"candidate": "a line\nand another"})
+    page = render_page([one])
+    assert "Printed summary. Of the other side there is none." in Page(page).words
+    assert "a line" in page
+    assert page.count("Summary printed by") == 1
+    assert '<span class="sign">≠' not in page
+    neither = render_page([dataclasses.replace(one, printed={"reference": "", "candidate": "\n"})])
+    assert "Printed summar" not in Page(neither).words
+
+
 def test_reasons_of_tolerances_stand_once_and_remarks_where_something_is_wrong():
     agreeing = Page(render_page([made.likelihood()]))
     assert agreeing.words.count("a derivative-free optimizer carries no more") == 1

@@ -376,9 +376,9 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
 
     Where one has more lines the other has blank ones, so that the same lines stand beside each other.
     """
-    if not comparison.printed:
+    printed = [str(comparison.printed.get(side, "")).rstrip("\n") for side in ("reference", "candidate")]
+    if not any(printed):
         return None
-    printed = (str(comparison.printed.get(side, "")).rstrip("\n") for side in ("reference", "candidate"))
     left, right = (text.split("\n") for text in printed)
     lines, differs = [], []
     for tag, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
@@ -386,8 +386,10 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
         lines += beside
         differs += [tag != "equal"] * len(beside)
     differing = sum(differs)
-    marked = differing > 0 and comparison.kind != "bayes"
-    if not differing:
+    marked = differing > 0 and comparison.kind != "bayes" and all(printed)
+    if not all(printed):
+        remark = "Of the other side there is none."
+    elif not differing:
         remark = "Character for character the same."
     elif marked:
         remark = f"{differing} {'line differs' if differing == 1 else 'lines differ'} (marked ≠)."
@@ -399,6 +401,7 @@ def _printed(comparison: Comparison) -> dict[str, Any] | None:
         "remark": remark,
         "sides": [
             (name, [(line.expandtabs(), marked and one) for line, one in zip(column, differs, strict=True)])
-            for name, column in zip(side_names(comparison), zip(*lines, strict=True), strict=True)
+            for name, column, there in zip(side_names(comparison), zip(*lines, strict=True), printed, strict=True)
+            if there
         ],
     }
