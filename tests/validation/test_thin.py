@@ -18,7 +18,8 @@ from validation.faults.bases import HARD_BASES, BaseFit, fit_lmer, likelihood_ba
 from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, compare_thinly, right_cause
 from validation.judge.diagnosis import diagnose
 from validation.judge.diagnosis.coding import basis, kinds_of
-from validation.judge.diagnosis.model import least_objective
+from validation.judge.diagnosis.model import least_objective, other_optimum
+from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
 from validation.verdict import Finding
 
@@ -578,3 +579,25 @@ def test_what_a_proven_cause_reproduced_has_no_second_cause():
     ]
     detectors = [lambda _, one=one: one.told("", "", "") for one in found]
     assert [cause.name for cause in diagnose(None, detectors)] == ["proven", "of others", "of anything"]
+
+
+def test_standard_errors_of_the_other_criterion_are_no_numerical_hessian():
+    base = likelihood_base("slopes")
+    table = base.refit(reml=not base.reml).coefficients
+    answer = {**everything(base.fit), "se": table["Std. Error"].to_dict()}
+    assert [found.name for found in compare_answers(base, answer).causes] == ["standard-errors-other-criterion"]
+    loose = {
+        name: value * (1 + 3e-4 * (i + 1))
+        for i, (name, value) in enumerate(base.fit.coefficients["Std. Error"].items())
+    }
+    found = compare_answers(base, {**answer, "se": loose}).causes
+    assert [cause.name for cause in found] == ["standard-errors-loose"]
+
+
+def test_the_other_optimum_is_searched_for_once():
+    base = likelihood_base("slopes")
+    evidence = Evidence(base.fit, base.refit(reml=not base.reml), base.reml, base.data)
+    asked = []
+    assert evidence.once(asked.append) is evidence.once(asked.append) is None
+    assert asked == [evidence]
+    assert other_optimum(evidence) is other_optimum(evidence)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,8 @@ from validation.quantities import (
     quietly,
 )
 from validation.tolerances import Match, objective_noise
+
+_T = TypeVar("_T")
 
 
 def _row_order(reference: LinearMixedFit, candidate: LinearMixedFit) -> np.ndarray | None:
@@ -75,6 +77,7 @@ class Evidence:
     same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)  # tier 2's points, and both objectives there
     objective_agrees: bool | None = None  # tier 2: one function on both sides; None where it could not tell
     undetermined: bool = False  # tier 4: the objective is flat between the two θ̂
+    _once: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
@@ -103,6 +106,13 @@ class Evidence:
 
         if common:
             self.left, self.right = extended(self.left, left), extended(self.right, right)
+
+    def once(self, compute: Callable[["Evidence"], _T]) -> _T:
+        """What a function computes of this evidence, computed where it is first asked for."""
+        if compute not in self._once:
+            self._once[compute] = compute(self)
+        found: _T = self._once[compute]
+        return found
 
     def fit(self, side: str) -> LinearMixedFit:
         """The fit of ``"reference"`` or ``"candidate"``."""

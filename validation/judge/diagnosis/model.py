@@ -203,7 +203,14 @@ def other_criterion(evidence: Evidence) -> Cause | None:
 
 
 def other_optimum(evidence: Evidence) -> Solution | None:
-    """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large."""
+    """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large.
+
+    Five detectors ask for it; it is searched for once.
+    """
+    return evidence.once(_other_optimum)
+
+
+def _other_optimum(evidence: Evidence) -> Solution | None:
     pieces, theta = searchable(evidence), evidence.reference_theta
     if pieces is None or theta is None or another_model(evidence):
         return None

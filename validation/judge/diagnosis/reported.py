@@ -197,8 +197,9 @@ def penalty(counts: Counts, added: Mapping[str, np.ndarray], slack: float) -> Ca
     counted = counts.told if other else implied[0] if implied else k
     follows = all(meets(name, counted * (2.0 if name == "AIC" else math.log(N))) for name in wrong)
     recounted = other or (follows and bool((counted != k).any()))
+    left = np.where(k + 1 < N, N - k - 1, np.nan)  # AICc needs more rows than parameters
     formulas = {
-        "AIC": {"the number of parameters once": k, "AICc's penalty": 2 * k + 2 * k * (k + 1) / (N - k - 1)},
+        "AIC": {"the number of parameters once": k, "AICc's penalty": 2 * k + 2 * k * (k + 1) / left},
         "BIC": {
             "AIC's penalty": 2 * k,
             "log((N + 2)/24) for each parameter (the adjusted BIC)": k * math.log((N + 2) / 24),
@@ -296,10 +297,10 @@ def standard_error_scale(evidence: Evidence) -> Cause | None:
             f"error: {value:.6g}, where {estimate:.6g} / {error:.6g} is {estimate / error:.6g}",
             "lme4's t value is β̂/SE; p-values by z, t or Satterthwaite are another matter and are not in this table.",
         )
-    return _loose(evidence, own, ratio)
+    return _loose(evidence, ratio)
 
 
-def _loose(evidence: Evidence, own: np.ndarray, ratio: np.ndarray) -> Cause:
+def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     """Standard errors alone are a little off: another computation of them."""
     each = np.abs(ratio - 1)
     off = float(np.max(each))  # not a number where one of them is none
@@ -308,15 +309,14 @@ def _loose(evidence: Evidence, own: np.ndarray, ratio: np.ndarray) -> Cause:
     # another computation leaves none of them to the digit, and no factor that all have
     assume(min(float(np.min(each)), spread) >= Match.FOLLOWS * off)
     assume(evidence.known_theta is not None)  # a θ that is a little off would show alike
-    other = other_optimum(evidence)  # whose standard errors need no other computation
-    assume(other is None or not all_close(own * ratio, other.se, Match.FOLLOWS))
     (ours, theirs), (se, _) = evidence.arrays("fixef"), evidence.arrays("se")
     away = np.abs(theirs - ours)
     # where the estimates moved too, or θ is a little off, the standard errors follow
     assume(away.size == se.size and (away <= min(Match.ROUGH, Match.VISIBLE * off) * se).all())
-    if evidence.at_candidate is not None:
-        rows = with_implied(evidence, evidence.at_candidate, "se")
-        hundredth = max(Match.CHAINED, off / 100)  # of what they are off
+    hundredth = max(Match.CHAINED, off / 100)  # of what they are off
+    # those of its own θ, or of the other criterion's fit, need no other computation
+    for solution in filter(None, (evidence.at_candidate, other_optimum(evidence))):
+        rows = with_implied(evidence, solution, "se")
         assume(rows.empty or not all_close(rows["candidate"], rows["implied"], hundredth))
     return Finding(10, "standard-errors-loose", Strength.CERTAIN, frozenset({"se"})).told(
         "The standard errors come from another computation (a numerical Hessian, the information of all parameters at "
