@@ -123,17 +123,8 @@ def from_solution(
     npar = P + pieces.n_theta + 1
     names = list(pieces.coef_names)
     index = factors.index
-    rows: list[tuple[Any, ...]] = []
-    covariances = solution.covariances()
-    for effect in term.effects:
-        variance = covariances[term.name, effect, effect]
-        rows.append((term.name, effect, None, variance, np.sqrt(variance)))
-    for i, first in enumerate(term.effects):
-        for second in term.effects[i + 1 :]:
-            value = covariances[term.name, first, second]
-            product = covariances[term.name, first, first] * covariances[term.name, second, second]
-            rows.append((term.name, first, second, value, value / np.sqrt(product) if product > 0 else np.nan))
-    rows.append(("Residual", None, None, solution.sigma**2, solution.sigma))
+    known, roots = solution.numbers(), {"variance": "sd", "covariance": "cor"}
+    rows = [(*key[1:4], value, known[roots[key[0]], *key[1:]]) for key, value in known.items() if key[0] in roots]
     modes = pd.DataFrame(
         solution.b.reshape(term.J, term.p), index=pd.Index(term.levels, name="school"), columns=list(term.effects)
     )

@@ -6,12 +6,11 @@ import sys
 import pytest
 
 from validation import compare
-from validation.checks import Side
+from validation.comparison import Reference, Side
 from validation.errors import NoReferenceError, SideError
 from validation.quantities import truth_table
 from validation.references import choose
 from validation.references.provenance import data_hash
-from validation.references.reference import Reference
 
 
 def live(monkeypatch, fit):

@@ -15,9 +15,8 @@ from typing import cast
 import pandas as pd
 
 from validation.cases import Case
-from validation.checks import Check, Side
 from validation.compare import About, is_refusal, judge_pair
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison, Fitted, Reference, Side
 from validation.conformance.answer import OFFERS, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation
@@ -28,7 +27,6 @@ from validation.judge.rows import Row, check_of, rows_of, table_of
 from validation.options import DEFAULT_SEED
 from validation.progress import Tracker
 from validation.references.choose import Source, choose_source, reference_of
-from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell
 from validation.tolerances import FAILED_ALIKE
 from validation.verdict import Verdict

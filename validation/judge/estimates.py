@@ -18,7 +18,7 @@ from validation.algebra import Solution, by_label
 from validation.judge.evidence import Evidence
 from validation.judge.implied import accept_implied, implied_by
 from validation.judge.rows import Found, Row, counts, judge_number, judge_p, judge_record, missing_row
-from validation.judge.units import ComponentErrors, component_errors, components
+from validation.judge.units import ComponentErrors, component_errors
 from validation.quantities import Key, key_of, named, records
 from validation.tolerances import Match, Tolerance
 from validation.verdict import Verdict
@@ -142,8 +142,8 @@ def theta_apart(evidence: Evidence, errors: ComponentErrors | None, limit: float
     if theta is None or pieces is None or errors is None or theta.size != pieces.n_theta:
         return ""
     sigma, reference_sigma = evidence.value("candidate", "sigma"), evidence.value("reference", "sigma")
-    known = {} if own is None else components(pieces, own, reference_sigma)
-    implied = components(pieces, theta, sigma if math.isfinite(sigma) else reference_sigma)
+    known = {} if own is None else pieces.components(own, reference_sigma)
+    implied = pieces.components(theta, sigma if math.isfinite(sigma) else reference_sigma)
     for key in [key for key in implied if key[0] in ("variance", "covariance")]:
         quantity, group, first, second, _ = key
         value = evidence.candidate_covariances.get((str(group), str(first), str(second or first)), math.nan)

@@ -15,8 +15,8 @@ from validation.algebra import Pieces, Solution, objective_floor, pieces_of, sol
 from validation.checked_fit import CheckedFit
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
-from validation.judge.devfun import Objective, measured_noise
 from validation.judge.rows import Row, missing_row
+from validation.judge.units import Objective, measured_noise
 from validation.quantities import (
     Extraction,
     inference_quantities,

@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from validation import tolerances
 from validation.checked_fit import PART_OF
-from validation.checks import Check
+from validation.comparison import Check
 from validation.judge.estimates import conditional_modes, estimates
 from validation.judge.evidence import Evidence
 from validation.judge.objective import optimum, same_theta, structure

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pandas as pd
 
+from validation.comparison import Reference
 from validation.errors import NoReferenceError, NoRError, SourceError
 from validation.options import DEFAULT_SEED, Progress, silent
 from validation.references import certified, store
 from validation.references.live import live_lmer, live_stan_lmer
-from validation.references.reference import Reference
 
 if TYPE_CHECKING:
     from bridge.doctor import Diagnosis

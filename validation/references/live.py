@@ -10,13 +10,12 @@ import pandas as pd
 
 from r_scripts.dialect import Dialect
 from validation import tolerances
-from validation.checks import Side
+from validation.comparison import Reference, Side
 from validation.dialects import dialect_of
 from validation.errors import SideError, error_in_words
 from validation.options import Progress
 from validation.quantities import draws_of, posterior_summary
 from validation.references.provenance import data_hash, r_versions
-from validation.references.reference import Reference
 
 #: Lengths of rstanarm's chains (``iter``) to go on with where its default run is not valid.
 RSTANARM_LENGTHS = (4000, 8000)

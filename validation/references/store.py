@@ -16,7 +16,7 @@ from typing import Any, NotRequired, TypedDict, cast, get_type_hints
 import numpy as np
 import pandas as pd
 
-from validation.checks import Side
+from validation.comparison import Reference, Side
 from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
 from validation.files import FileError, plain_name, read_json, write_atomically
@@ -25,7 +25,6 @@ from validation.quantities import columns_of
 from validation.references.as_json import default_from_json, lmer_from_json, plain, stan_from_json, to_json
 from validation.references.provenance import data_hash
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
-from validation.references.reference import Reference
 from validation.references.whole import check_recorded_default, check_recorded_lmer, check_recorded_stan
 
 #: Where the package's own references are.
