@@ -6,7 +6,7 @@ Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1).
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
@@ -184,11 +184,6 @@ class Pieces:
         """Whether θ is within its bounds."""
         return all(low <= value <= high for value, (low, high) in zip(theta, self.bounds, strict=True))
 
-    @cached_property
-    def diagonal(self) -> np.ndarray:
-        """Which elements of θ are bounded below by 0: diagonal ones of T, standard deviations."""
-        return np.array([low == 0.0 for low, _ in self.bounds], dtype=bool)
-
 
 @dataclass(frozen=True)
 class Solution:
@@ -261,13 +256,11 @@ class Solution:
 
 def by_label(pieces: Pieces, vector: np.ndarray) -> dict[tuple[str, str, str], float]:
     """A number for each column of Z, by (group, effect, level)."""
-    # an effect that an earlier term of the same group has, too, is numbered as in the tables
-    names: dict[str, Iterator[str]] = {}
-    for group in {term.group for term in pieces.terms}:
-        names[group] = iter(numbered(e for term in pieces.terms if term.group == group for e in term.effects))
     result: dict[tuple[str, str, str], float] = {}
+    seen: dict[str, list[str]] = {}  # the effects of a group so far: one that it has again is numbered as in the tables
     for term, block in zip(pieces.terms, pieces.by_level(vector), strict=True):
-        effects = [next(names[term.group]) for _ in term.effects]
+        seen[term.group] = [*seen.get(term.group, []), *term.effects]
+        effects = numbered(seen[term.group])[-term.p :]
         for level, row in zip(term.levels, block, strict=True):
             result.update(((term.group, effect, level), float(x)) for effect, x in zip(effects, row, strict=True))
     return result

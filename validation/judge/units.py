@@ -182,10 +182,8 @@ def component_errors(
 
 def _closed_form(pieces: Pieces, theta: np.ndarray, sigma: float) -> dict[Key, float]:
     found: dict[Key, float] = {}
-    start = 0
-    for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
-        block = pieces.squares[start : start + term.J * term.p].reshape(term.J, term.p)
-        start += term.J * term.p
+    parts = zip(pieces.terms, pieces.templates(theta), pieces.by_level(pieces.squares), strict=True)
+    for term, T, block in parts:
         Sigma = sigma**2 * T @ T.T
         with np.errstate(divide="ignore"):
             v = Sigma + np.diag(sigma**2 / block.mean(axis=0))

@@ -17,6 +17,7 @@ from validation.covariances import parameters_of
 from validation.quantities import groups_of, records, split_parameter
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
+from validation.wellformed import whole
 
 #: Name of the point at which default lme4 ended.
 DEFAULT_OPTIMUM = "default optimum"
@@ -168,8 +169,8 @@ def _check_reported(fit: ReportedFit, own: ReportedFit) -> None:
     units = pd.DataFrame({"Estimate": table["Std. Error"], "Std. Error": 0.0, "t value": 1.0})
     _follows(fit.coefficients[list(table)], table, units + table.abs(), "coefficients")
     found, parts = fit.components, own.components
-    labels = [zip(*(frame[name] for name in ("grp", "var1", "var2")), strict=True) for frame in (found, parts)]
-    _same(*labels, "terms and components")
+    labels, own_labels = (zip(frame["grp"], frame["var1"], frame["var2"], strict=True) for frame in (found, parts))
+    _same(labels, own_labels, "terms and components")
     rows = records(parts)
     sds = {(row["grp"], row["var1"]): row["sdcor"] for row in rows if row["var2"] is None}
     products = [sds[row["grp"], row["var1"]] * sds[row["grp"], row["var2"] or row["var1"]] for row in rows]
@@ -233,20 +234,15 @@ def _check_account(fit: RecordedStanFit) -> None:
     given = told["arguments"]
     if not isinstance(given, Mapping):
         raise ValueError("the arguments of the sampler are no mapping")
-    chains, chunks, draws, told_least = (_whole(told, n) for n in ("chains", "chunks", "draws", "smallest_bulk_ess"))
-    each = _whole(given, "iter")
-    warmup = _whole(given, "warmup") if "warmup" in given else each // 2
-    _demand(chains == chunks * _whole(given, "chains"), "chains and chunks contradict each other")
+    chains, chunks, draws, told_least = (
+        whole(told[name], name) for name in ("chains", "chunks", "draws", "smallest_bulk_ess")
+    )
+    each = whole(given.get("iter"), "iter")
+    warmup = whole(given["warmup"], "warmup") if "warmup" in given else each // 2
+    _demand(chains == chunks * whole(given.get("chains"), "chains"), "chains and chunks contradict each other")
     _demand(draws == chains * (each - warmup), "draws, chains and iterations contradict each other")
     least = float(fit.table.loc[list(fit.draws.columns), "ess_bulk"].min())
     _demand(told_least == round(least), "the smallest bulk ESS is not that of the summary")
-
-
-def _whole(account: Mapping[str, object], name: str) -> int:
-    value = account.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} is no whole number")
-    return value
 
 
 def _check_summary(table: pd.DataFrame) -> None:
