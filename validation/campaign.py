@@ -16,9 +16,8 @@ import pandas as pd
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.cases import BUILT_IN, Case, by_name
-from validation.checks import Check, Side
 from validation.compare import compare
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison, Side
 from validation.errors import NotSupportedError, SideError
 from validation.files import make_folder
 from validation.options import Progress

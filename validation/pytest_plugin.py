@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from validation.checks import Check
-    from validation.comparison import Comparison
+    from validation.comparison import Check, Comparison
     from validation.conformance.run import Result
 
 _MARKER = (

@@ -18,13 +18,13 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from r_scripts.variances import Block, ConditionalVariances
-from validation.checked_fit import CheckedFit
 from validation.contract import BayesianFit, Draws, LinearMixedFit
 from validation.covariances import FREE, semidefinite_factor, structures_of, triangle
 from validation.quantities import DrawsAlone, columns_of, records
 from validation.references.recorded import by_level
 from validation.tolerances import SINGULAR
 from validation.wellformed import (
+    CheckedFit,
     MalformedError,
     by_group,
     components_of,

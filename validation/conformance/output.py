@@ -9,8 +9,7 @@ from typing import NotRequired, TypedDict, cast
 
 import pandas as pd
 
-from validation.checks import Check, Side
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison, Side
 from validation.conformance.candidate import Candidate
 from validation.conformance.run import Result, Status, overall_status
 from validation.files import FileError, read_json

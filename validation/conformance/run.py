@@ -15,9 +15,8 @@ from typing import cast
 import pandas as pd
 
 from validation.cases import Case
-from validation.checks import Check, Fitted, Reference, Side
 from validation.compare import About, is_refusal, judge_pair
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison, Fitted, Reference, Side
 from validation.conformance.answer import OFFERS, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation

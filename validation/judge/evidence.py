@@ -8,15 +8,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from validation import tolerances
 from validation.algebra import Pieces, Solution, objective_floor, pieces_of, solve
-from validation.checked_fit import CheckedFit
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
-from validation.judge.devfun import Objective, measured_noise
 from validation.judge.rows import Row, missing_row
+from validation.judge.units import Objective, measured_noise
 from validation.quantities import (
     Extraction,
     inference_quantities,
@@ -25,8 +23,10 @@ from validation.quantities import (
     named,
     prediction_quantities,
     quietly,
+    records,
 )
 from validation.tolerances import Match, objective_noise
+from validation.wellformed import CheckedFit
 
 _T = TypeVar("_T")
 
@@ -38,29 +38,6 @@ def _row_order(reference: LinearMixedFit, candidate: LinearMixedFit) -> np.ndarr
         return None
     positions = right.get_indexer(left) if left.is_unique and right.is_unique else np.array([-1])
     return None if (positions < 0).any() else np.asarray(positions)
-
-
-class _Reordered:
-    """A fit with its rows in another order: rows are compared by their labels, like everything else."""
-
-    def __init__(self, fit: LinearMixedFit, order: np.ndarray) -> None:
-        self._fit, self._order = fit, order
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._fit, name)
-
-    def fitted(self) -> pd.Series:
-        """Fitted values in the other order."""
-        return self._fit.fitted().iloc[self._order]
-
-    def getME(self, name: str) -> Any:
-        """Pieces with rows in the other order; the others as they are."""
-        value = self._fit.getME(name)
-        if name not in ("X", "Z", "y", "flist", "weights", "offset", "mu") or np.ndim(value) == 0:
-            return value
-        if isinstance(value, pd.DataFrame | pd.Series):
-            return value.iloc[self._order]
-        return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
 
 
 @dataclass
@@ -81,13 +58,13 @@ class Evidence:
 
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
-        self.candidate = CheckedFit(self.candidate, rows=quietly(self.reference.nobs, None))
+        self.candidate = candidate = CheckedFit(self.candidate, rows=quietly(self.reference.nobs, None))
         if self.reml and quietly(lambda: len(self.reference.fixef()), 1) == 0:
             # Nothing to restrict: both criteria are one, lme4 fits by ML, and its REMLcrit adds uninitialised memory.
             self.reml = False
         order = _row_order(self.reference, self.candidate)
         if order is not None:
-            self.candidate = _Reordered(self.candidate, order)
+            candidate.reorder(order)
         self.left = likelihood_quantities(self.reference, self.reml)
         self.right = likelihood_quantities(self.candidate, self.reml)
         self._add_common(inference_quantities)
@@ -160,7 +137,7 @@ class Evidence:
         return [missing_row(named(quantity), False, False, why=self.problem(quantity)) for quantity in lost]
 
     def malformed(self, side: str) -> Mapping[str, str]:
-        """Part -> what is wrong with it, of what a side handed over (:class:`validation.checked_fit.CheckedFit`)."""
+        """Part -> what is wrong with it, of what a side handed over (:class:`validation.wellformed.CheckedFit`)."""
         found: Mapping[str, str] = getattr(self.fit(side), "malformed", {})
         return found
 
@@ -261,6 +238,13 @@ class Evidence:
         if own is None or reference is None or self.other_structures or sorted(own.index) != sorted(reference.index):
             return None
         return own.reindex(reference.index).to_numpy() if own.index.is_unique else own.to_numpy()
+
+    @cached_property
+    def standard_errors(self) -> dict[str | None, float]:
+        """The reference's standard error of each coefficient: as it says, or by its covariance matrix."""
+        variances = [(r["term"], r["reference"]) for r in records(self.rows("vcov")) if r["term"] == r["term2"]]
+        found = {term: math.sqrt(max(variance, 0.0)) for term, variance in variances}
+        return found | {r["term"]: r["reference"] for r in records(self.rows("se"))}
 
     @cached_property
     def candidate_covariances(self) -> dict[tuple[str, str, str], float]:

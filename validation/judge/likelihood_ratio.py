@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from validation import tolerances
-from validation.checks import Check
+from validation.comparison import Check
 from validation.contract import AnovaTable, LinearMixedFit
 from validation.judge.evidence import Evidence
 from validation.judge.objective import DIRECTION

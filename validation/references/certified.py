@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from validation.checks import Reference, Side
+from validation.comparison import Reference, Side
 from validation.errors import NoReferenceError
 from validation.quantities import KEYS, Key
 from validation.references.as_json import components_from_json

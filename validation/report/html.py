@@ -24,8 +24,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation.checks import Row, Side
-from validation.comparison import Comparison
+from validation.comparison import Comparison, Row, Side
 from validation.files import make_folder, write_atomically
 from validation.judge.rows import rows_of
 from validation.owndata import some

@@ -9,8 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from validation.checks import TABLE_COLUMNS, Row, Side
-from validation.comparison import Comparison
+from validation.comparison import TABLE_COLUMNS, Comparison, Row, Side
 from validation.verdict import Verdict
 
 #: A symbol for each verdict, always shown beside its word: nothing is said by colour or symbol alone.

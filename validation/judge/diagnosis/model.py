@@ -13,7 +13,6 @@ from validation import tolerances
 from validation.algebra import Pieces, Solution, solve
 from validation.judge.diagnosis import all_close, assume, close, given
 from validation.judge.evidence import Evidence
-from validation.judge.implied import implied_numbers
 from validation.judge.rows import digits
 from validation.quantities import Key, key_of, named, quietly, records
 from validation.tolerances import REPRODUCED, SINGULAR, Match, Strength
@@ -97,8 +96,7 @@ def optimum_of(pieces: Pieces, reml: bool) -> Solution | None:
 
 def with_implied(evidence: Evidence, solution: Solution, *quantities: str) -> pd.DataFrame:
     """The rows of some quantities that both sides have, and what a solution implies of each: NaN where it says none."""
-    rows = evidence.compared(*quantities)
-    implied = {**implied_numbers(solution), ("logLik", None, None, None, None): -solution.objective / 2}
+    rows, implied = evidence.compared(*quantities), solution.numbers()
     return rows.assign(implied=[implied.get(key_of(record), math.nan) for record in records(rows)])
 
 
@@ -252,7 +250,7 @@ def boundary(evidence: Evidence) -> Cause | None:
     said, names = math.isfinite(singular[1]), given(evidence.theta("reference"))
     # isSingular() looks at θ in the predictors' units, where a small one may be far from 0: both by one measure
     assume(pieces is None or pieces.inside(known))  # of a θ beyond its bounds neither side's rule holds
-    own = None if evidence.at_candidate is None else implied_numbers(evidence.at_candidate)[named("singular")]
+    own = None if evidence.at_candidate is None else evidence.at_candidate.numbers()[named("singular")]
     if said and own not in (None, singular[1]):
         return Finding(6, "singular-flag", Strength.CERTAIN, frozenset({"singular"})).told(
             f"isSingular() of the candidate is {singular[1] == 1.0}, and its own θ says otherwise",

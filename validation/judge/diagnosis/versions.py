@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from r_scripts.dialect import CHANGES, Dialect, changes_between
-from validation.checks import Side
+from validation.comparison import Side
 from validation.contract import LinearMixedFit
 from validation.judge.rows import Row
 from validation.quantities import quietly
