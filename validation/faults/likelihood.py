@@ -14,7 +14,7 @@ from scipy import stats
 from validation.algebra import pieces_of, solve
 from validation.faults.bases import BaseFit
 from validation.faults.fault import FaultSize, fault
-from validation.judge.diagnosis.model import least_objective
+from validation.judge.diagnosis.model import optimum_of
 from validation.judge.implied import implied_numbers
 from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
@@ -65,7 +65,7 @@ def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) 
 
 def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
     pieces = pieces_of(fit)
-    found = least_objective(lambda theta: solve(pieces, theta, reml), fit.theta.to_numpy(), pieces)
+    found = optimum_of(pieces, reml, fit.theta.to_numpy())
     if found is None:
         raise ValueError("the criterion cannot be computed at any θ")
     return at_theta(fit, found.theta, reml)

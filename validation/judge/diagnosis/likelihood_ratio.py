@@ -15,7 +15,7 @@ from validation.contract import LinearMixedFit
 from validation.judge.diagnosis import Detector, assume, diagnose, first_of, same_p
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
 from validation.judge.diagnosis.model import other_optimum
-from validation.judge.diagnosis.reported import Counts, penalty
+from validation.judge.diagnosis.reported import penalty
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
 from validation.tolerances import Match, Strength
@@ -276,12 +276,10 @@ def information_criteria(evidence: AnovaEvidence) -> Cause | None:
     (own, loglik), (npar, told) = evidence.both("logLik"), evidence.both("npar")
     # Without the log-likelihoods the reference's serve: where they differ, nothing below fits.
     loglik = np.where(np.isfinite(loglik), loglik, own)
-    added = {name: evidence.column("candidate", name) + 2.0 * loglik for name in ("AIC", "BIC")}
+    criteria = {name: evidence.column("candidate", name) for name in ("AIC", "BIC")}
     fit = evidence.compared_fits[0]
-    sizes = {f"{count:.0f}, the levels of {group}": float(count) for group, count in fit.ngrps().items()}
-    fixed = np.array([len(fit.fixef()) for fit in evidence.compared_fits], dtype=float)
-    slack = 2.0 * Match.SUMMED * float(np.abs(loglik).max())
-    return penalty(Counts(npar, told, fixed, float(fit.nobs()), sizes), added, slack)
+    fixed = float(len(evidence.compared_fits[-1].fixef()))
+    return penalty(npar, told, criteria, loglik, float(fit.nobs()), fixed, fit.ngrps())
 
 
 def constant(evidence: AnovaEvidence) -> Cause | None:
