@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from validation.algebra import pieces_of, solve
+from validation.algebra import optimum_of, pieces_of, solve
 from validation.compare import compare_fits
 from validation.covariances import Structure
 from validation.errors import DetectorWarning
@@ -18,7 +18,6 @@ from validation.faults.bases import HARD_BASES, BaseFit, fit_lmer, likelihood_ba
 from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, compare_thinly, right_cause
 from validation.judge.diagnosis import diagnose
 from validation.judge.diagnosis.coding import basis, kinds_of
-from validation.judge.diagnosis.model import optimum_of, other_optimum
 from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
 from validation.verdict import Finding
@@ -593,7 +592,4 @@ def test_standard_errors_of_the_other_criterion_are_no_numerical_hessian():
 def test_the_other_optimum_is_searched_for_once():
     base = likelihood_base("slopes")
     evidence = Evidence(base.fit, base.refit(reml=not base.reml), base.reml, base.data)
-    asked = []
-    assert evidence.once(asked.append) is evidence.once(asked.append) is None
-    assert asked == [evidence]
-    assert other_optimum(evidence) is other_optimum(evidence)
+    assert evidence.other_optimum is evidence.other_optimum

@@ -11,10 +11,9 @@ import pandas as pd
 import scipy.optimize
 from scipy import stats
 
-from validation.algebra import pieces_of, solve
+from validation.algebra import optimum_of, pieces_of, solve
 from validation.faults.bases import BaseFit
 from validation.faults.fault import FaultSize, fault
-from validation.judge.diagnosis.model import optimum_of
 from validation.judge.implied import implied_numbers
 from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit

@@ -21,9 +21,9 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from validation.algebra import Pieces, Solution, solve
+from validation.algebra import Pieces, Solution, optimum_of, solve
 from validation.judge.diagnosis import all_close, assume, close, first_of, given
-from validation.judge.diagnosis.model import NUMBERS, another_model, optimum_of, proof_by, searchable, with_implied
+from validation.judge.diagnosis.model import NUMBERS, proof_by, with_implied
 from validation.judge.evidence import Evidence
 from validation.quantities import named, quietly, records
 from validation.tolerances import REPRODUCED, Match, Strength
@@ -266,9 +266,9 @@ class _Units(NamedTuple):
 
 def other_units(evidence: Evidence) -> Cause | None:
     """Rows 3 and 4: predictors or the response in another unit, or centred, where that gives the numbers."""
-    pieces, theta, reml = given(searchable(evidence)), given(evidence.reference_theta), evidence.reml
+    pieces, theta, reml = given(evidence.searchable), given(evidence.reference_theta), evidence.reml
     ours, theirs = evidence.by_term("fixef")
-    assume(evidence.candidate_pieces is None and not another_model(evidence) and ours.keys() == {*pieces.coef_names})
+    assume(evidence.candidate_pieces is None and not evidence.another_model and ours.keys() == {*pieces.coef_names})
     beta, told = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
     causes: list[Cause | None] = []
     for response in _responses(evidence, pieces, beta, told):

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from validation.algebra import solve
+from validation.algebra import optimum_of, solve
 from validation.judge.diagnosis import all_close, assume, close, found_by, given
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.model import optimum_of, proof_by, searchable
+from validation.judge.diagnosis.model import proof_by
 from validation.judge.evidence import Evidence
 from validation.owndata import some
 from validation.quantities import columns_of, quietly, records
@@ -459,7 +459,7 @@ def _columns(evidence: Evidence) -> Cause:
         title = f"The candidate has the coefficient{shown} besides"
         text = f"it gives {len(theirs)} coefficients, the reference {len(ours)}, all of which it has"
     else:  # names alone are no proof that the model is without them
-        pieces = given(searchable(evidence))
+        pieces = given(evidence.searchable)
         kept = [j for j, column in enumerate(pieces.coef_names) if column not in lost]
         without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
         proof = given(proof_by(evidence, optimum_of(without, evidence.reml)))

@@ -12,12 +12,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from validation.algebra import Pieces, Term
+from validation.algebra import Pieces, Solution, Term, optimum_of
 from validation.covariances import FREE, STRUCTURES, Structure
 from validation.judge.diagnosis import Detector, assume, coding, first_of, found_by, given, labels, model, reported
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.labels import levels_of, other_names, residual_groups, rows_used, same_estimates
-from validation.judge.diagnosis.model import NUMBERS, another_model, implied_by, optimum_of, proof_by, searchable
+from validation.judge.diagnosis.model import NUMBERS, implied_by, proof_by
 from validation.judge.evidence import Evidence
 from validation.judge.objective import structure_words
 from validation.quantities import quietly
@@ -154,16 +154,15 @@ def _unused_levels(evidence: Evidence) -> str:
 
 def lost_effects(evidence: Evidence) -> Cause | None:
     """Row 7: a random effect, a term or all of them left out, where that model alone gives the candidate's numbers."""
-    pieces = given(searchable(evidence))
-    assume(not evidence.rows("variance", "theta")["has_candidate"].any() and not another_model(evidence))
+    pieces = given(evidence.searchable)
+    assume(not evidence.rows("variance", "theta")["has_candidate"].any() and not evidence.another_model)
     # (0 + x | g) of a centred x is another model, which may have no variance there
     origin_is_no_matter = all(
         set(term.effects) <= {"(Intercept)"} or (term.structure.free and "(Intercept)" in term.effects)
         for term in pieces.terms
     )
     found: list[Cause] = []
-    for what, without in _submodels(pieces):
-        solution = evidence.solve(np.zeros(pieces.n_theta)) if without is None else optimum_of(without, evidence.reml)
+    for what, solution in _submodels(evidence, pieces):
         proof = proof_by(evidence, solution, NUMBERS)
         # logLik and σ are the same in all coordinates of the fixed effects, and so tell nothing of these
         if proof is not None and (origin_is_no_matter or proof.quantities - {"logLik", "sigma"}):
@@ -174,9 +173,9 @@ def lost_effects(evidence: Evidence) -> Cause | None:
     return found[0] if len(found) == 1 else None  # of several that give the same numbers none is named
 
 
-def _submodels(pieces: Pieces) -> Iterator[tuple[str, Pieces | None]]:
-    """What is left out, and the model without it: None where no random effects are left."""
-    yield "the random effects: its numbers are those of least squares", None
+def _submodels(evidence: Evidence, pieces: Pieces) -> Iterator[tuple[str, Solution | None]]:
+    """What is left out, and the optimum of the model without it."""
+    yield "the random effects: its numbers are those of least squares", evidence.solve(np.zeros(pieces.n_theta))
     every = np.arange(pieces.Z.shape[1])
     for place, (term, columns) in enumerate(zip(pieces.terms, pieces.by_level(every), strict=True)):
         without: list[tuple[str, np.ndarray, tuple[Term, ...]]] = []
@@ -187,7 +186,8 @@ def _submodels(pieces: Pieces) -> Iterator[tuple[str, Pieces | None]]:
             without.append((f"the random effect {effect} of {term.name}", columns[:, j], (fewer,)))
         for what, lost, instead in without:
             Z = pieces.Z[:, tuple(np.setdiff1d(every, lost))]
-            yield what, replace(pieces, Z=Z, terms=(*pieces.terms[:place], *instead, *pieces.terms[place + 1 :]))
+            terms = *pieces.terms[:place], *instead, *pieces.terms[place + 1 :]
+            yield what, optimum_of(replace(pieces, Z=Z, terms=terms), evidence.reml)
 
 
 def covariance_structure(evidence: Evidence) -> Cause | None:
@@ -212,10 +212,10 @@ def covariance_structure(evidence: Evidence) -> Cause | None:
 
 def _reproducing_structures(evidence: Evidence) -> Iterator[tuple[str, bool]]:
     """The proof of each structure that gives the candidate's numbers, and whether a correlation is lost in it."""
-    pieces, known, implied = given(searchable(evidence)), evidence.known_theta, implied_by(evidence)
+    pieces, known, implied = given(evidence.searchable), evidence.known_theta, implied_by(evidence)
     has_variance = evidence.rows("variance")["has_candidate"]
     # where variances are given and not of every effect, terms are others
-    assume(not another_model(evidence) and (has_variance.all() or not has_variance.any()))
+    assume(not evidence.another_model and (has_variance.all() or not has_variance.any()))
     # of one that says it has the reference's structures no other is looked for
     assume(not pieces.structured or evidence.structures("candidate") is None)
     structures = [Structure(name, hom) for name in STRUCTURES for hom in (False, True) if name != "us" or not hom]

@@ -14,7 +14,6 @@ from validation import tolerances
 from validation.contract import LinearMixedFit
 from validation.judge.diagnosis import Detector, assume, diagnose, first_of, same_p
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
-from validation.judge.diagnosis.model import other_optimum
 from validation.judge.diagnosis.reported import penalty
 from validation.judge.evidence import Evidence
 from validation.judge.likelihood_ratio import AnovaEvidence
@@ -116,7 +115,7 @@ def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
     refit_by_ml = getattr(compared, "refitML", None)
     if compared.isREML() and callable(refit_by_ml):
         return float(refit_by_ml().logLik())
-    found = other_optimum(Evidence(compared, compared, bool(compared.isREML())))
+    found = Evidence(compared, compared, bool(compared.isREML())).other_optimum
     return math.nan if found is None else -found.objective / 2.0
 
 

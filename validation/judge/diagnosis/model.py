@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.optimize
 
-from validation.algebra import Pieces, Solution, solve
+from validation.algebra import Solution
 from validation.judge.diagnosis import all_close, assume, close, given
 from validation.judge.evidence import Evidence
 from validation.judge.implied import implied_numbers
@@ -20,78 +19,6 @@ from validation.judge.rows import digits
 from validation.quantities import Key, key_of, named, quietly, records
 from validation.tolerances import OPTIMUM, REPRODUCED, ROUNDINGS, SINGULAR, Match, Multiple, Strength
 from validation.verdict import Cause, Finding
-
-#: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
-_MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
-_SEARCH_ENDS = 1e-14  # on a change of the objective, as a share of it
-_INSIDE = (0.02, 0.1, 0.4)  # distances from a bound at which a search that ended there is tried again
-
-
-def same_model(evidence: Evidence) -> bool:
-    """Whether both sides have the same rows, columns and θ: otherwise numbers of one θ mean nothing for the other."""
-    return evidence.known_theta is not None and not another_model(evidence)
-
-
-def another_model(evidence: Evidence) -> bool:
-    """Whether what the candidate gives contradicts that it fitted the same model to the same rows."""
-    nobs, pieces = evidence.pair("nobs"), evidence.reference_pieces
-    # θ of structured covariances has other elements than that of free ones, which a candidate may speak of
-    silent = evidence.structures("reference") is not None and evidence.structures("candidate") is None
-    silent = silent and pieces is not None and pieces.structured
-    other_theta = evidence.theta("candidate") is not None and evidence.candidate_theta is None and not silent
-    other_effects = not evidence.rows("variance")["has_reference"].all()
-    return other_theta or other_effects or columns_differ(evidence) or (math.isfinite(nobs[1]) and nobs[0] != nobs[1])
-
-
-def columns_differ(evidence: Evidence) -> bool:
-    """Whether the two sides have other columns of X, as far as X or the coefficients' names say."""
-    left, right = evidence.reference_pieces, evidence.candidate_pieces
-    if left is not None and right is not None:
-        return left.coef_names != right.coef_names
-    ours, theirs = (evidence.rows("fixef")[f"has_{side}"] for side in ("reference", "candidate"))
-    return bool(theirs.any() and (ours != theirs).any())  # where it gives none, nothing is known of them
-
-
-def searchable(evidence: Evidence) -> Pieces | None:
-    """The reference's y, X and Z, where the judge's algebra holds of them and they are few enough for a search."""
-    pieces = evidence.reference_pieces if evidence.referee_holds else None
-    fits = pieces and pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
-    return pieces if fits else None
-
-
-def optimum_of(pieces: Pieces, reml: bool, start: np.ndarray | None = None) -> Solution | None:
-    """A model at its own optimum, by the judge's algebra, from a start (or lme4's); None where it has no objective.
-
-    The objective is even in a standard deviation: at 0 its slope vanishes whether 0 is its minimum or not. So where a
-    search ends on a bound, points inside are tried, and the search goes on from one that is lower.
-    """
-    unit = pieces.theta_scale
-
-    def at(point: np.ndarray) -> Solution | None:
-        return quietly(lambda: solve(pieces, point * unit, reml), None)
-
-    def objective(point: np.ndarray) -> float:
-        found = at(point)
-        return found.objective if found is not None else math.inf
-
-    bounds = [(low / one, high / one) for (low, high), one in zip(pieces.bounds, unit, strict=True)]
-    point = np.where(pieces.diagonal, 1.0, 0.0) if start is None else np.asarray(start, dtype=float) / unit
-    for _ in range(len(point) + 1):
-        point = scipy.optimize.minimize(
-            objective, point, method="L-BFGS-B", bounds=bounds, options={"ftol": _SEARCH_ENDS}
-        ).x
-        beside = [
-            np.where(np.arange(len(point)) == i, bound + sign * step, point)
-            for i, pair in enumerate(bounds)
-            for bound, sign in zip(pair, (1.0, -1.0), strict=True)
-            if abs(point[i] - bound) <= SINGULAR
-            for step in _INSIDE
-        ]
-        lower = min(beside, key=objective, default=point)
-        if not objective(lower) < objective(point):
-            break
-        point = lower
-    return at(point)
 
 
 def with_implied(evidence: Evidence, solution: Solution, *quantities: str) -> pd.DataFrame:
@@ -177,7 +104,7 @@ def other_criterion(evidence: Evidence) -> Cause | None:
     restricts = bool(evidence.rows("fixef")["has_reference"].any())
     says_other = restricts and math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    solution, quantities, rest = other_optimum(evidence), frozenset[str](), ""
+    solution, quantities, rest = evidence.other_optimum, frozenset[str](), ""
     proof = proof_by(evidence, solution)
     if proof is None:
         proof, rest = proof_by(evidence, solution, _OF_CRITERION), "; its variance components are of another fault"
@@ -201,31 +128,13 @@ def other_criterion(evidence: Evidence) -> Cause | None:
     )
 
 
-def other_optimum(evidence: Evidence) -> Solution | None:
-    """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large.
-
-    Five detectors ask for it; it is searched for once.
-    """
-    return evidence.once(_other_optimum)
-
-
-def _other_optimum(evidence: Evidence) -> Solution | None:
-    pieces, theta, other = searchable(evidence), evidence.reference_theta, not evidence.reml
-    if pieces is None or theta is None or another_model(evidence):
-        return None
-    # if the candidate was fitted by the other criterion, its θ̂ is that one's optimum
-    found = [one for point in (theta, evidence.known_theta) if (one := evidence.solve(point, other)) is not None]
-    nearest = min(found, key=lambda solution: solution.objective, default=None)
-    return None if nearest is None else optimum_of(pieces, other, nearest.theta)
-
-
 def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
     (ours, theirs), sigma = evidence.arrays("se"), evidence.pair("sigma")
     off = [i for i, value in enumerate(theirs) if not close(value, ours[i], Match.ESTIMATED)]
     # of one coefficient alone the other criterion's is one number among many that it may be
     assume(off and len(theirs) > 1 and close(sigma[1], sigma[0], Match.RULE))
-    rows = with_implied(evidence, given(other_optimum(evidence)), "se")
+    rows = with_implied(evidence, given(evidence.other_optimum), "se")
     assume(all_close(theirs, rows["implied"], Match.ESTIMATED))
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     first = records(rows)[off[0]]
@@ -240,7 +149,7 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
 
 def boundary(evidence: Evidence) -> Cause | None:
     """Row 6: one side is on the boundary (a variance of 0), the other is not."""
-    assume(same_model(evidence))
+    assume(evidence.same_model)
     # where the data or the criterion may be others, where θ̂ lies proves nothing
     assume(evidence.objective_agrees or implied_by(evidence))
     singular, known, pieces = evidence.pair("singular"), given(evidence.known_theta), evidence.reference_pieces
@@ -283,7 +192,7 @@ def boundary(evidence: Evidence) -> Cause | None:
 def optimizer(evidence: Evidence) -> Cause | None:
     """Row 5: an optimizer stopped early, or at another optimum."""
     improvement, rounding = given(_improvement(evidence)), ROUNDINGS * evidence.noise
-    assume(same_model(evidence) and evidence.objective_agrees is not False)
+    assume(evidence.same_model and evidence.objective_agrees is not False)
     assume(math.isfinite(improvement) and abs(improvement) > max(rounding, Match.ENTRY))
     ours, theirs = given(evidence.reference_theta), given(evidence.known_theta)
     side, other = ("candidate", "reference") if improvement < 0 else ("reference", "candidate")
@@ -322,7 +231,7 @@ def optimizer(evidence: Evidence) -> Cause | None:
 
 def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray) -> Cause | None:
     """Row 1: θ̂ alone is the other criterion's; what follows from it is computed by the formulas asked for."""
-    if (other := other_optimum(evidence)) is None:
+    if (other := evidence.other_optimum) is None:
         return None
     away, apart = (float(np.max(np.abs(theta - other.theta))) for theta in (theirs, ours))
     if not apart > 0.0 or math.log10(apart / max(away, Match.ZERO)) < REPRODUCED.nearer:
@@ -374,7 +283,7 @@ def cancellation(evidence: Evidence) -> Cause | None:
     an objective with such an error explains.
     """
     pieces, own, best = given(evidence.reference_pieces), given(evidence.at_candidate), given(evidence.at_reference)
-    assume(same_model(evidence))
+    assume(evidence.same_model)
     left, right = evidence.arrays("sigma", "variance")
     assume(not all_close(right, left, Match.ESTIMATED))
     # where it says itself that its criterion is the other one, that comes first

@@ -10,14 +10,7 @@ from scipy.stats import t as student_t
 
 from validation.algebra import Solution, by_label
 from validation.judge.diagnosis import all_close, assume, close, first_of, given, is_long, is_single, same_p
-from validation.judge.diagnosis.model import (
-    another_model,
-    columns_differ,
-    implied_by,
-    other_optimum,
-    same_model,
-    with_implied,
-)
+from validation.judge.diagnosis.model import implied_by, with_implied
 from validation.judge.evidence import Evidence
 from validation.judge.rows import digits
 from validation.quantities import records
@@ -92,7 +85,7 @@ def _offset(evidence: Evidence) -> tuple[float, float, str, str]:
         words = "-2 log-likelihood differs by {} from the reference's, and nothing else that both sides give differs"
         left, right = evidence.arrays("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar")
         assume(evidence.known_theta is None and all_close(right, left, Match.FOLLOWS))
-    assume(evidence.objective_agrees or not (len(points) or another_model(evidence)))
+    assume(evidence.objective_agrees or not (len(points) or evidence.another_model))
     off = -2.0 * (logLik[1] - expected)
     assume(abs(off) > max(least, _last_digits(expected)))
     return off, expected, words.format(f"{off:.6f}"), proof
@@ -112,7 +105,7 @@ def _of_other_criterion(evidence: Evidence) -> list[tuple[str, float]]:
         return []
     theta = evidence.reference_theta if evidence.known_theta is None else evidence.known_theta
     here, there = ("the restricted one", "that of ML") if evidence.reml else ("that of ML", "the restricted one")
-    other, reported = other_optimum(evidence), evidence.value("candidate", "logLik")
+    other, reported = evidence.other_optimum, evidence.value("candidate", "logLik")
     known = (
         (f"{there} at the fit's own θ", evidence.solve(theta, not evidence.reml)),
         (f"{there} at the optimum of its own", other),
@@ -148,7 +141,7 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     """Row 10: parameters counted otherwise (σ not among them, ...), or another penalty in AIC or BIC."""
     npar, logLik, aic, bic, nobs = map(evidence.pair, ("npar", "logLik", "AIC", "BIC", "nobs"))
     N, fixed = nobs[0], float(len(evidence.rows("fixef")))
-    assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[1] == N)
+    assume(evidence.candidate_theta is not None and not evidence.columns_differ and nobs[1] == N)
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
     criteria = {
         name: np.array([math.nan if close(theirs, ours, Match.COMPUTED) else theirs])
@@ -264,7 +257,7 @@ def residual_variance(evidence: Evidence) -> Cause | None:
 def standard_error_scale(evidence: Evidence) -> Cause | None:
     """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
     own, theirs = evidence.arrays("se")
-    assume(own.size and not columns_differ(evidence))
+    assume(own.size and not evidence.columns_differ)
     ratio, (sigma, given_sigma) = theirs / own, evidence.pair("sigma")
     if math.isnan(given_sigma):
         given_sigma = evidence.value("candidate", "sd", group="Residual")
@@ -321,7 +314,7 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     assume(away.size == se.size and (away <= min(Match.ROUGH, Match.VISIBLE * off) * se).all())
     hundredth = max(Match.CHAINED, off / 100)  # of what they are off
     # those of its own θ, or of the other criterion's fit, need no other computation
-    for solution in filter(None, (evidence.at_candidate, other_optimum(evidence))):
+    for solution in filter(None, (evidence.at_candidate, evidence.other_optimum)):
         rows = with_implied(evidence, solution, "se")
         assume(rows.empty or not all_close(rows["candidate"], rows["implied"], hundredth))
     return Finding(10, "standard-errors-loose", Strength.CERTAIN, frozenset({"se"})).told(
@@ -377,7 +370,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
 
 def predictions(evidence: Evidence) -> Cause | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
-    assume(same_model(evidence))  # another predicts otherwise
+    assume(evidence.same_model)  # another predicts otherwise
     sigma = evidence.value("reference", "sigma")
     same, fits = Match.FOLLOWS * sigma, evidence.rows("fitted")
     marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
