@@ -160,19 +160,17 @@ def record_works(
     works: Sequence[Case | Work],
     *,
     directory: str | os.PathLike[str] | None = None,
-    quick: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Record what live R gives of :func:`recordable` works; the files written.
 
-    They stand among the package's own references where no directory is given. ``quick`` takes short chains, to try it
-    out.
+    They stand among the package's own references where no directory is given.
     """
     from validation.recording import record
 
     folder = None if directory is None else Path(directory)
     cases = [work for work in works if isinstance(work, Case)]
-    written = list(record(cases, directory=folder, progress=progress, quick=quick)) if cases else []
+    written = list(record(cases, directory=folder, progress=progress)) if cases else []
     for work in works:
         if isinstance(work, Work) and work.record is not None:
             if folder is not None:

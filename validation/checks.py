@@ -1,9 +1,12 @@
-"""The outcome of one tier or gate, the sides of a comparison, and the columns of its rows."""
+"""The outcome of one tier or gate, the sides of a comparison with their fits, and the columns of its rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import pandas as pd
+
+from validation.contract import LinearMixedFit, MultilevelFit
 from validation.verdict import Verdict
 
 
@@ -77,6 +80,22 @@ class Side:
     label: str
     kind: str
     provenance: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One side's fit of a model."""
+
+    fit: MultilevelFit  # as much of ``validation.contract`` as it has
+    side: Side  # how the report calls it, with its provenance
+
+
+@dataclass(frozen=True)
+class Reference(Fitted):
+    """What a candidate is judged by: tight lme4, rstanarm, a record of either, or certified values."""
+
+    default: LinearMixedFit | None = None  # by lme4's default optimizer: the numbers that a user of R sees
+    data: pd.DataFrame | None = None  # that it was fitted to, and which the candidate gets too
 
 
 @dataclass(frozen=True)

@@ -345,7 +345,6 @@ def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = Fals
 def record(
     cases: Cases = None,
     directory: Directory = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Short chains: to try it out, not for keeping.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
@@ -358,7 +357,7 @@ def record(
     choose_source("live")
     with tracker(1, quiet=quiet, console=error_console()) as track:
         track.start("Recording")
-        written = record_works(works, directory=directory, quick=quick, progress=track)
+        written = record_works(works, directory=directory, progress=track)
     if not quiet:
         for path in written:
             output_console().print(str(path), markup=False, soft_wrap=True)

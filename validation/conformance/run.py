@@ -15,7 +15,7 @@ from typing import cast
 import pandas as pd
 
 from validation.cases import Case
-from validation.checks import Check, Side
+from validation.checks import Check, Fitted, Reference, Side
 from validation.compare import About, is_refusal, judge_pair
 from validation.comparison import Comparison
 from validation.conformance.answer import OFFERS, as_fit, as_posterior
@@ -28,7 +28,6 @@ from validation.judge.rows import Row, check_of, rows_of, table_of
 from validation.options import DEFAULT_SEED
 from validation.progress import Tracker
 from validation.references.choose import Source, choose_source, reference_of
-from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell
 from validation.tolerances import FAILED_ALIKE
 from validation.verdict import Verdict

@@ -14,12 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from validation.checks import Side
+from validation.checks import Reference, Side
 from validation.errors import NoReferenceError
 from validation.quantities import KEYS, Key
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit
-from validation.references.reference import Reference
 from validation.references.store import DamagedReferenceError, Shelf, matching, model_hash
 
 #: Name of the folder, below that of the references.

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from r_scripts.dialect import CHANGES, Dialect, changes_between
 from validation.checks import Side
 from validation.contract import LinearMixedFit
-from validation.dialects import dialect_of
 from validation.judge.rows import Row
 from validation.quantities import quietly
+from validation.references.provenance import dialect_of
 from validation.tolerances import Match
 from validation.verdict import Cause, Verdict
 
