@@ -73,15 +73,14 @@ def proof_by(
     """
     if solution is None:
         return None
-    limits = REPRODUCED
     found: list[tuple[str, float, float]] = []  # quantity, digits, digits of the reference's number
     columns: dict[Key, list[bool]] = {}  # but for the level: which of its numbers are reproduced
     for record in records(with_implied(evidence, solution, *quantities)):
         value, key = record["implied"], key_of(record)
-        if key in but or math.isnan(value) or digits(value, record["reference"]) > limits.telling:
+        if key in but or math.isnan(value) or digits(value, record["reference"]) > REPRODUCED.telling:
             continue
         got, had = digits(record["candidate"], value), digits(record["reference"], value)
-        matched = got >= max(limits.least, digits(record["candidate"], record["reference"]) + limits.gained)
+        matched = got >= max(REPRODUCED.least, digits(record["candidate"], record["reference"]) + REPRODUCED.gained)
         columns.setdefault((*key[:-1], None), []).append(matched)
         if matched:
             found.append((record["quantity"], got, had))
@@ -92,7 +91,7 @@ def proof_by(
     independent = 1 if _OF_THETA.issuperset(names) else min(len(found), 2)
     nearer = independent * (min(got_each) - min(had_each))
     total, share = sum(map(len, columns.values())), float(np.mean([np.mean(column) for column in columns.values()]))
-    if not limits.holds(total, share, min(got_each), nearer):
+    if not REPRODUCED.holds(total, share, min(got_each), nearer):
         return None
     return Reproduction(total, len(found), min(got_each), frozenset(names))
 
@@ -130,17 +129,15 @@ def other_criterion(evidence: Evidence) -> Cause | None:
 
 def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
-    (ours, theirs), sigma = evidence.arrays("se"), evidence.pair("sigma")
-    off = [i for i, value in enumerate(theirs) if not close(value, ours[i], Match.ESTIMATED)]
+    rows, sigma = with_implied(evidence, given(evidence.other_optimum), "se"), evidence.pair("sigma")
+    off = [r for r in records(rows) if not close(r["candidate"], r["reference"], Match.ESTIMATED)]
     # of one coefficient alone the other criterion's is one number among many that it may be
-    assume(off and len(theirs) > 1 and close(sigma[1], sigma[0], Match.RULE))
-    rows = with_implied(evidence, given(evidence.other_optimum), "se")
-    assume(all_close(theirs, rows["implied"], Match.ESTIMATED))
-    wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    first = records(rows)[off[0]]
+    assume(off and len(rows) > 1 and close(sigma[1], sigma[0], Match.RULE))
+    assume(all_close(rows["candidate"], rows["implied"], Match.ESTIMATED))
+    (wanted, other), first = ("REML", "ML") if evidence.reml else ("ML", "REML"), off[0]
     return Finding(1, "standard-errors-other-criterion", Strength.ANOTHER_INPUT, frozenset({"se"})).told(
         f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
-        f"all {len(theirs)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
+        f"all {len(rows)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
         f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
         f"{first['implied']:.8g}",
         f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
