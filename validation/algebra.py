@@ -22,9 +22,6 @@ from validation.covariances import FREE, Structure, parameters_of, structures_of
 from validation.quantities import numbered, quietly
 from validation.tolerances import SINGULAR, Match
 
-_SEARCH_ENDS = 1e-14  # on a change of the objective, as a share of it
-_INSIDE = (0.02, 0.1, 0.4)  # distances from a bound at which a search that ended there is tried again
-
 
 @dataclass(frozen=True)
 class Term:
@@ -412,6 +409,10 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
         pieces=pieces,
         theta=np.asarray(theta, dtype=float),
     )
+
+
+_SEARCH_ENDS = 1e-14  # on a change of the objective, as a share of it
+_INSIDE = (0.02, 0.1, 0.4)  # distances from a bound at which a search that ended there is tried again
 
 
 def optimum_of(pieces: Pieces, reml: bool, start: np.ndarray | None = None) -> Solution | None:

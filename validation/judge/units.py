@@ -145,16 +145,19 @@ def component_errors(
 
 def _closed_form(pieces: Pieces, theta: np.ndarray, sigma: float) -> dict[Key, float]:
     found: dict[Key, float] = {}
-    for term, T, squares in zip(pieces.terms, pieces.templates(theta), pieces.by_level(pieces.squares), strict=True):
+    start = 0
+    for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
+        block = pieces.squares[start : start + term.J * term.p].reshape(term.J, term.p)
+        start += term.J * term.p
         Sigma = sigma**2 * T @ T.T
         with np.errstate(divide="ignore"):
-            v = Sigma + np.diag(sigma**2 / squares.mean(axis=0))
+            v = Sigma + np.diag(sigma**2 / block.mean(axis=0))
         error = np.sqrt((np.outer(np.diag(v), np.diag(v)) + v**2) / max(term.J - 1, 1))
         for i, first in enumerate(term.effects):
             own, sd = float(error[i, i]), math.sqrt(Sigma[i, i])
-            found[named("variance", term.name, first)] = own
+            found["variance", term.name, first, None, None] = own
             # An sd of 0 has no derivative with respect to the variance; its error is that of a variance's root.
-            found[named("sd", term.name, first)] = own / (2 * sd) if sd**2 > own else math.sqrt(own)
+            found["sd", term.name, first, None, None] = own / (2 * sd) if sd**2 > own else math.sqrt(own)
             for j in range(i + 1, term.p):
-                found[named("covariance", term.name, first, term.effects[j])] = float(error[i, j])
+                found["covariance", term.name, first, term.effects[j], None] = float(error[i, j])
     return found
