@@ -116,7 +116,7 @@ def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:
     indicator's as well (``method1`` is the level 1, or the first column of sum contrasts): then there are two readings.
     """
     names = [str(name) for name in evidence.candidate.fixef().index]
-    labels, data = evidence.rows("fitted").query("has_reference")["level"], given(evidence.data)
+    labels, data = evidence.rows("fitted").query("has_reference")["level"].tolist(), given(evidence.data)
     positions = data.index.map(str).get_indexer(labels)
     assume(len(labels) == left.y.size and (positions >= 0).all())
     rows = data.iloc[positions]
