@@ -27,10 +27,7 @@ def dialect_of_side(side: Side) -> Dialect | None:
     """
     told = side.provenance.get("dialect")
     if isinstance(told, Mapping | str):
-        try:
-            return Dialect.of(told)
-        except ValueError:
-            return None
+        return quietly(lambda: Dialect.of(told), None)
     found = dialect_of(side.provenance)
     return found if side.kind in ("live-r", "recorded-r") else found or Dialect.of(None)
 
