@@ -6,7 +6,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import r_scripts  # noqa: F401 - which says where Python is too old
-import validation.report  # noqa: F401 - registers how comparisons are shown
 
 if TYPE_CHECKING:
     from validation.anova import compare_anova, compare_anova_fits

@@ -1,12 +1,12 @@
 """The result of a comparison: what ``compare`` returns, what the report, the command and a notebook show."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import pandas as pd
 
 from validation.checks import TABLE_COLUMNS, Check, Side
-from validation.presentation import show
 from validation.verdict import Cause, Verdict
 
 __all__ = ["TABLE_COLUMNS", "Check", "Comparison", "Side"]
@@ -61,14 +61,20 @@ class Comparison:
 
     def to_html(self) -> str:
         """The comparison as one self-contained HTML page."""
-        return show("page", [self])
+        return _reported("html", "render_page", [self])
 
     def to_json(self) -> str:
         """The comparison as JSON (missing and infinite values as ``null`` and strings)."""
-        return show("data", [self])
+        return _reported("json", "dumps", [self])
 
     def _repr_html_(self) -> str:
-        return show("fragment", self)
+        return _reported("html", "render_fragment", self)
 
     def __str__(self) -> str:
-        return show("text", self)
+        return _reported("text", "render_text", self)
+
+
+def _reported(module: str, name: str, shown: object) -> str:
+    """What a function of the report makes of a comparison; the report knows comparisons, so it is imported late."""
+    function: Callable[[object], str] = getattr(import_module(f"validation.report.{module}"), name)
+    return function(shown)
