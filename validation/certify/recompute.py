@@ -30,7 +30,7 @@ from pyimpl.covariance.base import Covariance
 from pyimpl.design.design import Design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.certify.values import Computed, labelled
-from validation.quantities import Key
+from validation.quantities import Key, named
 from validation.references.certified import LOG_EVIDENCE, Certificate
 
 #: Decimal digits, for fits other than the enclosure's 96; for posteriors.
@@ -72,8 +72,8 @@ def recompute(certificate: Certificate, design: Design) -> Recomputed:
     with mpmath.workdps(PRECISION):
         model = _Model(design, certificate.reml)
         stored: dict[Key, tuple[str, str]] = {row[:5]: row[5:] for row in certificate.rows}
-        what, names = ("theta", design.theta_names) if design.structure is None else ("par", design.par_names)
-        theta = [mpf(stored[what, None, name, None, None][0]) for name in names]
+        searched = "theta" if design.structure is None else "par"
+        theta = [mpf(stored[named(searched, term=name)][0]) for name in design.par_names]
         failures: list[str] = []
         step = float(_newton_step(model, theta, failures))
         found = model.values(theta)
