@@ -148,11 +148,7 @@ class Integrals:
     """Enclosed integrals of the density (times e^−top): lattice sums, with what they leave out as radius."""
 
     def __init__(
-        self,
-        model: CollapsedModel,
-        log_evidence: float,
-        settings: Settings,
-        progress: Progress = silent,
+        self, model: CollapsedModel, log_evidence: float, settings: Settings, progress: Progress = silent
     ) -> None:
         """Integrate a model that was made at the precision in force.
 
