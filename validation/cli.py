@@ -225,10 +225,10 @@ def compare(
             f"{' and '.join(lacking)} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)"
         )
     from validation.campaign import own_works
+    from validation.cases import with_reference
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
     from validation.references.choose import choose_source
-    from validation.suite import with_reference
 
     if cases:
         shown = prepared(output, all_rows, verbose, quiet, json_file)

@@ -68,12 +68,12 @@ class _Judge:
     """The candidate, its cases and their results, each judged once."""
 
     def __init__(self, config: pytest.Config) -> None:
+        from validation.cases import with_reference
         from validation.conformance.candidate import words
         from validation.conformance.command import claimed_cases
         from validation.conformance.deviations import read_deviations
         from validation.conformance.isolated import isolated_candidate
         from validation.references.choose import choose_source
-        from validation.suite import with_reference
 
         try:
             self.candidate = isolated_candidate(

@@ -185,7 +185,7 @@ def provenance(case: Case, *packages: str) -> dict[str, str]:
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in packages},
-        "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made by validation.suite",
+        "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made up",
     }
 
 

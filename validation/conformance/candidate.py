@@ -11,9 +11,9 @@ from importlib import metadata
 from types import ModuleType
 from typing import TypeAlias
 
+from validation.cases import FEATURES
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.errors import error_in_words
-from validation.suite import FEATURES
 
 #: Adapters that ship with mlmparity: short name -> module in ``validation.candidates``.
 SHIPPED = {

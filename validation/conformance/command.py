@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from validation.cases import FEATURES, all_cases, available, with_reference
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
 from validation.conformance.deviations import problems_of, read_deviations
@@ -20,7 +21,6 @@ from validation.options import DEFAULT_SEED
 from validation.progress import tracker
 from validation.references.choose import Source, choose_source
 from validation.report.wording import cell
-from validation.suite import FEATURES, all_cases, available, with_reference
 from validation.verdict import Verdict
 
 _MOST_NAMES = 6
