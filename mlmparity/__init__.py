@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from pyimpl.plots import plot_coefficients
     from validation import *  # noqa: F403
     from validation.calibration import sbc
+    from validation.cases import certified_fit
     from validation.migrate.run import Migration, migrate, translate
     from validation.reading.files import read_data
     from validation.references import certified
     from validation.references.store import dataset_names, load_dataset
-    from validation.suite import certified_fit
 
     __version__: str
     __all__ = ["Migration", "__version__", "dataset_names", "lme4", "load_dataset", "migrate", "mlmRev", "read_data"]
@@ -47,7 +47,7 @@ _HOMES = {
     "load_dataset": "validation.references.store",
     **dict.fromkeys(("Migration", "migrate", "translate"), "validation.migrate.run"),
     "read_data": "validation.reading.files",
-    "certified_fit": "validation.suite",
+    "certified_fit": "validation.cases",
     "plot_coefficients": "pyimpl.plots",
     "sbc": "validation.calibration",
 }

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
-from validation.cases import BUILT_IN, Case, by_name
+from validation.cases import BUILT_IN, Case, all_cases, available, by_name
 from validation.compare import compare
 from validation.comparison import Check, Comparison, Side
 from validation.errors import NotSupportedError, SideError
@@ -23,7 +23,6 @@ from validation.options import Progress
 from validation.progress import Tracker
 from validation.references.choose import Source, choose_source
 from validation.report.wording import NOT_REACHED
-from validation.suite import all_cases, available
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:

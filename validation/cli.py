@@ -225,10 +225,10 @@ def compare(
         )
     start_r(against, bayes)
     from validation.campaign import own_works
+    from validation.cases import with_reference
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
     from validation.references.choose import choose_source
-    from validation.suite import with_reference
 
     if cases:
         shown = Shown(output, all_rows, verbose, quiet, json_file)

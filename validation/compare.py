@@ -83,7 +83,7 @@ def compare(
         Compare posteriors (``stan_lmer``) in place of likelihood fits (``lmer``).
     against : {"auto", "live", "recorded", "certified"}
         Live R; recorded references; or live R where it is, recorded ones where not; or the certified values (of the
-        likelihood fits of ``validation.suite``).
+        likelihood fits of ``validation.cases``).
     seed : int
         Of both samplers, and of the points where objectives and densities are compared.
     weights, offset : optional

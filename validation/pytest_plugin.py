@@ -90,12 +90,12 @@ class _Suite(pytest.Collector):
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
+        from validation.cases import with_reference
         from validation.conformance.candidate import words
         from validation.conformance.deviations import read_deviations
         from validation.conformance.isolated import isolated_candidate
         from validation.conformance.output import claimed_cases
         from validation.references.choose import choose_source
-        from validation.suite import with_reference
 
         target, can, missing, reference, cases, path = (
             _option(self.config, name)

@@ -158,13 +158,10 @@ class SelfTest:
         found = {}
         for kind, (_, stated) in _KINDS.items():
             if runs := [run for run in self.clean if run.kind == kind]:
-                alarms, inconclusive = (
-                    sum(run.alarm for run in runs),
-                    sum(run.verdict == "inconclusive" for run in runs),
-                )
-                low, high = binomtest(alarms, len(runs)).proportion_ci(0.95)
-                rate, interval = alarms / len(runs), (float(low), float(high))
-                found[kind] = FalseAlarms(stated, alarms, len(runs), inconclusive, rate, interval)
+                alarms = sum(run.alarm for run in runs)
+                inconclusive = sum(run.verdict == "inconclusive" for run in runs)
+                low, high = map(float, binomtest(alarms, len(runs)).proportion_ci(0.95))
+                found[kind] = FalseAlarms(stated, alarms, len(runs), inconclusive, alarms / len(runs), (low, high))
         return found
 
     def to_json(self) -> dict[str, object]:

@@ -145,7 +145,7 @@ def test_both_refuse_models_of_different_rows():
 
 
 def test_against_certified_values():
-    from validation.suite import SUITE
+    from validation.cases import SUITE
 
     data = next(case for case in SUITE if case.name == "sleepstudy-ml").load("recorded")
     models = ["Reaction ~ Days + (Days || Subject)", "Reaction ~ Days + (Days | Subject)"]

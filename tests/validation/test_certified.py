@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pyimpl import lmer
+from validation.cases import SUITE, certified_fit
 from validation.certify import posteriors, scores
 from validation.certify.integrals import Settings
 from validation.certify.posteriors import KNOWN_TO, certify_posteriors
@@ -19,7 +20,6 @@ from validation.conformance.answer import AnswerError, as_fit
 from validation.errors import NoReferenceError
 from validation.references import certified
 from validation.references.store import DIRECTORY, DamagedReferenceError
-from validation.suite import SUITE, certified_fit
 
 CASES = {case.name: case for case in SUITE}
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from pyimpl.design.design import build_design
 from pyimpl.frame.model_frame import FrameArguments
 from pyimpl.models.lmer import fit_design
-from validation.cases import Case
+from validation.cases import SUITE, Case
 from validation.certify.command import chosen
 from validation.certify.criterion import exact_sums
 from validation.certify.enclose import Enclosure, NotCertifiedError, Problem, Term, enclose, prove_only, terms_of
@@ -23,7 +23,6 @@ from validation.certify.run import certify, certify_case, check_case
 from validation.cli import app
 from validation.covariances import FREE, Structure
 from validation.references import certified
-from validation.suite import SUITE, balanced_anova
 
 CASES = {case.name: case for case in SUITE}
 ONE = (Term(FREE, 1),)
@@ -339,7 +338,8 @@ def test_cases_are_named_alone_or_by_both_criteria():
 
 
 def test_an_unbalanced_layout_of_ones_own_is_certified():
-    data = balanced_anova(5, 6, 900, 4).drop(index=[1, 2, 9]).reset_index(drop=True)
+    balanced = next(case for case in SUITE if case.name == "anova-6x5-ml").load("recorded")
+    data = balanced.drop(index=[1, 2, 9]).reset_index(drop=True)
     certificate = certify_case(Case.of("own-ml", "y ~ 1 + (1 | group)", data, REML=False))
     assert certificate.proof["lowest"]["proved"]
     assert certificate.checks[0]["passed"]

@@ -506,7 +506,7 @@ def test_cases_of_the_suite_against_certified_values(run, tmp_path):
 
 
 def test_own_data_against_certified_values(run, tmp_path):
-    from validation.suite import SUITE
+    from validation.cases import SUITE
 
     data = next(case for case in SUITE if case.name == "anova-6x5-ml").load()
     data.to_csv(tmp_path / "scores.csv", index=False)
@@ -539,7 +539,7 @@ def test_bad_use_of_compare(run, arguments, words):
 
 @pytest.mark.parametrize(("arguments", "word"), [((), "-2*log(L)"), (("--dialect", "1.1-31"), "deviance")])
 def test_python_prints_in_the_words_of_the_version_asked_for(run, tmp_path, arguments, word):
-    from validation.suite import SUITE
+    from validation.cases import SUITE
 
     data = next(case for case in SUITE if case.name == "anova-6x5-ml").load()
     data.to_csv(tmp_path / "scores.csv", index=False)
@@ -550,7 +550,7 @@ def test_python_prints_in_the_words_of_the_version_asked_for(run, tmp_path, argu
 
 
 def test_several_formulas_are_compared_by_their_tests(run, tmp_path):
-    from validation.suite import SUITE
+    from validation.cases import SUITE
 
     data = next(case for case in SUITE if case.name == "sleepstudy-ml").load("recorded")
     data.to_csv(tmp_path / "sleep.csv", index=False)

@@ -193,7 +193,7 @@ def test_the_command_starts_r_before_anything_heavy_is_imported(tmp_path):
 def test_judging_likelihood_fits_imports_neither_xarray_nor_scipy_s_distributions():
     code = (
         "import sys, validation\n"
-        "from validation.suite import choose\n"
+        "from validation.cases import choose\n"
         "print(choose(['sleepstudy-reml'])[0].compare(against='recorded').verdict)\n"
         "print(sorted({'xarray', 'scipy.stats'} & set(sys.modules)))\n"
     )

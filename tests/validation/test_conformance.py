@@ -12,6 +12,7 @@ import pytest
 
 from pyimpl import lmer
 from validation.algebra import pieces_of, solve
+from validation.cases import FEATURES, all_cases, available, choose
 from validation.cli import main
 from validation.conformance.answer import Answer, AnswerError, NotOfferedError, as_fit
 from validation.conformance.candidate import (
@@ -27,7 +28,6 @@ from validation.conformance.output import as_data, line, markdown, read_runs
 from validation.conformance.run import Result, Status, judge_case, overall_status
 from validation.quantities import columns_of
 from validation.references.choose import choose_source, reference_of
-from validation.suite import FEATURES, all_cases, available, choose
 from validation.verdict import Verdict
 
 GAPS = frozenset({"design", "objective"})

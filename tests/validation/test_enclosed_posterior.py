@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from pyimpl.design.checks import STAN_LMER_CHECKS
 from pyimpl.design.design import Design, build_design
+from validation.cases import SUITE
 from validation.certify import integrals, posteriors
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.integrals import (
@@ -29,7 +30,6 @@ from validation.certify.remainder import Axis, Shape, axis, bounds
 from validation.certify.scores import load_posterior_scores, score_summary
 from validation.cli import app
 from validation.references import certified
-from validation.suite import SUITE
 
 CASES = {case.name: case for case in SUITE}
 

@@ -12,11 +12,11 @@ import psutil
 import pytest
 import scipy.sparse as sp
 
+from validation.cases import all_cases
 from validation.conformance.candidate import CandidateError
 from validation.conformance.isolated import isolated_candidate
 from validation.conformance.run import Status, judge_case, overall_status, run
 from validation.conformance.wire import Unreadable, decode, encode
-from validation.suite import all_cases
 from validation.verdict import Verdict
 
 CASES = {case.name: case for case in all_cases()}

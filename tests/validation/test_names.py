@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from pyimpl import lmer
+from validation.cases import all_cases
 from validation.conformance.candidate import candidate_of
 from validation.conformance.run import Result, judge_case
-from validation.suite import all_cases
 
 GAPS = frozenset({"design", "objective", "condsd", "fitted", "vcov"})
 

@@ -5,9 +5,9 @@ from importlib import metadata
 
 import pytest
 
+from validation.cases import choose
 from validation.conformance.candidate import claiming, find_candidate
 from validation.conformance.run import judge_case
-from validation.suite import choose
 
 pytest_plugins = ["pytester"]
 
@@ -116,7 +116,7 @@ def test_who_demands_agreement_of_what_is_not_supported_is_told(run, pytester):
     pytester.makepyfile(
         test_refused="""
         import pytest
-        from validation.suite import choose
+        from validation.cases import choose
 
         (case,) = choose(["Dyestuff-ml"])
 
@@ -169,7 +169,7 @@ OWN = """
 import pandas as pd
 import pytest
 from pyimpl import lmer
-from validation.suite import choose
+from validation.cases import choose
 
 (case,) = choose(["Dyestuff-ml"])
 data = case.load("recorded")

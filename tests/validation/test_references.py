@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from validation import Case, Verdict, compare, compare_fits, recording
-from validation.cases import select
+from validation.cases import all_cases, select
 from validation.errors import NoReferenceError
 from validation.files import FileError, write_atomically
 from validation.judge.objective import theta_points
@@ -19,7 +19,6 @@ from validation.quantities import posterior_summary
 from validation.references import store
 from validation.references.choose import choose_source, reference_of
 from validation.references.recorded import NotRecordedError, RecordedLmerFit, RecordedStanFit, ReportedFit
-from validation.suite import all_cases
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """The standard suite: complete, distinct, and its made-up data the same on every machine."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from validation.suite import FEATURES, SUITE, balanced_anova, nasty
+from validation.cases import FEATURES, SUITE
 
 
 def test_every_model_is_there_by_both_criteria_under_a_name_of_its_own():
@@ -23,14 +22,13 @@ def test_needs_are_features_and_name_the_criterion():
 
 
 def test_made_up_data_are_exact_in_double_precision():
-    data = nasty()
-    assert (data["y"] * 1024 == np.round(data["y"] * 1024)).all()
-    assert data["y"].min() > 9e7
-    layout = balanced_anova(4, 3, 500, 7)
-    assert layout.groupby("group", observed=True).size().tolist() == [3, 3, 3, 3]
-    again = balanced_anova(4, 3, 500, 7)
-    pd.testing.assert_frame_equal(layout, again)
-    assert not layout["y"].equals(balanced_anova(4, 3, 500, 8)["y"])
+    data = {case.name: case.load("recorded") for case in SUITE if not case.dataset}
+    for name in ("nasty-ml", "ar1-reml"):
+        assert (data[name]["y"] * 1024 == np.round(data[name]["y"] * 1024)).all()
+    assert data["nasty-ml"]["y"].min() > 9e7
+    for name, groups, size in (("anova-6x5-ml", 6, 5), ("anova-30x4-ml", 30, 4), ("anova-singular-reml", 8, 6)):
+        assert data[name].groupby("group", observed=True).size().tolist() == [size] * groups
+        assert (data[name]["y"] == np.round(data[name]["y"] * 1000) / 1000).all()
 
 
 @pytest.mark.r
@@ -44,10 +42,10 @@ def test_data_come_live_from_r(name):
 
 
 def test_what_only_certified_values_can_judge_and_what_is_too_large_is_said_by_the_case():
+    from validation.cases import available
     from validation.certify.command import chosen
     from validation.references import certified
     from validation.references.choose import choose_source
-    from validation.suite import available
 
     only = {case.name for case in SUITE if case.certified_only}
     assert only

@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse as sp
 
 from pyimpl import lmer
+from validation.cases import all_cases
 from validation.conformance.candidate import candidate_of
 from validation.conformance.run import Status, judge_case, overall_status
 from validation.references.choose import choose_source, reference_of
-from validation.suite import all_cases
 from validation.verdict import Verdict, exit_code
 from validation.wellformed import MalformedError, flag, label, labelled, number, numbers, whole
 

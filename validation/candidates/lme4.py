@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from validation.cases import FEATURES
 from validation.contract import BayesianFit, LinearMixedFit
-from validation.suite import FEATURES
 
 CAN = frozenset(FEATURES)
 

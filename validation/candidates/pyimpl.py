@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from pyimpl import lmer as fit
+from validation.cases import FEATURES
 from validation.contract import BayesianFit
-from validation.suite import FEATURES
 
 __all__ = ["CAN", "DISTRIBUTIONS", "fit", "sample"]
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from pyimpl.extras import need
-from validation.cases import Case, select
+from validation.cases import SUITE, Case, select
 from validation.progress import tracker
-from validation.suite import SUITE
 from validation.verdict import DISAGREES, OK
 
 #: Failures of a case that are printed.

@@ -147,7 +147,7 @@ def provenance(case: Case) -> dict[str, str]:
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("python-flint", "mpmath", "numpy", "scipy")},
-        "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made by validation.suite",
+        "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made up",
     }
 
 

@@ -11,9 +11,9 @@ from importlib import metadata
 from types import ModuleType
 from typing import TypeAlias
 
+from validation.cases import FEATURES
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.errors import error_in_words
-from validation.suite import FEATURES
 
 #: Adapters that ship with mlmparity: modules in ``validation.candidates``, of the same name with ``_`` for ``-``.
 SHIPPED = ("pyimpl", "lme4", "statsmodels", "bambi", "pymer4", "glmm", "mixedlm", "interlace-lme", "lme-python")

@@ -17,6 +17,7 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from validation.cases import FEATURES, all_cases, available, with_reference
 from validation.comparison import Check, Comparison, Side
 from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
@@ -33,7 +34,6 @@ from validation.references.choose import Source, choose_source
 from validation.report.json import package_version
 from validation.report.markdown import escaped, table
 from validation.report.wording import cell
-from validation.suite import FEATURES, all_cases, available, with_reference
 from validation.verdict import Verdict
 
 SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1

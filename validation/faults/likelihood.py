@@ -98,7 +98,7 @@ of_modes(8, "BLUPs reversed", "permuted-levels", without="singular")(lambda fram
 of_modes(2, "BLUPs over sigma", "modes-relative", without="singular")(lambda frame, fit: frame / fit.sigma())
 of_modes(8, "all BLUPs' signs", "sign-flipped", without="singular")(lambda frame, fit: -frame)
 of_modes(8, "one BLUP's sign", "sign-flipped", without="singular")(
-    lambda frame, fit: frame.mul(np.where(frame.iloc[:, 0].abs() == frame.iloc[:, 0].abs().max(), -1.0, 1.0), axis=0)
+    lambda frame, fit: frame.mul(np.where(np.arange(len(frame)) == frame.iloc[:, 0].abs().argmax(), -1.0, 1.0), axis=0)
 )
 of_modes(8, "BLUPs shifted by one", "permuted-levels", without="singular")(lambda frame, fit: np.roll(frame, 1, axis=0))
 of_modes(8, "effects swapped", "permuted-effects", needs="two effects")(lambda frame, fit: frame.iloc[:, ::-1])

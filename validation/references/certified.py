@@ -110,7 +110,7 @@ def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> Record
     """The certified values of a case as a fit (``validation.contract.LinearMixedFit``, as far as it is certified).
 
     Every number is the double nearest to the certified value. Design, labels and response are made from the case's data
-    (:func:`validation.suite.certified_fit` knows those of the suite), which must be those that were certified.
+    (:func:`validation.cases.certified_fit` knows those of the suite), which must be those that were certified.
     """
     from pyimpl.design.design import build_design
 
