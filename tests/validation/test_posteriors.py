@@ -221,8 +221,8 @@ def test_a_shift_too_large_to_be_fine_but_within_noise_is_inconclusive(make_post
 
 
 def test_the_limit_is_bonferronis():
-    assert z_limit(1, 0.05) == pytest.approx(2.0003, abs=1e-4)
-    assert 4.2149 < z_limit(400, 0.01) < 4.7  # beyond the normal's: Monte Carlo errors are estimated themselves
+    assert z_limit(1) == pytest.approx(2.6603, abs=1e-4)
+    assert 4.2149 < z_limit(400) < 4.7  # beyond the normal's: Monte Carlo errors are estimated themselves
     assert z_limit(400) < z_limit(800)
 
 
@@ -434,7 +434,7 @@ def test_the_sd_of_a_heavy_tailed_parameter_raises_no_false_alarms() -> None:
             "candidate": summary["sd"], "error_reference": 0.0, "error_candidate": summary["mcse_sd"],
         }  # fmt: skip
         freedoms = [{}, {("post-sd", None, "x", None, None): mcse_freedom(draws[0], summary["ess_bulk"])[1]}]
-        error, limit = error_and_limit(record, z_limit(1), 1, freedoms)
+        error, limit = error_and_limit(record, 1, freedoms)
         alarms += abs(summary["sd"] - exact) > limit * error
         plain += abs(summary["sd"] - exact) > z_limit(1) * summary["mcse_sd"]
     assert alarms <= 15

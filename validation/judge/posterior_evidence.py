@@ -40,8 +40,7 @@ class PosteriorEvidence:
     problems: dict[str, str] = field(default_factory=dict)
     joined: pd.DataFrame = field(default_factory=pd.DataFrame)
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # of gate 1, in rows
-    point_labels: list[str] = field(default_factory=list)
-    densities: pd.DataFrame = field(default_factory=pd.DataFrame)  # of both sides at the points
+    densities: pd.DataFrame = field(default_factory=pd.DataFrame)  # of both sides at the points, by their labels
     invalid: set[str] = field(default_factory=set)  # sides that gate 2 found not valid, or without draws
     detectable: float = math.nan
     #: What gate 5 found: two parameters, their rank correlation on either side, and whether these agree.
@@ -108,13 +107,10 @@ def thinned(draws: np.ndarray, summary: pd.Series) -> np.ndarray:
     return draws[:, ::step].ravel()
 
 
-def z_limit(
-    tests: int,
-    alpha: float = tolerances.FALSE_ALARM_RATE,
-    freedom: float = tolerances.MCSE_DEGREES_OF_FREEDOM,
-) -> float:
+def z_limit(tests: int, freedom: float = tolerances.MCSE_DEGREES_OF_FREEDOM) -> float:
     """Bonferroni's limit for |z|, t⁻¹(1 − α/(2K)) (``tolerances.Z_SCORE`` has the reason)."""
-    return float(-stdtrit(min(freedom, tolerances.MCSE_DEGREES_OF_FREEDOM), alpha / (2 * max(tests, 1))))
+    freedom = min(freedom, tolerances.MCSE_DEGREES_OF_FREEDOM)
+    return float(-stdtrit(freedom, tolerances.FALSE_ALARM_RATE / (2 * max(tests, 1))))
 
 
 def mcse_freedom(draws: np.ndarray, ess: float) -> tuple[float, float]:
@@ -133,7 +129,7 @@ def mcse_freedom(draws: np.ndarray, ess: float) -> tuple[float, float]:
 
 
 def error_and_limit(
-    record: dict[str, Any], limit: float, tests: int, freedoms: Sequence[dict[tuple[object, ...], float]]
+    record: dict[str, Any], tests: int, freedoms: Sequence[dict[tuple[object, ...], float]]
 ) -> tuple[float, float]:
     """Monte Carlo error of a difference of means or sds, and the limit for its z.
 
@@ -148,6 +144,4 @@ def error_and_limit(
     error, key = math.hypot(*errors), key_of(record)
     known = [(e, f[key]) for e, f in zip(errors, freedoms, strict=True) if error > 0 and f.get(key, 0.0) > 0]
     spread = sum((e / error) ** 4 / freedom for e, freedom in known)
-    if spread * tolerances.MCSE_DEGREES_OF_FREEDOM > 1.0:
-        limit = z_limit(tests, freedom=1.0 / spread)
-    return error, limit
+    return error, z_limit(tests, 1.0 / spread if spread > 0 else math.inf)

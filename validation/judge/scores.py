@@ -73,7 +73,7 @@ def _scored(
     scores = _quantile_scores(evidence, sides)
     rows = []
     for record in records(joined):
-        error, limit = error_and_limit(record, z_limit(tests), tests, freedoms)
+        error, limit = error_and_limit(record, tests, freedoms)
         z = scores.get(key_of(record))
         if z is not None:
             error = abs(record["candidate"] - record["reference"]) / max(abs(z), Match.COMPUTED) or error
@@ -182,22 +182,18 @@ def quantile_z(probability: float, left: Quantile, right: Quantile) -> float | N
     without draws has its quantile as the point, and the share ``probability``. None where neither side has draws, or an
     ESS is missing.
     """
-    if any(map(math.isnan, (*left[:2], *right[:2]))) or min(left.ess, right.ess) <= 0:
+    sides = (left, right)
+    exact = [side.value for side in sides if side.draws is None]
+    if len(exact) == 2 or any(map(math.isnan, (*left[:2], *right[:2]))) or min(left.ess, right.ess) <= 0:
         return None
-    if left.draws is not None and right.draws is not None:
-        point = (left.ess * left.value + right.ess * right.value) / (left.ess + right.ess)
-    elif left.draws is None and right.draws is None:
-        return None
-    else:
-        point = left.value if left.draws is None else right.value
-    shares = [probability if side.draws is None else _share(side.draws, point) for side in (left, right)]
+    point = exact[0] if exact else (left.ess * left.value + right.ess * right.value) / (left.ess + right.ess)
+    shares = [
+        # draws at the point are counted half
+        probability if side.draws is None else np.mean([side.draws < point, side.draws <= point])
+        for side in sides
+    ]
     variance = probability * (1.0 - probability) * (1.0 / left.ess + 1.0 / right.ess)
-    return (shares[0] - shares[1]) / math.sqrt(variance)
-
-
-def _share(draws: np.ndarray, point: float) -> float:
-    """Fraction of draws below ``point``, those at it counted half."""
-    return float((np.mean(draws < point) + np.mean(draws <= point)) / 2.0)
+    return float(shares[0] - shares[1]) / math.sqrt(variance)
 
 
 def distributions(evidence: PosteriorEvidence) -> Found:

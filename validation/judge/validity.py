@@ -92,8 +92,8 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> Found | None:
     if isinstance(given, Row):
         return [*rows, given], f"a density is missing: {given.reason.partition(': ')[2]}"
     ours, theirs = given
-    evidence.points, evidence.point_labels = points, labels
-    evidence.densities = pd.DataFrame({"reference": ours, "candidate": theirs})
+    evidence.points = points
+    evidence.densities = pd.DataFrame({"reference": ours, "candidate": theirs}, index=labels)
     both_zero = np.isneginf(ours) & np.isneginf(theirs)
     finite = np.isfinite(ours) & np.isfinite(theirs)
     origin = int(np.argmax(finite)) if finite.any() else 0
