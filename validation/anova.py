@@ -9,9 +9,8 @@ from typing import cast
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
-from validation.checks import Side
 from validation.compare import candidate_fit, describe_side
-from validation.comparison import Comparison
+from validation.comparison import Comparison, Side
 from validation.contract import AnovaTable, LinearMixedFit, Values
 from validation.errors import RAISED, text_of
 from validation.judge.likelihood_ratio import COLUMNS, AnovaEvidence, judge_anova, refitted, table_of_fits, tidy_table

@@ -17,10 +17,9 @@ from validation.compare import describe_side
 from validation.comparison import Comparison
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
-from validation.dialects import dialect_of
 from validation.judge.rows import Row, conclude, judge_number, table_of
 from validation.quantities import KEYS, Key, named
-from validation.references.live import live_dialect
+from validation.references.provenance import dialect_of, r_versions
 from validation.tolerances import ENDS
 
 
@@ -30,7 +29,7 @@ def dialect_of_fit(fit: LinearMixedFit) -> Dialect | None:
     if isinstance(own, Dialect):
         return own
     if type(fit).__module__.partition(".")[0] == "bridge":
-        return live_dialect()
+        return dialect_of(r_versions()) or Dialect.of(None)
     return dialect_of(getattr(fit, "provenance", None))
 
 

@@ -206,9 +206,8 @@ def test_a_shift_too_large_to_be_fine_but_within_noise_is_inconclusive(make_post
 
         return Summaries()
 
-    from validation.checks import Side
     from validation.compare import About, judge_pair
-    from validation.references.reference import Fitted
+    from validation.comparison import Fitted, Side
 
     side = Side("x", "python")
     comparison = judge_pair(

@@ -16,12 +16,11 @@ from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from validation import tolerances
-from validation.checks import Check
+from validation.comparison import Check
 from validation.contract import AnovaTable, LinearMixedFit
 from validation.judge.diagnosis import Detector, assume, diagnose, first_of, same_p, unknown_cause
 from validation.judge.diagnosis.likelihood import DETECTORS as FIT_DETECTORS
-from validation.judge.diagnosis.model import other_optimum
-from validation.judge.diagnosis.reported import Counts, penalty
+from validation.judge.diagnosis.reported import penalty
 from validation.judge.evidence import Evidence
 from validation.judge.objective import DIRECTION
 from validation.judge.rows import Row, conclude, counts, judge_number, judge_p, row
@@ -313,7 +312,7 @@ def _other_criterion(evidence: AnovaEvidence, i: int) -> float:
     refit_by_ml = getattr(compared, "refitML", None)
     if compared.isREML() and callable(refit_by_ml):
         return float(refit_by_ml().logLik())
-    found = other_optimum(Evidence(compared, compared, bool(compared.isREML())))
+    found = Evidence(compared, compared, bool(compared.isREML())).other_optimum
     return math.nan if found is None else -found.objective / 2.0
 
 
@@ -469,12 +468,9 @@ def information_criteria(evidence: AnovaEvidence) -> Cause | None:
     (own, loglik), (npar, told) = evidence.both("logLik"), evidence.both("npar")
     # Without the log-likelihoods the reference's serve: where they differ, nothing below fits.
     loglik = np.where(np.isfinite(loglik), loglik, own)
-    added = {name: evidence.column("candidate", name) + 2.0 * loglik for name in ("AIC", "BIC")}
-    fit = evidence.compared_fits[0]
-    sizes = {f"{count:.0f}, the levels of {group}": float(count) for group, count in fit.ngrps().items()}
-    fixed = np.array([len(fit.fixef()) for fit in evidence.compared_fits], dtype=float)
-    slack = 2.0 * Match.SUMMED * float(np.abs(loglik).max())
-    return penalty(Counts(npar, told, fixed, float(fit.nobs()), sizes), added, slack)
+    criteria = {name: evidence.column("candidate", name) for name in ("AIC", "BIC")}
+    fit, fixed = evidence.compared_fits[0], float(len(evidence.compared_fits[-1].fixef()))
+    return penalty(npar, told, criteria, loglik, float(fit.nobs()), fixed, fit.ngrps())
 
 
 def constant(evidence: AnovaEvidence) -> Cause | None:

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from validation.judge.diagnosis import Detector, assume, first_of, given, is_long, is_single
-from validation.judge.diagnosis.printed import improper_hs_plus, printed_priors
-from validation.judge.diagnosis.priors import has_single_density, priors
+from validation.judge.diagnosis.priors import families, has_single_density, printed_priors, priors
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
 from validation.judge.scores import RULES, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.owndata import some
 from validation.quantities import QUANTILES, posterior_summary, quietly, split_parameter
-from validation.tolerances import Match, Share, Strength
+from validation.tolerances import VALIDITY, Match, Share, Strength
 from validation.verdict import Cause, Finding
 
 
@@ -403,6 +402,19 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
         f"missing: {some([*map(str, lost.index)], 6)}",
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
+    )
+
+
+def improper_hs_plus(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
+    assume("hs_plus" in families(evidence.reference))
+    largest = float(given(evidence.summaries.get("reference"))["rhat"].max())
+    assume(largest >= VALIDITY.rhat)
+    return Finding(9, "hs-plus-improper", Strength.RULE).told(
+        "rstanarm's hs_plus has no proper posterior to sample",
+        "the model declares four global scales and gives two of them neither prior nor use: their logarithms drift "
+        f"off, and log-posterior with them (largest R-hat of the reference: {largest:.3f})",
+        "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
     )
 
 

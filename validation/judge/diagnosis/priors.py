@@ -1,4 +1,4 @@
-"""What the difference of two log densities is made of: which prior, or which scale, differs (row 9).
+"""Which prior, or which scale, differs (row 9): by what both sides print, and by the difference of two log densities.
 
 Let f_r and f_c be the log densities of both sides on rstanarm's unconstrained vector u. If both have the same
 likelihood, f_c − f_r is a sum of differences of log priors, each a function of few coordinates: a normal's are γ and
@@ -20,8 +20,8 @@ import scipy.linalg
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
+from validation.contract import BayesianFit
 from validation.judge.diagnosis import assume, close, is_single
-from validation.judge.diagnosis.printed import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED, groups_of, quietly, split_parameter
 from validation.tolerances import Match, Multiple, Share, Strength
@@ -517,4 +517,63 @@ def _unexplained(layout: Layout | None, moved: Mapping[int, float], largest: flo
         f"moving one coordinate at a time changes the log-density difference only for {_WORDS[part]}, by up to "
         f"{max(sensitive.values()):.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
         _PRIOR_REMEDY[part],
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- what is printed
+
+
+def read_prior_summary(text: str) -> dict[str, str]:
+    """What each block of ``print(prior_summary(m))`` says, the adjusted prior where there is one.
+
+    ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
+    """
+    found, title = dict[str, str](), ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("~"):
+            found[title] = stripped[1:].strip()  # the adjusted one comes last
+        elif stripped and not stripped.endswith(":") and not stripped.startswith("---"):
+            title = stripped
+    return found
+
+
+def _family(prior: str) -> str:
+    return prior.partition("(")[0]
+
+
+def _printed(fit: BayesianFit) -> dict[str, str]:
+    """The priors that a fit prints; empty where it prints none, as a third party's need not."""
+    return quietly(lambda: read_prior_summary(str(fit.prior_summary())), {})
+
+
+def families(fit: BayesianFit) -> set[str]:
+    """The families of the priors that a fit prints."""
+    return {_family(prior) for prior in _printed(fit).values()}
+
+
+def has_scales(fit: BayesianFit) -> bool:
+    """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
+    return not {"laplace", "lasso", "hs", "hs_plus", "product_normal"}.isdisjoint(families(fit))
+
+
+def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 9: the priors that the two sides print are not the same."""
+    left, right = _printed(evidence.reference), _printed(evidence.candidate)
+    titles = [title for title in left if title in right and left[title] != right[title]]
+    # R's "(in Q-space)" is part of the title: another title of the same block is QR on one side only
+    plain = {title.removesuffix(" (in Q-space)") for title in right}
+    moved = [title for title in left if title not in right and title.removesuffix(" (in Q-space)") in plain]
+    assume(titles or moved)
+    other_family = any(_family(left[title]) != _family(right[title]) for title in titles)
+    differing = [f"{title}: {left[title]} in the reference, {right[title]} in the candidate" for title in titles]
+    differing += [f"{title} in the reference, not so in the candidate" for title in moved]
+    return Finding(9, "prior-printed", Strength.ANOTHER_MODEL).told(
+        "Another family of priors"
+        if other_family
+        else "Another QR setting"
+        if moved
+        else "The priors have other figures",
+        "; ".join(differing),
+        "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
     )
