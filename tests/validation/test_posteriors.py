@@ -8,7 +8,7 @@ import pytest
 
 from validation import Verdict, compare_draws, compare_fits
 from validation.judge.diagnosis.priors import layout_of
-from validation.judge.posterior_evidence import error_and_limit, main_parameters, mcse_freedom, z_limit
+from validation.judge.posteriors import error_and_limit, main_parameters, mcse_freedom, z_limit
 from validation.judge.validity import density_points, repeated_draws
 from validation.quantities import posterior_summary
 

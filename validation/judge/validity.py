@@ -11,7 +11,7 @@ import pandas as pd
 from validation import tolerances
 from validation.contract import BayesianFit
 from validation.errors import error_in_words
-from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.judge.posteriors import PosteriorEvidence
 from validation.judge.rows import Found, Row, asked, counts, judge_number, missing_row, row
 from validation.quantities import Key, named, quietly
 from validation.tolerances import Tolerance

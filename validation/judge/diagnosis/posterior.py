@@ -10,8 +10,7 @@ import pandas as pd
 
 from validation.judge.diagnosis import Detector, assume, first_of, given, is_long, is_single
 from validation.judge.diagnosis.priors import families, has_single_density, printed_priors, priors
-from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
-from validation.judge.scores import RULES, by_rules, reported
+from validation.judge.posteriors import RULES, PosteriorEvidence, by_rules, main_parameters, reported, z_limit
 from validation.judge.validity import repeated_draws
 from validation.owndata import some
 from validation.quantities import QUANTILES, posterior_summary, quietly, split_parameter

@@ -22,7 +22,7 @@ from scipy.optimize import least_squares, minimize
 from validation import tolerances
 from validation.contract import BayesianFit
 from validation.judge.diagnosis import assume, close, is_single
-from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.judge.posteriors import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED, groups_of, quietly, split_parameter
 from validation.tolerances import Match, Multiple, Share, Strength
 from validation.verdict import Cause, Finding
