@@ -34,7 +34,7 @@ from validation.tolerances import SHIFT_FINE
 from validation.verdict import Cause, Verdict
 
 if TYPE_CHECKING:
-    from validation.judge.posterior_evidence import PosteriorEvidence
+    from validation.judge.posteriors import PosteriorEvidence
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def compare_draws(reference: Draws, candidate: Draws, *, title: str = "draws", s
 
 def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
     """Judge two fits of a kind that are at hand, likelihood fits or posteriors: rows, checks, causes and notes."""
-    from validation.judge.posterior_evidence import PosteriorEvidence
+    from validation.judge.posteriors import PosteriorEvidence
     from validation.judge.tiers import judge_likelihood, judge_posteriors
 
     fits: tuple[Any, Any] = reference.fit, candidate.fit

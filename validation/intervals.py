@@ -115,11 +115,11 @@ def judge_intervals(reference: pd.DataFrame, candidate: pd.DataFrame) -> list[Ro
 
 
 def _ends(table: pd.DataFrame) -> dict[Key, float]:
-    found: dict[Key, float] = {}
-    for quantity, group, term, term2, *ends in table.itertuples(index=False, name=None):
-        for end, value in zip(("lower", "upper"), ends, strict=True):
-            found[named(quantity, group or None, term or None, term2 or None, end)] = float(value)
-    return found
+    return {
+        named(quantity, group or None, term or None, term2 or None, end): float(value)
+        for quantity, group, term, term2, *ends in table.itertuples(index=False, name=None)
+        for end, value in zip(("lower", "upper"), ends, strict=True)
+    }
 
 
 def compare_intervals(

@@ -17,7 +17,7 @@ from validation.cases import Case
 from validation.covariances import parameters_of
 from validation.files import explained, make_folder
 from validation.judge.objective import theta_points
-from validation.judge.posterior_evidence import main_parameters, thinned
+from validation.judge.posteriors import main_parameters, thinned
 from validation.judge.validity import density_points
 from validation.options import Progress, silent
 from validation.quantities import draws_of, posterior_summary

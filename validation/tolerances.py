@@ -173,7 +173,7 @@ POWER = 0.8
 
 Z_SCORE = Tolerance(
     "gate-3",
-    math.nan,  # depends on the number of tests: judge.posterior_evidence.z_limit
+    math.nan,  # depends on the number of tests: judge.posteriors.z_limit
     "z (Monte Carlo standard errors of the difference)",
     "z = (a − b)/√(mcse_a² + mcse_b²) is standard normal for two right samplers, but for the mcse's own error of some "
     "9%, hence Student's t with 60 degrees of freedom; the limit is Bonferroni's t⁻¹(1 − α/(2K)), so that all K tests "

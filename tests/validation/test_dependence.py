@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import kstest
 
 from validation import Verdict, compare_draws
-from validation.judge.scores import correlation, p_value, pairs
+from validation.judge.posteriors import correlation, p_value, pairs
 
 
 def draws(seed, correlation=0.6, chains=4, n=1000, phi=0.0):

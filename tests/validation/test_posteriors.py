@@ -8,7 +8,7 @@ import pytest
 
 from validation import Verdict, compare_draws, compare_fits
 from validation.judge.diagnosis.priors import layout_of
-from validation.judge.posterior_evidence import error_and_limit, main_parameters, mcse_freedom, z_limit
+from validation.judge.posteriors import error_and_limit, main_parameters, mcse_freedom, z_limit
 from validation.judge.validity import density_points, repeated_draws
 from validation.quantities import posterior_summary
 
@@ -220,8 +220,8 @@ def test_a_shift_too_large_to_be_fine_but_within_noise_is_inconclusive(make_post
 
 
 def test_the_limit_is_bonferronis():
-    assert z_limit(1, 0.05) == pytest.approx(2.0003, abs=1e-4)
-    assert 4.2149 < z_limit(400, 0.01) < 4.7  # beyond the normal's: Monte Carlo errors are estimated themselves
+    assert z_limit(1) == pytest.approx(2.6603, abs=1e-4)
+    assert 4.2149 < z_limit(400) < 4.7  # beyond the normal's: Monte Carlo errors are estimated themselves
     assert z_limit(400) < z_limit(800)
 
 
@@ -433,7 +433,7 @@ def test_the_sd_of_a_heavy_tailed_parameter_raises_no_false_alarms() -> None:
             "candidate": summary["sd"], "error_reference": 0.0, "error_candidate": summary["mcse_sd"],
         }  # fmt: skip
         freedoms = [{}, {("post-sd", None, "x", None, None): mcse_freedom(draws[0], summary["ess_bulk"])[1]}]
-        error, limit = error_and_limit(record, z_limit(1), 1, freedoms)
+        error, limit = error_and_limit(record, 1, freedoms)
         alarms += abs(summary["sd"] - exact) > limit * error
         plain += abs(summary["sd"] - exact) > z_limit(1) * summary["mcse_sd"]
     assert alarms <= 15

@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import t as student_t
 
-from validation.judge.scores import Quantile, quantile_side, quantile_z
+from validation.judge.posteriors import Quantile, quantile_side, quantile_z
 from validation.quantities import posterior_summary
 from validation.tolerances import MCSE_DEGREES_OF_FREEDOM
 

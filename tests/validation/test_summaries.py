@@ -8,8 +8,7 @@ import pytest
 
 from validation import Verdict, compare_fits
 from validation.judge.diagnosis.posterior import reported_numbers
-from validation.judge.posterior_evidence import PosteriorEvidence
-from validation.judge.scores import RULES, by_rules, covariance_of, reported, summaries
+from validation.judge.posteriors import RULES, PosteriorEvidence, by_rules, covariance_of, reported, summaries
 
 
 def reports(fit, **rules):

@@ -115,10 +115,7 @@ def _two_samples(n: int, other: int) -> _Chain:
         ways = _log_choose(n - states, gained) + _log_choose(other - before + states, step - gained)
         return np.asarray(ways - _log_choose(values - before, step))
 
-    def difference(counts: np.ndarray) -> np.ndarray:
-        return counts / n - (limits - counts) / other
-
-    return _Chain(n, values, limits, log_steps, difference)
+    return _Chain(n, values, limits, log_steps, lambda counts: counts / n - (limits - counts) / other)
 
 
 @lru_cache(maxsize=64)
@@ -133,10 +130,7 @@ def _ranks(n: int, draws: int) -> _Chain:
         found = _log_choose(left, kept) + xlogy(kept, step) + xlog1py(left - kept, -step)
         return np.where(possible, found, -np.inf)
 
-    def difference(counts: np.ndarray) -> np.ndarray:
-        return counts / n - limits / values
-
-    return _Chain(n, values, limits, log_steps, difference)
+    return _Chain(n, values, limits, log_steps, lambda counts: counts / n - limits / values)
 
 
 @lru_cache(maxsize=8)

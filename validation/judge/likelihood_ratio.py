@@ -24,7 +24,7 @@ from validation.judge.diagnosis.reported import penalty
 from validation.judge.evidence import Evidence
 from validation.judge.objective import DIRECTION
 from validation.judge.rows import Row, conclude, counts, judge_number, judge_p, row
-from validation.quantities import named
+from validation.quantities import named, quietly
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding, Verdict
 
@@ -40,6 +40,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "Df": ("df", "chidf", "chisqdf", "dfdiff", "ddf", "dof"),
     "Pr(>Chisq)": ("p", "pr(>chisq)", "pvalue", "p-value", "pr(>chi)"),
 }
+
+_OF_TESTS = {"Chisq": tolerances.CHI_SQUARE, "Df": tolerances.EXACT, "Pr(>Chisq)": tolerances.LIKELIHOOD_RATIO_P}
+_TOLERANCES = {"npar": tolerances.EXACT, **dict.fromkeys(DIRECTION, tolerances.OPTIMUM), **_OF_TESTS}
 
 
 def tidy_table(table: AnovaTable) -> pd.DataFrame:
@@ -149,10 +152,17 @@ class AnovaEvidence:
         return tuple(Evidence(one, other, bool(one.isREML()), self.data) for one, other in both)
 
     @cached_property
-    def gains(self) -> list[float]:
-        """By how much the candidate's optimum of each model is better; 0 where it is not, or nobody can say."""
-        found = [pair.improvement or 0.0 for pair in self.pairs] or [0.0] * len(self.names)
-        return [gain if gain > tolerances.OPTIMUM.limit else 0.0 for gain in found]
+    def expected(self) -> pd.DataFrame:
+        """The reference's table as it would be at the candidate's optima, where a trusted objective calls them better.
+
+        It is the reference's own table where none is better, or nobody can say.
+        """
+        found = [pair.improvement or 0.0 for pair in quietly(lambda: self.pairs, ())] or [0.0] * len(self.names)
+        gains = np.array([gain if gain > tolerances.OPTIMUM.limit else 0.0 for gain in found])
+        columns = {name: self.column("reference", name) - gains / factor for name, factor in DIRECTION.items()}
+        columns |= {"Chisq": self.column("reference", "Chisq") + np.diff(gains, prepend=gains[0])}
+        columns |= {"Pr(>Chisq)": chi2.sf(columns["Chisq"], self.column("reference", "Df"))}
+        return self.tables["reference"].assign(**columns) if gains.any() else self.tables["reference"]
 
     @cached_property
     def tests(self) -> list[LikelihoodRatioTest]:
@@ -164,8 +174,8 @@ class AnovaEvidence:
         ]
 
     def column(self, side: str, name: str) -> np.ndarray:
-        """One column of a side's table; NaN where it is not there."""
-        found = self.tables.get(side, pd.DataFrame()).get(name)
+        """One column of a side's table, or of what is expected; NaN where it is not there."""
+        found = (self.expected if side == "expected" else self.tables.get(side, pd.DataFrame())).get(name)
         return np.full(len(self.names), math.nan) if found is None else found.to_numpy(dtype=float)
 
     def both(self, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +192,8 @@ def judge_anova(evidence: AnovaEvidence) -> tuple[list[Check], list[Row], tuple[
     rows = _models(evidence)
     parts = [("anova-models", (rows, rows[0].reason if evidence.refusals else counts(rows)), tolerances.EXACT.reason)]
     if not evidence.refusals and not rows[0].verdict.failed:
-        fits, tests = _fits(evidence), _tests(evidence)
+        models = range(len(evidence.names))
+        fits, tests = _judged(evidence, DIRECTION, models), _judged(evidence, _OF_TESTS, models[1:])
         if fits:
             parts.append(("anova-fits", (fits, counts(fits)), tolerances.OPTIMUM.reason))
         parts.append(("anova-tests", (tests, counts(tests)), tolerances.CHI_SQUARE.reason))
@@ -202,69 +213,39 @@ def _models(evidence: AnovaEvidence) -> list[Row]:
     rows = [judge_number(named("models"), left, right, 1.0, tolerances.EXACT)]
     for i, name in enumerate(evidence.names if left == right else ()):
         if "npar" in evidence.columns:
-            rows.append(_number(evidence, "npar", i, tolerances.EXACT))
+            rows.append(_number(evidence, "reference", "npar", i))
         if evidence.candidate_fits:
             ours, theirs = (float(fits[i].nobs()) for fits in (evidence.reference_fits, evidence.candidate_fits))
             rows.append(judge_number(named("nobs", term=name), ours, theirs, 1.0, tolerances.EXACT))
     return rows
 
 
-def _number(evidence: AnovaEvidence, column: str, i: int, tolerance: tolerances.Tolerance, scale: float = 1.0) -> Row:
-    left, right = (float(values[i]) for values in evidence.both(column))
+def _number(evidence: AnovaEvidence, side: str, column: str, i: int) -> Row:
+    tolerance, scale = _TOLERANCES[column], 1.0 / abs(DIRECTION.get(column, 1.0))
+    left, chisq, df = (float(evidence.column(side, name)[i]) for name in (column, "Chisq", "Df"))
+    right, given = float(evidence.column("candidate", column)[i]), column in evidence.tables["candidate"]
+    key = named(COLUMNS[column][0], term=evidence.names[i])
+    if column == "Pr(>Chisq)" and 0.0 <= left <= 1.0 and 0.0 <= right <= 1.0:
+        # Beside 0 a chi-square of one degree of freedom has no bounded density: what chi-square's limit leaves open.
+        ends = np.maximum(0.0, chisq + tolerances.CHI_SQUARE.limit * np.array([-1.0, 1.0]))
+        return judge_p(key, left, right, tolerance, float(np.nan_to_num(np.ptp(chi2.logsf(ends, df)), posinf=0.0)))
     why = "a column that R's table has; name those that are to be compared (columns=) where it cannot be had"
-    given = right if column in evidence.tables["candidate"] else None
-    return judge_number(named(COLUMNS[column][0], term=evidence.names[i]), left, given, scale, tolerance, why)
+    return judge_number(key, left, right if given else None, scale, tolerance, why)
 
 
-def _fits(evidence: AnovaEvidence) -> list[Row]:
+def _judged(evidence: AnovaEvidence, columns: Iterable[str], models: Iterable[int]) -> list[Row]:
     rows = []
-    factors = {column: factor for column, factor in DIRECTION.items() if column in evidence.columns}
-    for i in range(len(evidence.names)):
-        for column, factor in factors.items():
-            judged = _number(evidence, column, i, tolerances.OPTIMUM, 1.0 / abs(factor))
-            gained = -factor * judged.difference
-            if judged.verdict is Verdict.DISAGREES and _meets(gained, evidence.gains[i], tolerances.OPTIMUM.limit):
-                told = f"a better optimum than the reference's: lower by {gained:.3g}"
-                judged = judged._replace(verdict=Verdict.BETTER, reason=told)
-            rows.append(judged)
-    return rows
-
-
-def _meets(gained: float, gain: float, limit: float) -> bool:
-    """Whether a number is better by as much as the candidate's optima are, which are better."""
-    return gain != 0.0 and abs(gained - gain) <= limit
-
-
-def _tests(evidence: AnovaEvidence) -> list[Row]:
-    rows = []
-    judges = {"Chisq": tolerances.CHI_SQUARE, "Df": tolerances.EXACT, "Pr(>Chisq)": tolerances.LIKELIHOOD_RATIO_P}
-    for test, (column, tolerance) in itertools.product(evidence.tests, judges.items()):
+    for i, column in itertools.product(models, columns):
         if column not in evidence.columns:
             continue
-        judged = _number(evidence, column, test.i, tolerance)
-        if column == "Pr(>Chisq)" and all(0.0 <= p <= 1.0 for p in (judged.reference, judged.candidate)):
-            judged = _p_value(test, judged)
-        if judged.verdict is Verdict.DISAGREES and _follows(evidence, column, test, judged):
-            judged = judged._replace(verdict=Verdict.BETTER, reason="follows from a better optimum")
+        judged = _number(evidence, "reference", column, i)
+        if judged.verdict is Verdict.DISAGREES:
+            follows = _number(evidence, "expected", column, i)
+            told = f"follows from a better optimum than the reference's, where {follows.reference:.8g} is expected"
+            if follows.verdict is Verdict.AGREES:
+                judged = judged._replace(verdict=Verdict.BETTER, reason=told)
         rows.append(judged)
     return rows
-
-
-def _p_value(test: LikelihoodRatioTest, judged: Row) -> Row:
-    # Beside 0 a chi-square of one degree of freedom has no bounded density: what chi-square's own limit leaves open.
-    ends = np.maximum(0.0, test.chisq[0] + tolerances.CHI_SQUARE.limit * np.array([-1.0, 1.0]))
-    slack = float(np.nan_to_num(np.ptp(chi2.logsf(ends, test.df[0])), posinf=0.0))
-    return judge_p(judged.key, judged.reference, judged.candidate, tolerances.LIKELIHOOD_RATIO_P, slack)
-
-
-def _follows(evidence: AnovaEvidence, column: str, test: LikelihoodRatioTest, judged: Row) -> bool:
-    """Whether a number of a test is what the candidate's better optima make of it."""
-    before, after = evidence.gains[test.i - 1 : test.i + 1]
-    if column != "Pr(>Chisq)":
-        return column == "Chisq" and _meets(judged.difference, after - before, tolerances.CHI_SQUARE.limit)
-    p = float(chi2.sf(test.chisq[1], test.df[1]))
-    follows = judge_p(judged.key, p, judged.candidate, tolerances.LIKELIHOOD_RATIO_P).verdict is Verdict.AGREES
-    return follows and (before > 0 or after > 0) and test.df[1] == test.df[0]
 
 
 # ---------------------------------------------------------------------------------------------------- why they differ

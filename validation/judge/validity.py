@@ -11,7 +11,7 @@ import pandas as pd
 from validation import tolerances
 from validation.contract import BayesianFit
 from validation.errors import error_in_words
-from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.judge.posteriors import PosteriorEvidence
 from validation.judge.rows import Found, Row, asked, counts, judge_number, missing_row, row
 from validation.quantities import Key, named, quietly
 from validation.tolerances import Tolerance
@@ -92,8 +92,8 @@ def same_density(evidence: PosteriorEvidence, seed: int) -> Found | None:
     if isinstance(given, Row):
         return [*rows, given], f"a density is missing: {given.reason.partition(': ')[2]}"
     ours, theirs = given
-    evidence.points, evidence.point_labels = points, labels
-    evidence.densities = pd.DataFrame({"reference": ours, "candidate": theirs})
+    evidence.points = points
+    evidence.densities = pd.DataFrame({"reference": ours, "candidate": theirs}, index=labels)
     both_zero = np.isneginf(ours) & np.isneginf(theirs)
     finite = np.isfinite(ours) & np.isfinite(theirs)
     origin = int(np.argmax(finite)) if finite.any() else 0

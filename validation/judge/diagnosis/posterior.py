@@ -10,11 +10,10 @@ import pandas as pd
 
 from validation.judge.diagnosis import Detector, assume, first_of, given, is_long, is_single
 from validation.judge.diagnosis.priors import families, has_single_density, printed_priors, priors
-from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
-from validation.judge.scores import RULES, by_rules, reported
+from validation.judge.posteriors import RULES, PosteriorEvidence, by_rules, main_parameters, reported, z_limit
 from validation.judge.validity import repeated_draws
 from validation.owndata import some
-from validation.quantities import posterior_summary, quietly, split_parameter
+from validation.quantities import QUANTILES, posterior_summary, quietly, split_parameter
 from validation.tolerances import VALIDITY, Match, Share, Strength
 from validation.verdict import Cause, Finding
 
@@ -37,10 +36,6 @@ def _apart(both: pd.DataFrame, limit: float, *statistics: str) -> np.ndarray:
     return found
 
 
-def _within(row: pd.Series, statistic: str, value: float, error: float, limit: float) -> bool:
-    return abs(row[f"{statistic}_c"] - value) <= limit * math.hypot(error, row[f"mcse_{statistic}_c"])
-
-
 #: Cause, words, and the draws of a variance (or σ) as a function of the reference's draws x and σ.
 _DRAW_MAPS: tuple[tuple[str, str, Callable[[np.ndarray, np.ndarray], np.ndarray]], ...] = (
     ("square-root", "square roots of the reference's", lambda x, s: np.sqrt(x)),
@@ -51,23 +46,24 @@ _DRAW_MAPS: tuple[tuple[str, str, Callable[[np.ndarray, np.ndarray], np.ndarray]
 )
 
 
-_QUANTILES = ("q2.5", "q50", "q97.5")
-
-
 def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 2: SDs where variances are expected, or the other way round, or relative to σ."""
     both = _joined(evidence)
     limit = z_limit(len(both) * 3)
-    for name, row in both.iterrows():
-        label, centre = str(name), row["q50_r"]
+    for label in map(str, both.index[_apart(both, limit, "q50")]):
         _, term, term2, _ = split_parameter(label, evidence.groups)
-        if (term != term2 and label != "sigma") or centre <= 0 or not _apart(row.to_frame().T, limit, "q50")[0]:
+        ours, theirs, of_ours, of_theirs = (
+            both.loc[label, [f"{what}{q}_{side}" for q in QUANTILES]].to_numpy(float)
+            for what in ("", "mcse_")
+            for side in "rc"
+        )
+        if (term != term2 and label != "sigma") or ours[1] <= 0:
             continue
-        for kind, words, expected in _mapped_quantiles(evidence, label, row):
-            if all(value > 0 and _within(row, q, value, error, limit) for q, (value, error) in expected.items()):
+        for kind, words, expected, errors in _mapped_quantiles(evidence, label, ours, of_ours):
+            if ((expected > 0) & (np.abs(theirs - expected) <= limit * np.hypot(errors, of_theirs))).all():
                 return Finding(2, f"scale-{kind}", Strength.ANOTHER_MODEL).told(
                     f"The candidate's draws of {label} are the {words.removeprefix('the ')}",
-                    f"medians {centre:.5g} and {row['q50_c']:.5g}, where {expected['q50'][0]:.5g} is expected if they "
+                    f"medians {ours[1]:.5g} and {theirs[1]:.5g}, where {expected[1]:.5g} is expected if they "
                     "are; so are the 2.5% and 97.5% quantiles within Monte Carlo error",
                     "rstanarm's Sigma[...] are variances and covariances on the response's scale, its sigma is an sd; "
                     "the root of a posterior mean is not the mean of the roots.",
@@ -76,24 +72,22 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
 
 
 def _mapped_quantiles(
-    evidence: PosteriorEvidence, label: str, row: pd.Series
-) -> Iterator[tuple[str, str, dict[str, tuple[float, float]]]]:
+    evidence: PosteriorEvidence, label: str, own: np.ndarray, errors: np.ndarray
+) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Quantiles, with their Monte Carlo errors, that each fault would give."""
     draws = evidence.draws.get("reference", {})
     together = (draws[label], draws["sigma"]) if {label, "sigma"} <= draws.keys() else None
     if together is not None and not (together[0] > 0).all():
         return
-    own, errors = (np.array([row[f"{what}{q}_r"] for q in _QUANTILES], float) for what in ("", "mcse_"))
     own, one = np.maximum(own, Match.ZERO), np.array(1.0)
     for kind, words, change in _DRAW_MAPS if together is not None and label != "sigma" else _DRAW_MAPS[:2]:
-        if together is not None:
-            summary = posterior_summary([label], change(*together)[None]).iloc[0]
-            mapped = {q: (summary[q], summary[f"mcse_{q}"]) for q in _QUANTILES}
-        else:  # quantiles follow a monotone map exactly, summaries are enough
+        if together is None:  # quantiles follow a monotone map exactly, summaries are enough
             values = change(own, one)
-            moved = np.abs(change(own + errors, one) - values)
-            mapped = dict(zip(_QUANTILES, zip(values, moved, strict=True), strict=True))
-        yield kind, words, mapped
+            yield kind, words, values, np.abs(change(own + errors, one) - values)
+        else:
+            summary = posterior_summary([label], change(*together)[None])
+            values, moved = (summary[[f"{what}{q}" for q in QUANTILES]].to_numpy()[0] for what in ("", "mcse_"))
+            yield kind, words, values, moved
 
 
 _REPORTED_WORDS = {

@@ -8,7 +8,6 @@ the map T that undoes it. T is found by nonlinear least squares, the sum by line
 projection); both are exact up to rounding if the fault is of this kind, and nothing is concluded if they are not.
 """
 
-import itertools
 import math
 import re
 from collections import Counter
@@ -23,7 +22,7 @@ from scipy.optimize import least_squares, minimize
 from validation import tolerances
 from validation.contract import BayesianFit
 from validation.judge.diagnosis import assume, close, is_single
-from validation.judge.posterior_evidence import PosteriorEvidence
+from validation.judge.posteriors import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED, groups_of, quietly, split_parameter
 from validation.tolerances import Match, Multiple, Share, Strength
 from validation.verdict import Cause, Finding
@@ -239,11 +238,8 @@ def _shift_of_centre(density: _Function, at: np.ndarray, gamma: int, coefficient
         corners[:, k] += (1.0, -1.0, 1.0, -1.0)
         return float(density(corners) @ (1.0, -1.0, -1.0, 1.0))
 
-    ends = np.tile(at, (3, 1))
-    ends[:, gamma] += (2.0, 0.0, -2.0)
-    curvature = float(density(ends) @ (1.0, -2.0, 1.0))
     with np.errstate(all="ignore"):
-        shifts = -np.array([cross(int(k)) for k in coefficients]) / curvature
+        shifts = -np.array([cross(int(k)) for k in coefficients]) / cross(gamma)
     return np.where(np.isfinite(shifts), shifts, 0.0)
 
 
@@ -314,10 +310,10 @@ _OF_COVARIANCE = {
 def priors(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: which coordinates the densities disagree about, and with them which prior or scale."""
     assume(len(evidence.densities) >= 3 and len(evidence.points))
-    finite = np.isfinite(evidence.densities.to_numpy()).all(axis=1)
-    assume(finite.any())
-    left, right = evidence.densities.to_numpy()[finite].T
-    points, labels = evidence.points[finite], list(itertools.compress(evidence.point_labels, finite))
+    known = np.isfinite(evidence.densities).all(axis=1)
+    assume(known.any())
+    finite, points = evidence.densities[known], evidence.points[known]
+    left, right = finite.to_numpy().T
     ours, theirs = left - left[0], right - right[0]
     gap, allowed = theirs - ours, tolerances.DENSITY.limit * np.maximum(1.0, np.abs(ours))
     assume((np.abs(gap) > allowed).any())
@@ -342,8 +338,8 @@ def priors(evidence: PosteriorEvidence) -> Cause | None:
         if explained is not None:
             return _jacobian(explained, layout) or _explained_cause(explained, evidence)
     moved: dict[int, float] = {}  # the largest gap when a coordinate alone is moved
-    for label, off in zip(labels, np.abs(gap).tolist(), strict=True):
-        if match := re.fullmatch(r"coordinate (\d+) (up|down)", label):
+    for label, off in zip(finite.index, np.abs(gap).tolist(), strict=True):
+        if match := re.fullmatch(r"coordinate (\d+) (up|down)", str(label)):
             k = int(match[1]) - 1
             moved[k] = max(moved.get(k, 0.0), off)
     return _unexplained(layout if moved else None, moved, float(np.max(np.abs(gap))), len(gap))
