@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from validation.algebra import Pieces, Solution, optimum_of, solve
-from validation.judge.diagnosis import all_close, assume, close, first_of, given
+from validation.judge.diagnosis import all_close, assume, close, first_of, found_by, given
 from validation.judge.diagnosis.model import NUMBERS, proof_by, with_implied
 from validation.judge.evidence import Evidence
 from validation.quantities import named, quietly, records
@@ -277,20 +277,20 @@ def other_units(evidence: Evidence) -> Cause | None:
             # shifts of the response and of predictors make up for each other, where one of them is estimated
             if response.shift and shifted and not all(units.plain_shift for units in (response, *shifted)):
                 continue
-            changed = _in_units(pieces, theta, change)
+            changed = found_by(_in_units, pieces, theta, change)
             if changed is not None and all_close(told, np.linalg.solve(changed[2], moved), Match.FOLLOWS):
                 right, point, M = changed
                 right = replace(right, y=a + b * right.y)
                 # without coefficients a shift of the response is another model, with another optimum
                 at = partial(optimum_of, right, reml) if a != 0.0 and not ours else partial(solve, right, point, reml)
-                causes.append(_in_coordinates(evidence, quietly(at, None), M, response, change))
+                causes.append(found_by(_in_coordinates, evidence, quietly(at, None), M, response, change))
     numeric = [(name, x) for name, x in zip(pieces.coef_names, pieces.X.T, strict=True) if np.unique(x).size > 2]
     for name, x in numeric if all_close(told, beta, Match.FOLLOWS) else ():
         for units in (_Units(s, c) for s in (1.0, _sds(x)[0]) for c in (0.0, float(x.mean()))):
-            if (changed := _in_units(pieces, theta, {name: units})) is not None:
-                alone = solve(replace(changed[0], X=pieces.X), changed[1], reml)
-                part = ", in the random part alone"
-                causes.append(_in_coordinates(evidence, alone, changed[2], _Units(1.0, 0.0), {name: units}, part))
+            if (changed := found_by(_in_units, pieces, theta, {name: units})) is not None:
+                alone, part = solve(replace(changed[0], X=pieces.X), changed[1], reml), ", in the random part alone"
+                response = _Units(1.0, 0.0)
+                causes.append(found_by(_in_coordinates, evidence, alone, changed[2], response, {name: units}, part))
     found = {cause.title: cause for cause in reversed(causes) if cause is not None}
     return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
 
@@ -302,7 +302,7 @@ def _in_coordinates(
     response: _Units,
     change: Mapping[str, _Units],
     part: str = "",
-) -> Cause | None:
+) -> Cause:
     """The cause, where the model in these coordinates, of X' = XM, gives the candidate's numbers."""
     left, a, b = given(evidence.reference_pieces), response.shift, response.scale
     # what said what the coordinates are proves nothing
@@ -310,16 +310,13 @@ def _in_coordinates(
     names += [] if all(units.plain_shift for units in (response, *change.values())) else [_INTERCEPT]
     names += () if response.plain_scale else left.coef_names[-1:]
     fitted = [named("fixef", term=name) for name in names] + [named("sigma")] * (not response.plain_scale)
-    proof = proof_by(evidence, solution, NUMBERS, fitted)
-    if solution is None or proof is None or proof.matched < proof.total:
-        return None
+    proof = given(proof_by(evidence, solution, NUMBERS, fitted))
+    assume(proof.matched == proof.total)
     # what the other coordinates do not move must be what it was: otherwise there is another fault
-    rows = with_implied(evidence, solution, "fixef", "se", "sigma", "sd")
-    kept = all_close(rows["candidate"], rows["implied"].fillna(rows["reference"]), Match.FOLLOWS)
+    rows = with_implied(evidence, given(solution), "fixef", "se", "sigma", "sd")
+    assume(all_close(rows["candidate"], rows["implied"].fillna(rows["reference"]), Match.FOLLOWS))
     # of numbers far from 0 any function is one of its lines, to some digits
-    a_line = not (response.plain_scale or response.plain_shift)
-    if not kept or (a_line and proof.digits < REPRODUCED.alone):
-        return None
+    assume(response.plain_scale or response.plain_shift or proof.digits >= REPRODUCED.alone)
     text = proof.words("the same model of these data")
     factor, shift = f"{b:.6g} times " if b != 1.0 else "", f" {a:+.6g}" if a else ""
     scaled = [f"The candidate's response is {factor}the reference's{shift}"] if factor or shift else []
@@ -385,34 +382,25 @@ def _predictors(pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator
         yield numeric
 
 
-def _in_units(
-    pieces: Pieces, theta: np.ndarray, change: Mapping[str, _Units]
-) -> tuple[Pieces, np.ndarray, np.ndarray] | None:
-    """The model with x' = (x − shift)/scale of these predictors, its θ, and M; None where it is another model."""
+def _in_units(pieces: Pieces, theta: np.ndarray, change: Mapping[str, _Units]) -> tuple[Pieces, np.ndarray, np.ndarray]:
+    """The model with x' = (x − shift)/scale of these predictors, its θ, and M; nothing where it is another model."""
     M = _mapping(pieces.coef_names, change)
-    if M is None or (change and (np.abs(M) == np.eye(len(M))).all()):  # the other sign alone is another detector's
-        return None
+    assume(not change or (np.abs(M) != np.eye(len(M))).any())  # the other sign alone is another detector's
     blocks: list[np.ndarray] = []
     parts: list[np.ndarray] = []
     for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
         own = _mapping(term.effects, change)
-        if own is None:
-            return None
         kept, diagonal = ((own == other).all() for other in (np.eye(term.p), np.diag(np.diag(own))))
-        if not (kept or term.structure.free or (diagonal and term.structure.name == "diag")):
-            return None
+        assume(kept or term.structure.free or (diagonal and term.structure.name == "diag"))
         back = np.linalg.solve(own, T)
-        part = term.structure.parameters(back @ back.T)
-        if part is None:
-            return None
-        parts.append(part)
+        parts.append(given(term.structure.parameters(back @ back.T)))
         blocks += [own] * term.J
     Z = sp.csc_array(pieces.Z @ sp.block_diag([sp.coo_array(block) for block in blocks])) if blocks else pieces.Z
     return replace(pieces, X=pieces.X @ M, Z=Z), np.concatenate([np.empty(0), *parts]), M
 
 
-def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray | None:
-    """M of columns with these names; None where what a centre needs is not among them."""
+def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray:
+    """M of columns with these names; nothing where what a centre needs is not among them."""
     M = np.eye(len(names))
     for x, (s, c, *_) in change.items():
         step = np.eye(len(names))
@@ -421,9 +409,8 @@ def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray
             if x in parts:
                 rest = ":".join(part for part in parts if part != x) or _INTERCEPT
                 step[j, j] = 1.0 / s
-                if c != 0.0 and rest not in names:
-                    return None
                 if c != 0.0:
+                    assume(rest in names)
                     step[names.index(rest), j] = -c / s
         M = M @ step
     return M

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import Solution
-from validation.judge.diagnosis import all_close, assume, close, given
+from validation.judge.diagnosis import all_close, assume, close, found_by, given
 from validation.judge.evidence import Evidence
 from validation.judge.rows import digits
 from validation.quantities import Key, key_of, named, quietly, records
@@ -199,7 +199,7 @@ def optimizer(evidence: Evidence) -> Cause | None:
     # the data, the columns or the criterion may be others θ alone proves nothing.
     consistent = implied_by(evidence)
     assume(consistent or evidence.objective_agrees)
-    if side == "candidate" and consistent and (cause := _at_other_criterion(evidence, worse, better)):
+    if side == "candidate" and consistent and (cause := found_by(_at_other_criterion, evidence, worse, better)):
         return cause
     path, other_reasons = _along(evidence, worse, better), ""
     if path and max(path[1:-1], default=path[0]) > path[0] + max(rounding, Match.COMPUTED):
@@ -224,13 +224,11 @@ def optimizer(evidence: Evidence) -> Cause | None:
     )
 
 
-def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray) -> Cause | None:
+def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray) -> Cause:
     """Row 1: θ̂ alone is the other criterion's; what follows from it is computed by the formulas asked for."""
-    if (other := evidence.other_optimum) is None:
-        return None
+    other = given(evidence.other_optimum)
     away, apart = (float(np.max(np.abs(theta - other.theta))) for theta in (theirs, ours))
-    if not apart > 0.0 or math.log10(apart / max(away, Match.ZERO)) < REPRODUCED.nearer:
-        return None
+    assume(apart > 0.0 and math.log10(apart / max(away, Match.ZERO)) >= REPRODUCED.nearer)
     reported, own = evidence.value("candidate", "logLik"), -other.objective / 2
     quantities = frozenset({"logLik"}) if close(reported, own, Match.SUMMED) else frozenset[str]()
     wanted, name = ("REML", "ML") if evidence.reml else ("ML", "REML")
