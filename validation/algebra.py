@@ -454,8 +454,8 @@ def optimum_of(pieces: Pieces, reml: bool, start: np.ndarray | None = None) -> S
         return found.objective if found is not None else math.inf
 
     bounds = [(low / one, high / one) for (low, high), one in zip(pieces.bounds, unit, strict=True)]
-    inside = np.array([low == 0.0 for low, _ in bounds], dtype=float)
-    point = inside if start is None else np.asarray(start, dtype=float) / unit
+    at_one = np.array([low == 0.0 for low, _ in bounds], dtype=float)  # lme4's start
+    point = at_one if start is None else np.asarray(start, dtype=float) / unit
     for _ in range(len(point) + 1):
         point = minimize(objective, point, method="L-BFGS-B", bounds=bounds, options={"ftol": _SEARCH_ENDS}).x
         beside = [

@@ -287,13 +287,11 @@ def conformance(
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
     if candidate:
         start_r(reference, bayes=False)
-    from validation.conformance import command
-    from validation.conformance.output import markdown, read_runs
+    from validation.conformance import output as command
 
     if features or table:
-        output_console().print(
-            command.features() if features else markdown(read_runs(table or [])), markup=False, soft_wrap=True
-        )
+        text = command.features() if features else command.markdown(command.read_runs(table or []))
+        output_console().print(text, markup=False, soft_wrap=True)
         return OK
     return exit_code(
         command.judge(

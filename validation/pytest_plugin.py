@@ -68,9 +68,9 @@ class _Judge:
 
     def __init__(self, config: pytest.Config) -> None:
         from validation.conformance.candidate import words
-        from validation.conformance.command import claimed_cases
         from validation.conformance.deviations import read_deviations
         from validation.conformance.isolated import isolated_candidate
+        from validation.conformance.output import claimed_cases
         from validation.references.choose import choose_source
         from validation.suite import with_reference
 
