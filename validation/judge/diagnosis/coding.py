@@ -47,18 +47,15 @@ _SAME_LEVELS = (
 )
 
 
-def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
-    """A with right.X = left.X A, where there is such an invertible matrix and X is not the same already."""
-    if left.X.shape != right.X.shape or left.X.shape[1] == 0:
-        return None
+def basis(left: Pieces, right: Pieces) -> np.ndarray:
+    """A with right.X = left.X A; nothing where there is no such invertible matrix, or X is the same already."""
+    assume(left.X.shape == right.X.shape and left.X.shape[1])
     scale = np.abs(left.X).max(axis=0)
     same_names, near = left.coef_names == right.coef_names, Match.ENTRY * scale.max()
-    if same_names and np.allclose(left.X, right.X, rtol=Match.ENTRY, atol=near):
-        return None
+    assume(not (same_names and np.allclose(left.X, right.X, rtol=Match.ENTRY, atol=near)))
     A, *_ = np.linalg.lstsq(left.X, right.X, rcond=None)
     residual = np.abs(left.X @ A - right.X).max() / max(float(np.abs(right.X).max()), Match.ZERO)
-    if residual > Match.CHAINED or np.linalg.matrix_rank(A) < len(A):
-        return None
+    assume(residual <= Match.CHAINED and np.linalg.matrix_rank(A) == len(A))
     # Entries that are rounding noise would join columns that have nothing to do with each other.
     size = np.abs(right.X).max(axis=0) / np.maximum(scale[:, None], Match.ZERO)
     return np.where(np.abs(A) < Match.COMPUTED * size, 0.0, A)
@@ -74,7 +71,7 @@ def coding(evidence: Evidence) -> Cause | None:
     found = [
         (float(np.max(np.abs(A @ beta_right - beta_left) / unit)), pieces, A)
         for pieces in ([own] if own is not None else _named(evidence, left))
-        if (A := basis(left, pieces)) is not None and A.shape == (beta_left.size, beta_right.size)
+        if (A := found_by(basis, left, pieces)) is not None and A.shape == (beta_left.size, beta_right.size)
     ]
     distance, right, A = given(min(found, key=lambda one: one[0], default=None))
     assume(own is not None or distance < _SAME_MODEL)  # names alone are no evidence: the numbers must bear them out
@@ -310,7 +307,7 @@ def _in_coordinates(
     names += [] if all(units.plain_shift for units in (response, *change.values())) else [_INTERCEPT]
     names += () if response.plain_scale else left.coef_names[-1:]
     fitted = [named("fixef", term=name) for name in names] + [named("sigma")] * (not response.plain_scale)
-    proof = given(proof_by(evidence, solution, NUMBERS, fitted))
+    proof = proof_by(evidence, solution, NUMBERS, fitted)
     assume(proof.matched == proof.total)
     # what the other coordinates do not move must be what it was: otherwise there is another fault
     rows = with_implied(evidence, given(solution), "fixef", "se", "sigma", "sd")

@@ -141,7 +141,7 @@ def data_values(evidence: Evidence) -> Cause | None:
     assume(same_values(evidence, ordered=True) or not found_by(other_labels, evidence))
     name, title = "data-values", "The two sides did not read the same values from the data"
     columns = [("the response", left.y, right.y)]
-    if left.coef_names == right.coef_names and basis(left, right) is None:
+    if left.coef_names == right.coef_names and found_by(basis, left, right) is None:
         columns += zip(left.coef_names, left.X.T, right.X.T, strict=True)
     factors = [evidence.fit(side).getME("flist").astype(str) for side in ("reference", "candidate")]
     for group in factors[0].columns.intersection(factors[1].columns):
@@ -462,8 +462,7 @@ def _columns(evidence: Evidence) -> Cause:
         pieces = given(evidence.searchable)
         kept = [j for j, column in enumerate(pieces.coef_names) if column not in lost]
         without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
-        proof = given(proof_by(evidence, optimum_of(without, evidence.reml)))
-        text = proof.words(f"the model without {', '.join(lost)}")
+        text = proof_by(evidence, optimum_of(without, evidence.reml)).words(f"the model without {', '.join(lost)}")
     if lost == ["(Intercept)"]:
         name, title = "intercept-lost", "The candidate has no intercept among its fixed effects"
     return Finding(7 if name == "intercept-lost" else 12, name, Strength.ANOTHER_INPUT).told(

@@ -136,7 +136,7 @@ def _only_recoded(left: Pieces, right: Pieces) -> bool:
     names = [[effect for term in pieces.terms for effect in term.effects] for pieces in (left, right)]
     changed = [(a, b) for a, b in zip(*names, strict=False) if a != b]
     recoded = all(a in left.coef_names and b in right.coef_names for a, b in changed)
-    return shapes[0] == shapes[1] and recoded and basis(left, right) is not None
+    return shapes[0] == shapes[1] and recoded and found_by(basis, left, right) is not None
 
 
 def _unused_levels(evidence: Evidence) -> str:
@@ -163,7 +163,7 @@ def lost_effects(evidence: Evidence) -> Cause | None:
     )
     found: list[Cause] = []
     for what, solution in _submodels(evidence, pieces):
-        proof = proof_by(evidence, solution, NUMBERS)
+        proof = found_by(proof_by, evidence, solution, NUMBERS)
         # logLik and σ are the same in all coordinates of the fixed effects, and so tell nothing of these
         if proof is not None and (origin_is_no_matter or proof.quantities - {"logLik", "sigma"}):
             # the same model, and no variance of the candidate's that would tell
@@ -233,7 +233,7 @@ def _reproducing_structures(evidence: Evidence) -> Iterator[tuple[str, bool]]:
                 continue  # all its numbers follow from its θ, which has another structure than this
             terms = *pieces.terms[:place], replace(term, structure=structure), *pieces.terms[place + 1 :]
             solution = optimum_of(replace(pieces, terms=terms), evidence.reml)
-            proof = proof_by(evidence, solution, NUMBERS)
+            proof = found_by(proof_by, evidence, solution, NUMBERS)
             # the model without an effect has the same numbers as one without correlation
             at_zero = lost and solution is not None and solution.pieces.on_boundary(solution.theta).any()
             if proof is not None and not at_zero:
