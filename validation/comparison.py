@@ -1,6 +1,6 @@
 """A comparison: what ``compare`` returns, what the report, the command and a notebook show; and what it is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import NamedTuple
@@ -172,19 +172,20 @@ class Comparison:
 
     def to_html(self) -> str:
         """The comparison as one self-contained HTML page."""
-        return _shown([self], "html", "render_page")
+        return _reported("html", "render_page", [self])
 
     def to_json(self) -> str:
         """The comparison as JSON (missing and infinite values as ``null`` and strings)."""
-        return _shown([self], "json", "dumps")
+        return _reported("json", "dumps", [self])
 
     def _repr_html_(self) -> str:
-        return _shown(self, "html", "render_fragment")
+        return _reported("html", "render_fragment", self)
 
     def __str__(self) -> str:
-        return _shown(self, "text", "render_text")
+        return _reported("text", "render_text", self)
 
 
-def _shown(shown: object, module: str, name: str) -> str:
-    """A comparison, or a list of them, by a function of the report: it knows comparisons, they import no page."""
-    return str(getattr(import_module(f"validation.report.{module}"), name)(shown))
+def _reported(module: str, name: str, shown: object) -> str:
+    """What a function of the report makes of a comparison; the report knows comparisons, so it is imported late."""
+    function: Callable[[object], str] = getattr(import_module(f"validation.report.{module}"), name)
+    return function(shown)

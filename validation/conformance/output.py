@@ -142,10 +142,11 @@ def judge(
         if str(data) != "-":
             say(f"Wrote {data}")
     if report is not None:
-        from validation.report.html import write_report
+        from validation.report.html import render_page, write_report
+        from validation.report.json import dumps
 
-        judged = [result for result in results if result.status is not Status.NOT_CLAIMED]
-        for path in write_report(report, [as_comparison(result, candidate) for result in judged]):
+        judged = [as_comparison(result, candidate) for result in results if result.status is not Status.NOT_CLAIMED]
+        for path in write_report(report, render_page(judged), dumps(judged)):
             say(f"Wrote {path}")
     seconds = time.monotonic() - began
     say(f"{headline(candidate, results, verdict)} ({seconds:.0f} s).", "bold", always=True)
