@@ -243,7 +243,7 @@ def _contrasts(columns: np.ndarray) -> str | None:
     return "polynomial" if np.allclose(moments, 0.0, atol=Match.CHAINED) else None
 
 
-_INTERCEPT = "(Intercept)"
+_INTERCEPT, _RESPONSE = "(Intercept)", ""  # among the names of variables
 _SAME_UNIT = (
     "Give both sides the response in the same unit, centred on both or on neither: coefficients, standard errors and "
     "standard deviations are in that unit."
@@ -280,31 +280,27 @@ def other_units(evidence: Evidence) -> Cause | None:
                 right = replace(right, y=a + b * right.y)
                 # without coefficients a shift of the response is another model, with another optimum
                 at = partial(optimum_of, right, reml) if a != 0.0 and not ours else partial(solve, right, point, reml)
-                causes.append(found_by(_in_coordinates, evidence, quietly(at, None), M, response, change))
+                variables = {_RESPONSE: response, **change}
+                causes.append(found_by(_in_coordinates, evidence, quietly(at, None), M, variables))
     numeric = [(name, x) for name, x in zip(pieces.coef_names, pieces.X.T, strict=True) if np.unique(x).size > 2]
     for name, x in numeric if all_close(told, beta, Match.FOLLOWS) else ():
         for units in (_Units(s, c) for s in (1.0, _sds(x)[0]) for c in (0.0, float(x.mean()))):
             if (changed := found_by(_in_units, pieces, theta, {name: units})) is not None:
-                alone, part = solve(replace(changed[0], X=pieces.X), changed[1], reml), ", in the random part alone"
-                response = _Units(1.0, 0.0)
-                causes.append(found_by(_in_coordinates, evidence, alone, changed[2], response, {name: units}, part))
+                alone, variables = replace(changed[0], X=pieces.X), {_RESPONSE: _Units(1.0, 0.0), name: units}
+                solution, part = solve(alone, changed[1], reml), ", in the random part alone"
+                causes.append(found_by(_in_coordinates, evidence, solution, changed[2], variables, part))
     found = {cause.title: cause for cause in reversed(causes) if cause is not None}
     return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
 
 
 def _in_coordinates(
-    evidence: Evidence,
-    solution: Solution | None,
-    M: np.ndarray,
-    response: _Units,
-    change: Mapping[str, _Units],
-    part: str = "",
+    evidence: Evidence, solution: Solution | None, M: np.ndarray, variables: Mapping[str, _Units], part: str = ""
 ) -> Cause:
     """The cause, where the model in these coordinates, of X' = XM, gives the candidate's numbers."""
-    left, a, b = given(evidence.reference_pieces), response.shift, response.scale
+    left, response = given(evidence.reference_pieces), variables[_RESPONSE]
     # what said what the coordinates are proves nothing
-    names = [name for name, units in change.items() if not units.plain_scale]
-    names += [] if all(units.plain_shift for units in (response, *change.values())) else [_INTERCEPT]
+    names = [name for name, units in variables.items() if name != _RESPONSE and not units.plain_scale]
+    names += [] if all(units.plain_shift for units in variables.values()) else [_INTERCEPT]
     names += () if response.plain_scale else left.coef_names[-1:]
     fitted = [named("fixef", term=name) for name in names] + [named("sigma")] * (not response.plain_scale)
     proof = proof_by(evidence, solution, NUMBERS, fitted)
@@ -315,7 +311,8 @@ def _in_coordinates(
     # of numbers far from 0 any function is one of its lines, to some digits
     assume(response.plain_scale or response.plain_shift or proof.digits >= REPRODUCED.alone)
     text = proof.words("the same model of these data")
-    factor, shift = f"{b:.6g} times " if b != 1.0 else "", f" {a:+.6g}" if a else ""
+    factor = f"{response.scale:.6g} times " if response.scale != 1.0 else ""
+    shift = f" {response.shift:+.6g}" if response.shift else ""
     scaled = [f"The candidate's response is {factor}the reference's{shift}"] if factor or shift else []
     if (np.eye(len(M)) == M).all():
         return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled[0], text, _SAME_UNIT)

@@ -17,10 +17,9 @@ from validation.quantities import columns_of, quietly, records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-_MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", ""}
-
 _NA_INTEGER = -(2.0**31)
-_INTEGER_MISSING = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
+_OF_INTEGERS = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
+_MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", "", *_OF_INTEGERS}
 
 
 def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
@@ -40,10 +39,16 @@ def rows_used(evidence: Evidence) -> Cause | None:
         f"{label!r} in {group}"
         for group, labels in levels_of(evidence, "candidate").items()
         for label in set(labels) - set(known.get(group, labels))
-        if label.strip().casefold() in _MISSING_LABELS or label in _INTEGER_MISSING
+        if label.strip().casefold() in _MISSING_LABELS
     ]
-    coded = _integer_missing(evidence)
-    rows = evidence.rows("fitted")
+    pieces, rows, coded = evidence.candidate_pieces, evidence.rows("fitted"), []
+    if pieces is not None:
+        where = (
+            *(f"column {name} of the candidate's X holds" for name in pieces.coef_names),
+            "the candidate's response is",
+        )
+        counts = np.sum(np.column_stack([pieces.X, pieces.y]) == _NA_INTEGER, axis=0)
+        coded = [f"{where[i]} −2147483648 in {counts[i]} rows" for i in np.flatnonzero(counts)[:1]]
     ours, theirs = (set(rows.loc[rows[f"has_{side}"], "level"]) for side in ("reference", "candidate"))
     counted = all(map(math.isfinite, nobs))
     other_count = counted and nobs[0] != nobs[1] and not same_estimates(evidence)
@@ -71,7 +76,7 @@ def rows_used(evidence: Evidence) -> Cause | None:
         parts.append(f"the candidate has the level {', '.join(odd)}")
     elif coded:
         name, title = "missing-as-integer", "R's missing integer was taken for the number −2147483648"
-        parts.append(coded)
+        parts += coded
     return Finding(4, name, Strength.LISTED).told(
         title,
         "; ".join(parts),
@@ -123,14 +128,6 @@ def other_labels(evidence: Evidence) -> Cause | None:
         f"{first[0]!r} in the reference and {first[1]!r} in the candidate",
         "Return fitted values and residuals with the data's own index: an index that was made anew names other rows.",
     )
-
-
-def _integer_missing(evidence: Evidence) -> str:
-    if (pieces := evidence.candidate_pieces) is None:
-        return ""
-    words = *(f"column {name} of the candidate's X holds" for name in pieces.coef_names), "the candidate's response is"
-    counts = np.sum(np.column_stack([pieces.X, pieces.y]) == _NA_INTEGER, axis=0)
-    return next((f"{words[i]} −2147483648 in {counts[i]} rows" for i in np.flatnonzero(counts)), "")
 
 
 def data_values(evidence: Evidence) -> Cause | None:

@@ -45,8 +45,12 @@ def model_structure(evidence: Evidence) -> Cause | None:
     assume(shapes[0] != shapes[1])
     if left is not None and right is not None:
         assume(not _only_recoded(left, right))
-    else:  # names and counts alone are no other model where all numbers of one agree
-        assume(not _same_components(evidence))
+    else:  # names and counts alone are no other model where all numbers of one agree, variances under whatever names
+        rows = evidence.rows("variance")
+        rows = rows[~rows["group"].isin(residual_groups(evidence))]
+        a, b = (np.sort(rows.loc[rows[f"has_{side}"], side]) for side in terms)
+        same = a.size == b.size and np.allclose(b, a, rtol=Match.FOLLOWS, atol=0.0)
+        assume(not (same and same_estimates(evidence)))
     # where a side does not say, those of the other; otherwise free covariances
     said = [evidence.structures(side) for side in terms]
     structures = [
@@ -88,14 +92,6 @@ def model_structure(evidence: Evidence) -> Cause | None:
     return Finding(7, name, Strength.ANOTHER_MODEL).told(
         title, f"{counts[0]} in the reference, {counts[1]} in the candidate. {shown}", _RANDOM_PART
     )
-
-
-def _same_components(evidence: Evidence) -> bool:
-    """Whether the candidate's estimates are the reference's, and its variances as well, under whatever names."""
-    rows = evidence.rows("variance")
-    rows = rows[~rows["group"].isin(residual_groups(evidence))]
-    a, b = (np.sort(rows.loc[rows[f"has_{side}"], side]) for side in ("reference", "candidate"))
-    return a.size == b.size and np.allclose(b, a, rtol=Match.FOLLOWS, atol=0.0) and same_estimates(evidence)
 
 
 def _terms_of(evidence: Evidence, side: str) -> list[_Term]:
