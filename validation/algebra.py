@@ -446,12 +446,8 @@ def optimum_of(pieces: Pieces, reml: bool, start: np.ndarray | None = None) -> S
 
     unit = pieces.theta_scale
 
-    def at(point: np.ndarray) -> Solution | None:
-        return quietly(lambda: solve(pieces, point * unit, reml), None)
-
     def objective(point: np.ndarray) -> float:
-        found = at(point)
-        return found.objective if found is not None else math.inf
+        return quietly(lambda: solve(pieces, point * unit, reml).objective, math.inf)
 
     bounds = [(low / one, high / one) for (low, high), one in zip(pieces.bounds, unit, strict=True)]
     at_one = np.array([low == 0.0 for low, _ in bounds], dtype=float)  # lme4's start
@@ -469,4 +465,4 @@ def optimum_of(pieces: Pieces, reml: bool, start: np.ndarray | None = None) -> S
         if not objective(lower) < objective(point):
             break
         point = lower
-    return at(point)
+    return quietly(lambda: solve(pieces, point * unit, reml), None)

@@ -22,8 +22,7 @@ from r_scripts.programs import platform_words
 from validation.comparison import Check, Comparison, Fitted, Reference, Side
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
 from validation.errors import RAISED, NotSupportedError, SideError, error_in_words
-from validation.judge.diagnosis import diagnose, unknown_cause
-from validation.judge.diagnosis.versions import version_cause
+from validation.judge.diagnosis import diagnose, unknown_cause, version_cause
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Row, digits, table_of
 from validation.options import DEFAULT_SEED, Against, Progress, silent

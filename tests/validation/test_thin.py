@@ -409,7 +409,6 @@ def test_contrasts_of_ones_own_are_another_coding():
     ]
     right = replace(left, X=X)
     A = basis(left, right)
-    assert A is not None
     assert [kind.name for kind in kinds_of(left, right, A)] == ["coding"]
 
 

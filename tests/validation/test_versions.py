@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from validation.comparison import Side
-from validation.judge.diagnosis.versions import dialect_of_side, version_cause
+from validation.judge.diagnosis import dialect_of_side, version_cause
 from validation.judge.rows import missing_row, row
 from validation.quantities import named
 from validation.verdict import Verdict

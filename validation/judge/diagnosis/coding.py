@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from validation.algebra import Pieces, Solution, optimum_of, solve
-from validation.judge.diagnosis import all_close, assume, close, first_of, given
+from validation.judge.diagnosis import all_close, assume, close, first_of, found_by, given
 from validation.judge.diagnosis.model import NUMBERS, proof_by, with_implied
 from validation.judge.evidence import Evidence
 from validation.quantities import named, quietly, records
@@ -47,18 +47,15 @@ _SAME_LEVELS = (
 )
 
 
-def basis(left: Pieces, right: Pieces) -> np.ndarray | None:
-    """A with right.X = left.X A, where there is such an invertible matrix and X is not the same already."""
-    if left.X.shape != right.X.shape or left.X.shape[1] == 0:
-        return None
+def basis(left: Pieces, right: Pieces) -> np.ndarray:
+    """A with right.X = left.X A; nothing where there is no such invertible matrix, or X is the same already."""
+    assume(left.X.shape == right.X.shape and left.X.shape[1])
     scale = np.abs(left.X).max(axis=0)
     same_names, near = left.coef_names == right.coef_names, Match.ENTRY * scale.max()
-    if same_names and np.allclose(left.X, right.X, rtol=Match.ENTRY, atol=near):
-        return None
+    assume(not (same_names and np.allclose(left.X, right.X, rtol=Match.ENTRY, atol=near)))
     A, *_ = np.linalg.lstsq(left.X, right.X, rcond=None)
     residual = np.abs(left.X @ A - right.X).max() / max(float(np.abs(right.X).max()), Match.ZERO)
-    if residual > Match.CHAINED or np.linalg.matrix_rank(A) < len(A):
-        return None
+    assume(residual <= Match.CHAINED and np.linalg.matrix_rank(A) == len(A))
     # Entries that are rounding noise would join columns that have nothing to do with each other.
     size = np.abs(right.X).max(axis=0) / np.maximum(scale[:, None], Match.ZERO)
     return np.where(np.abs(A) < Match.COMPUTED * size, 0.0, A)
@@ -74,7 +71,7 @@ def coding(evidence: Evidence) -> Cause | None:
     found = [
         (float(np.max(np.abs(A @ beta_right - beta_left) / unit)), pieces, A)
         for pieces in ([own] if own is not None else _named(evidence, left))
-        if (A := basis(left, pieces)) is not None and A.shape == (beta_left.size, beta_right.size)
+        if (A := found_by(basis, left, pieces)) is not None and A.shape == (beta_left.size, beta_right.size)
     ]
     distance, right, A = given(min(found, key=lambda one: one[0], default=None))
     assume(own is not None or distance < _SAME_MODEL)  # names alone are no evidence: the numbers must bear them out
@@ -246,7 +243,7 @@ def _contrasts(columns: np.ndarray) -> str | None:
     return "polynomial" if np.allclose(moments, 0.0, atol=Match.CHAINED) else None
 
 
-_INTERCEPT = "(Intercept)"
+_INTERCEPT, _RESPONSE = "(Intercept)", ""  # among the names of variables
 _SAME_UNIT = (
     "Give both sides the response in the same unit, centred on both or on neither: coefficients, standard errors and "
     "standard deviations are in that unit."
@@ -277,51 +274,45 @@ def other_units(evidence: Evidence) -> Cause | None:
             # shifts of the response and of predictors make up for each other, where one of them is estimated
             if response.shift and shifted and not all(units.plain_shift for units in (response, *shifted)):
                 continue
-            changed = _in_units(pieces, theta, change)
+            changed = found_by(_in_units, pieces, theta, change)
             if changed is not None and all_close(told, np.linalg.solve(changed[2], moved), Match.FOLLOWS):
                 right, point, M = changed
                 right = replace(right, y=a + b * right.y)
                 # without coefficients a shift of the response is another model, with another optimum
                 at = partial(optimum_of, right, reml) if a != 0.0 and not ours else partial(solve, right, point, reml)
-                causes.append(_in_coordinates(evidence, quietly(at, None), M, response, change))
+                variables = {_RESPONSE: response, **change}
+                causes.append(found_by(_in_coordinates, evidence, quietly(at, None), M, variables))
     numeric = [(name, x) for name, x in zip(pieces.coef_names, pieces.X.T, strict=True) if np.unique(x).size > 2]
     for name, x in numeric if all_close(told, beta, Match.FOLLOWS) else ():
         for units in (_Units(s, c) for s in (1.0, _sds(x)[0]) for c in (0.0, float(x.mean()))):
-            if (changed := _in_units(pieces, theta, {name: units})) is not None:
-                alone = solve(replace(changed[0], X=pieces.X), changed[1], reml)
-                part = ", in the random part alone"
-                causes.append(_in_coordinates(evidence, alone, changed[2], _Units(1.0, 0.0), {name: units}, part))
+            if (changed := found_by(_in_units, pieces, theta, {name: units})) is not None:
+                alone, variables = replace(changed[0], X=pieces.X), {_RESPONSE: _Units(1.0, 0.0), name: units}
+                solution, part = solve(alone, changed[1], reml), ", in the random part alone"
+                causes.append(found_by(_in_coordinates, evidence, solution, changed[2], variables, part))
     found = {cause.title: cause for cause in reversed(causes) if cause is not None}
     return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
 
 
 def _in_coordinates(
-    evidence: Evidence,
-    solution: Solution | None,
-    M: np.ndarray,
-    response: _Units,
-    change: Mapping[str, _Units],
-    part: str = "",
-) -> Cause | None:
+    evidence: Evidence, solution: Solution | None, M: np.ndarray, variables: Mapping[str, _Units], part: str = ""
+) -> Cause:
     """The cause, where the model in these coordinates, of X' = XM, gives the candidate's numbers."""
-    left, a, b = given(evidence.reference_pieces), response.shift, response.scale
+    left, response = given(evidence.reference_pieces), variables[_RESPONSE]
     # what said what the coordinates are proves nothing
-    names = [name for name, units in change.items() if not units.plain_scale]
-    names += [] if all(units.plain_shift for units in (response, *change.values())) else [_INTERCEPT]
+    names = [name for name, units in variables.items() if name != _RESPONSE and not units.plain_scale]
+    names += [] if all(units.plain_shift for units in variables.values()) else [_INTERCEPT]
     names += () if response.plain_scale else left.coef_names[-1:]
     fitted = [named("fixef", term=name) for name in names] + [named("sigma")] * (not response.plain_scale)
     proof = proof_by(evidence, solution, NUMBERS, fitted)
-    if solution is None or proof is None or proof.matched < proof.total:
-        return None
+    assume(proof.matched == proof.total)
     # what the other coordinates do not move must be what it was: otherwise there is another fault
-    rows = with_implied(evidence, solution, "fixef", "se", "sigma", "sd")
-    kept = all_close(rows["candidate"], rows["implied"].fillna(rows["reference"]), Match.FOLLOWS)
+    rows = with_implied(evidence, given(solution), "fixef", "se", "sigma", "sd")
+    assume(all_close(rows["candidate"], rows["implied"].fillna(rows["reference"]), Match.FOLLOWS))
     # of numbers far from 0 any function is one of its lines, to some digits
-    a_line = not (response.plain_scale or response.plain_shift)
-    if not kept or (a_line and proof.digits < REPRODUCED.alone):
-        return None
+    assume(response.plain_scale or response.plain_shift or proof.digits >= REPRODUCED.alone)
     text = proof.words("the same model of these data")
-    factor, shift = f"{b:.6g} times " if b != 1.0 else "", f" {a:+.6g}" if a else ""
+    factor = f"{response.scale:.6g} times " if response.scale != 1.0 else ""
+    shift = f" {response.shift:+.6g}" if response.shift else ""
     scaled = [f"The candidate's response is {factor}the reference's{shift}"] if factor or shift else []
     if (np.eye(len(M)) == M).all():
         return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled[0], text, _SAME_UNIT)
@@ -385,34 +376,25 @@ def _predictors(pieces: Pieces, beta: np.ndarray, given: np.ndarray) -> Iterator
         yield numeric
 
 
-def _in_units(
-    pieces: Pieces, theta: np.ndarray, change: Mapping[str, _Units]
-) -> tuple[Pieces, np.ndarray, np.ndarray] | None:
-    """The model with x' = (x − shift)/scale of these predictors, its θ, and M; None where it is another model."""
+def _in_units(pieces: Pieces, theta: np.ndarray, change: Mapping[str, _Units]) -> tuple[Pieces, np.ndarray, np.ndarray]:
+    """The model with x' = (x − shift)/scale of these predictors, its θ, and M; nothing where it is another model."""
     M = _mapping(pieces.coef_names, change)
-    if M is None or (change and (np.abs(M) == np.eye(len(M))).all()):  # the other sign alone is another detector's
-        return None
+    assume(not change or (np.abs(M) != np.eye(len(M))).any())  # the other sign alone is another detector's
     blocks: list[np.ndarray] = []
     parts: list[np.ndarray] = []
     for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
         own = _mapping(term.effects, change)
-        if own is None:
-            return None
         kept, diagonal = ((own == other).all() for other in (np.eye(term.p), np.diag(np.diag(own))))
-        if not (kept or term.structure.free or (diagonal and term.structure.name == "diag")):
-            return None
+        assume(kept or term.structure.free or (diagonal and term.structure.name == "diag"))
         back = np.linalg.solve(own, T)
-        part = term.structure.parameters(back @ back.T)
-        if part is None:
-            return None
-        parts.append(part)
+        parts.append(given(term.structure.parameters(back @ back.T)))
         blocks += [own] * term.J
     Z = sp.csc_array(pieces.Z @ sp.block_diag([sp.coo_array(block) for block in blocks])) if blocks else pieces.Z
     return replace(pieces, X=pieces.X @ M, Z=Z), np.concatenate([np.empty(0), *parts]), M
 
 
-def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray | None:
-    """M of columns with these names; None where what a centre needs is not among them."""
+def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray:
+    """M of columns with these names; nothing where what a centre needs is not among them."""
     M = np.eye(len(names))
     for x, (s, c, *_) in change.items():
         step = np.eye(len(names))
@@ -421,9 +403,8 @@ def _mapping(names: tuple[str, ...], change: Mapping[str, _Units]) -> np.ndarray
             if x in parts:
                 rest = ":".join(part for part in parts if part != x) or _INTERCEPT
                 step[j, j] = 1.0 / s
-                if c != 0.0 and rest not in names:
-                    return None
                 if c != 0.0:
+                    assume(rest in names)
                     step[names.index(rest), j] = -c / s
         M = M @ step
     return M

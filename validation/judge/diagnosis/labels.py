@@ -17,10 +17,9 @@ from validation.quantities import columns_of, quietly, records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding
 
-_MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", ""}
-
 _NA_INTEGER = -(2.0**31)
-_INTEGER_MISSING = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
+_OF_INTEGERS = {"-2147483648", "-9223372036854775808", "-2147483648.0"}
+_MISSING_LABELS = {"nan", "na", "<na>", "none", "null", "nat", "", *_OF_INTEGERS}
 
 
 def levels_of(evidence: Evidence, side: str) -> dict[str, list[str]]:
@@ -40,10 +39,16 @@ def rows_used(evidence: Evidence) -> Cause | None:
         f"{label!r} in {group}"
         for group, labels in levels_of(evidence, "candidate").items()
         for label in set(labels) - set(known.get(group, labels))
-        if label.strip().casefold() in _MISSING_LABELS or label in _INTEGER_MISSING
+        if label.strip().casefold() in _MISSING_LABELS
     ]
-    coded = _integer_missing(evidence)
-    rows = evidence.rows("fitted")
+    pieces, rows, coded = evidence.candidate_pieces, evidence.rows("fitted"), []
+    if pieces is not None:
+        where = (
+            *(f"column {name} of the candidate's X holds" for name in pieces.coef_names),
+            "the candidate's response is",
+        )
+        counts = np.sum(np.column_stack([pieces.X, pieces.y]) == _NA_INTEGER, axis=0)
+        coded = [f"{where[i]} −2147483648 in {counts[i]} rows" for i in np.flatnonzero(counts)[:1]]
     ours, theirs = (set(rows.loc[rows[f"has_{side}"], "level"]) for side in ("reference", "candidate"))
     counted = all(map(math.isfinite, nobs))
     other_count = counted and nobs[0] != nobs[1] and not same_estimates(evidence)
@@ -71,7 +76,7 @@ def rows_used(evidence: Evidence) -> Cause | None:
         parts.append(f"the candidate has the level {', '.join(odd)}")
     elif coded:
         name, title = "missing-as-integer", "R's missing integer was taken for the number −2147483648"
-        parts.append(coded)
+        parts += coded
     return Finding(4, name, Strength.LISTED).told(
         title,
         "; ".join(parts),
@@ -125,14 +130,6 @@ def other_labels(evidence: Evidence) -> Cause | None:
     )
 
 
-def _integer_missing(evidence: Evidence) -> str:
-    if (pieces := evidence.candidate_pieces) is None:
-        return ""
-    words = *(f"column {name} of the candidate's X holds" for name in pieces.coef_names), "the candidate's response is"
-    counts = np.sum(np.column_stack([pieces.X, pieces.y]) == _NA_INTEGER, axis=0)
-    return next((f"{words[i]} −2147483648 in {counts[i]} rows" for i in np.flatnonzero(counts)), "")
-
-
 def data_values(evidence: Evidence) -> Cause | None:
     """Row 4: the same rows and columns, but not the same values in them."""
     left, right = given(evidence.reference_pieces), given(evidence.candidate_pieces)
@@ -141,7 +138,7 @@ def data_values(evidence: Evidence) -> Cause | None:
     assume(same_values(evidence, ordered=True) or not found_by(other_labels, evidence))
     name, title = "data-values", "The two sides did not read the same values from the data"
     columns = [("the response", left.y, right.y)]
-    if left.coef_names == right.coef_names and basis(left, right) is None:
+    if left.coef_names == right.coef_names and found_by(basis, left, right) is None:
         columns += zip(left.coef_names, left.X.T, right.X.T, strict=True)
     factors = [evidence.fit(side).getME("flist").astype(str) for side in ("reference", "candidate")]
     for group in factors[0].columns.intersection(factors[1].columns):
@@ -462,8 +459,7 @@ def _columns(evidence: Evidence) -> Cause:
         pieces = given(evidence.searchable)
         kept = [j for j, column in enumerate(pieces.coef_names) if column not in lost]
         without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
-        proof = given(proof_by(evidence, optimum_of(without, evidence.reml)))
-        text = proof.words(f"the model without {', '.join(lost)}")
+        text = proof_by(evidence, optimum_of(without, evidence.reml)).words(f"the model without {', '.join(lost)}")
     if lost == ["(Intercept)"]:
         name, title = "intercept-lost", "The candidate has no intercept among its fixed effects"
     return Finding(7 if name == "intercept-lost" else 12, name, Strength.ANOTHER_INPUT).told(

@@ -45,8 +45,12 @@ def model_structure(evidence: Evidence) -> Cause | None:
     assume(shapes[0] != shapes[1])
     if left is not None and right is not None:
         assume(not _only_recoded(left, right))
-    else:  # names and counts alone are no other model where all numbers of one agree
-        assume(not _same_components(evidence))
+    else:  # names and counts alone are no other model where all numbers of one agree, variances under whatever names
+        rows = evidence.rows("variance")
+        rows = rows[~rows["group"].isin(residual_groups(evidence))]
+        a, b = (np.sort(rows.loc[rows[f"has_{side}"], side]) for side in terms)
+        same = a.size == b.size and np.allclose(b, a, rtol=Match.FOLLOWS, atol=0.0)
+        assume(not (same and same_estimates(evidence)))
     # where a side does not say, those of the other; otherwise free covariances
     said = [evidence.structures(side) for side in terms]
     structures = [
@@ -90,14 +94,6 @@ def model_structure(evidence: Evidence) -> Cause | None:
     )
 
 
-def _same_components(evidence: Evidence) -> bool:
-    """Whether the candidate's estimates are the reference's, and its variances as well, under whatever names."""
-    rows = evidence.rows("variance")
-    rows = rows[~rows["group"].isin(residual_groups(evidence))]
-    a, b = (np.sort(rows.loc[rows[f"has_{side}"], side]) for side in ("reference", "candidate"))
-    return a.size == b.size and np.allclose(b, a, rtol=Match.FOLLOWS, atol=0.0) and same_estimates(evidence)
-
-
 def _terms_of(evidence: Evidence, side: str) -> list[_Term]:
     """(grouping factor, levels, effects) of each term; from its variances where a fit has no pieces."""
     left, right = evidence.reference_pieces, evidence.candidate_pieces
@@ -136,7 +132,7 @@ def _only_recoded(left: Pieces, right: Pieces) -> bool:
     names = [[effect for term in pieces.terms for effect in term.effects] for pieces in (left, right)]
     changed = [(a, b) for a, b in zip(*names, strict=False) if a != b]
     recoded = all(a in left.coef_names and b in right.coef_names for a, b in changed)
-    return shapes[0] == shapes[1] and recoded and basis(left, right) is not None
+    return shapes[0] == shapes[1] and recoded and found_by(basis, left, right) is not None
 
 
 def _unused_levels(evidence: Evidence) -> str:
@@ -163,7 +159,7 @@ def lost_effects(evidence: Evidence) -> Cause | None:
     )
     found: list[Cause] = []
     for what, solution in _submodels(evidence, pieces):
-        proof = proof_by(evidence, solution, NUMBERS)
+        proof = found_by(proof_by, evidence, solution, NUMBERS)
         # logLik and σ are the same in all coordinates of the fixed effects, and so tell nothing of these
         if proof is not None and (origin_is_no_matter or proof.quantities - {"logLik", "sigma"}):
             # the same model, and no variance of the candidate's that would tell
@@ -233,7 +229,7 @@ def _reproducing_structures(evidence: Evidence) -> Iterator[tuple[str, bool]]:
                 continue  # all its numbers follow from its θ, which has another structure than this
             terms = *pieces.terms[:place], replace(term, structure=structure), *pieces.terms[place + 1 :]
             solution = optimum_of(replace(pieces, terms=terms), evidence.reml)
-            proof = proof_by(evidence, solution, NUMBERS)
+            proof = found_by(proof_by, evidence, solution, NUMBERS)
             # the model without an effect has the same numbers as one without correlation
             at_zero = lost and solution is not None and solution.pieces.on_boundary(solution.theta).any()
             if proof is not None and not at_zero:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import Solution
-from validation.judge.diagnosis import all_close, assume, close, given
+from validation.judge.diagnosis import all_close, assume, close, found_by, given
 from validation.judge.evidence import Evidence
 from validation.judge.rows import digits
 from validation.quantities import Key, key_of, named, quietly, records
@@ -64,16 +64,14 @@ class Reproduction(NamedTuple):
 
 def proof_by(
     evidence: Evidence, solution: Solution | None, quantities: Iterable[str] = _ESTIMATES, but: Collection[Key] = ()
-) -> Reproduction | None:
-    """What a model at its optimum gives of the candidate's numbers; None where that proves nothing.
+) -> Reproduction:
+    """What a model at its optimum gives of the candidate's numbers; nothing is found where that proves nothing.
 
     Nothing is proved by the numbers (``but``) that the model was chosen by.
     """
-    if solution is None:
-        return None
     found: list[tuple[str, float, float]] = []  # quantity, digits, digits of the reference's number
     columns: dict[Key, list[bool]] = {}  # but for the level: which of its numbers are reproduced
-    for record in records(with_implied(evidence, solution, *quantities)):
+    for record in records(with_implied(evidence, given(solution), *quantities)):
         value, key = record["implied"], key_of(record)
         if key in but or math.isnan(value) or digits(value, record["reference"]) > REPRODUCED.telling:
             continue
@@ -82,15 +80,13 @@ def proof_by(
         columns.setdefault((*key[:-1], None), []).append(matched)
         if matched:
             found.append((record["quantity"], got, had))
-    if not found:
-        return None
+    assume(found)
     names, got_each, had_each = zip(*found, strict=True)
     # what moves most tells best: of the others an optimizer's last digits are a larger share
     independent = 1 if _OF_THETA.issuperset(names) else min(len(found), 2)
     nearer = independent * (min(got_each) - min(had_each))
     total, share = sum(map(len, columns.values())), float(np.mean([np.mean(column) for column in columns.values()]))
-    if not REPRODUCED.holds(total, share, min(got_each), nearer):
-        return None
+    assume(REPRODUCED.holds(total, share, min(got_each), nearer))
     return Reproduction(total, len(found), min(got_each), frozenset(names))
 
 
@@ -102,9 +98,12 @@ def other_criterion(evidence: Evidence) -> Cause | None:
     says_other = restricts and math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
     solution, quantities, rest = evidence.other_optimum, frozenset[str](), ""
-    proof = proof_by(evidence, solution)
+    proof = found_by(proof_by, evidence, solution)
     if proof is None:
-        proof, rest = proof_by(evidence, solution, _OF_CRITERION), "; its variance components are of another fault"
+        proof, rest = (
+            found_by(proof_by, evidence, solution, _OF_CRITERION),
+            "; its variance components are of another fault",
+        )
         proof = proof if proof is not None and proof.matched == proof.total and "se" in proof.quantities else None
     # Standard errors alone may be of the other criterion where the fit is not.
     if solution is not None and proof is not None and proof.quantities != {"se"}:
@@ -199,7 +198,7 @@ def optimizer(evidence: Evidence) -> Cause | None:
     # the data, the columns or the criterion may be others θ alone proves nothing.
     consistent = implied_by(evidence)
     assume(consistent or evidence.objective_agrees)
-    if side == "candidate" and consistent and (cause := _at_other_criterion(evidence, worse, better)):
+    if side == "candidate" and consistent and (cause := found_by(_at_other_criterion, evidence, worse, better)):
         return cause
     path, other_reasons = _along(evidence, worse, better), ""
     if path and max(path[1:-1], default=path[0]) > path[0] + max(rounding, Match.COMPUTED):
@@ -224,13 +223,11 @@ def optimizer(evidence: Evidence) -> Cause | None:
     )
 
 
-def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray) -> Cause | None:
+def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray) -> Cause:
     """Row 1: θ̂ alone is the other criterion's; what follows from it is computed by the formulas asked for."""
-    if (other := evidence.other_optimum) is None:
-        return None
+    other = given(evidence.other_optimum)
     away, apart = (float(np.max(np.abs(theta - other.theta))) for theta in (theirs, ours))
-    if not apart > 0.0 or math.log10(apart / max(away, Match.ZERO)) < REPRODUCED.nearer:
-        return None
+    assume(apart > 0.0 and math.log10(apart / max(away, Match.ZERO)) >= REPRODUCED.nearer)
     reported, own = evidence.value("candidate", "logLik"), -other.objective / 2
     quantities = frozenset({"logLik"}) if close(reported, own, Match.SUMMED) else frozenset[str]()
     wanted, name = ("REML", "ML") if evidence.reml else ("ML", "REML")

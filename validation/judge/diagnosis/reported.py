@@ -17,6 +17,9 @@ from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
 
+#: What -2 log-likelihood, AIC and BIC may differ by for being stored in single precision, as a share of log-likelihood.
+_LAST_DIGITS = 2.0 * Match.SUMMED
+
 
 def constants(evidence: Evidence) -> Cause | None:
     """Row 10: the objective or the log-likelihood differs by a constant, or is reported on another scale."""
@@ -87,13 +90,8 @@ def _offset(evidence: Evidence) -> tuple[float, float, str, str]:
         assume(evidence.known_theta is None and all_close(right, left, Match.FOLLOWS))
     assume(evidence.objective_agrees or not (len(points) or evidence.another_model))
     off = -2.0 * (logLik[1] - expected)
-    assume(abs(off) > max(least, _last_digits(expected)))
+    assume(abs(off) > max(least, _LAST_DIGITS * abs(expected)))
     return off, expected, words.format(f"{off:.6f}"), proof
-
-
-def _last_digits(logLik: float) -> float:
-    """What -2 log-likelihood, AIC and BIC may differ by for being stored in single precision."""
-    return 2.0 * Match.SUMMED * abs(logLik)
 
 
 def _of_other_criterion(evidence: Evidence) -> list[tuple[str, float]]:
@@ -179,7 +177,7 @@ def penalty(
     criteria imply that are not R's; a sample size is one that exists: rows less the largest model's fixed effects, or a
     factor's levels. Where two readings fit, none is named.
     """
-    slack = _last_digits(float(np.abs(logLik).max()))
+    slack = _LAST_DIGITS * float(np.abs(logLik).max())
     added = {name: value + 2.0 * logLik for name, value in criteria.items()}
 
     def meets(name: str, value: np.ndarray) -> bool:
