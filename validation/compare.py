@@ -10,7 +10,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -19,9 +19,8 @@ import pandas as pd
 from pyimpl.frame.columns import as_pandas
 from r_scripts.dialect import Dialect
 from r_scripts.programs import platform_words
-from validation.comparison import Check, Comparison, Fitted, Reference, Side
+from validation.comparison import Check, Comparison, Fitted, Reference, Side, dialect_of
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
-from validation.dialects import dialect_of
 from validation.errors import RAISED, NotSupportedError, SideError, error_in_words
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
@@ -35,20 +34,6 @@ from validation.verdict import Cause, Verdict
 
 if TYPE_CHECKING:
     from validation.judge.posterior_evidence import PosteriorEvidence
-
-
-@dataclass(frozen=True)
-class About:
-    """What is known of a comparison besides the two fits."""
-
-    formula: str = ""
-    title: str | None = None  # the formula where not given
-    reml: bool = True  # the criterion that was asked for (likelihood fits)
-    data: pd.DataFrame | None = None  # of both: helps to name a cause
-    seed: int = DEFAULT_SEED  # of the points where objectives and densities are compared
-    truth: pd.DataFrame | None = None  # posterior summaries by quadrature, for either side to be judged against
-    density: bool = True  # whether to compare log densities (gate 1)
-    progress: Progress = silent
 
 
 def compare(
@@ -152,8 +137,9 @@ def compare_model(
     fitted = candidate_fit(replace(model, data=data), candidate, reference, progress, options)
     # more than a few dimensions, or priors that cannot be integrated: there is no truth then
     truth = quietly(lambda: truth_table(cast("Any", fitted.fit).quadrature()), None) if model.kind == "bayes" else None
-    about = About(model.formula, title, model.REML, data, model.seed, truth, progress=progress)
-    comparison = judge_pair(reference, fitted, about)
+    comparison = judge_pair(
+        reference, fitted, model.formula, title, model.REML, data, seed=model.seed, truth=truth, progress=progress
+    )
     length = reference.side.provenance.get("iter") if model.kind == "bayes" else None
     if length is not None and "iter" not in model.r_options:
         note = f"rstanarm's default run had not converged; this is one with iter = {length}."
@@ -206,9 +192,8 @@ def compare_fits(
         raise TypeError(f"the reference is {names[0]} and the candidate {names[1]}: compare two of a kind")
     formula = str(getattr(reference, "formula", "") or getattr(candidate, "formula", "") or "")
     reml = not kinds[0] and (bool(cast("LinearMixedFit", reference).isREML()) if REML is None else REML)
-    about = About(formula, title, reml, data, seed, truth, progress=progress or silent)
     left, right = (Fitted(fit, describe_side(fit)) for fit in (reference, candidate))
-    return judge_pair(left, right, about)
+    return judge_pair(left, right, formula, title, reml, data, seed=seed, truth=truth, progress=progress or silent)
 
 
 def compare_draws(reference: Draws, candidate: Draws, *, title: str = "draws", seed: int = DEFAULT_SEED) -> Comparison:
@@ -228,14 +213,29 @@ def compare_draws(reference: Draws, candidate: Draws, *, title: str = "draws", s
     """
     left = Fitted(cast("BayesianFit", DrawsAlone(reference)), Side("reference", "third-party"))
     right = Fitted(cast("BayesianFit", DrawsAlone(candidate)), Side("candidate", "third-party"))
-    return judge_pair(left, right, About(title=title, seed=seed, density=False))
+    return judge_pair(left, right, title=title, seed=seed, density=False)
 
 
 # ---------------------------------------------------------------------------------------------------- judging
 
 
-def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison:
-    """Judge two fits of a kind that are at hand, likelihood fits or posteriors: rows, checks, causes and notes."""
+def judge_pair(
+    reference: Fitted,
+    candidate: Fitted,
+    formula: str = "",
+    title: str | None = None,
+    reml: bool = True,
+    data: pd.DataFrame | None = None,
+    *,
+    seed: int = DEFAULT_SEED,
+    truth: pd.DataFrame | None = None,
+    density: bool = True,
+    progress: Progress = silent,
+) -> Comparison:
+    """Judge two fits of a kind that are at hand, likelihood fits or posteriors: rows, checks, causes and notes.
+
+    As :func:`compare_fits`; ``density`` says whether to compare log densities (gate 1).
+    """
     from validation.judge.posterior_evidence import PosteriorEvidence
     from validation.judge.tiers import judge_likelihood, judge_posteriors
 
@@ -243,21 +243,21 @@ def judge_pair(reference: Fitted, candidate: Fitted, about: About) -> Comparison
     default = reference.default if isinstance(reference, Reference) else None
     draws: Mapping[str, pd.DataFrame] = {}
     if bayes := _is_posterior(reference.fit):
-        posteriors = PosteriorEvidence(*fits, about.truth, about.density)
-        checks, rows = judge_posteriors(posteriors, about.seed, about.progress)
+        posteriors = PosteriorEvidence(*fits, truth, density)
+        checks, rows = judge_posteriors(posteriors, seed, progress)
         causes, notes, draws = _causes(checks, rows, posteriors), _posterior_notes(posteriors), posteriors.main_draws()
     else:
-        evidence = Evidence(*fits, about.reml, about.data)
-        checks, rows = judge_likelihood(evidence, about.seed, about.progress)
+        evidence = Evidence(*fits, reml, data)
+        checks, rows = judge_likelihood(evidence, seed, progress)
         causes, notes = _causes(checks, rows, evidence), _likelihood_notes(evidence, rows)
         if (version := version_cause(rows, reference.side, candidate.side, fits)) is not None:
             causes = (version, *(cause for cause in causes if cause.name != "unknown"))
         if default is not None:
-            notes.append(_digits_of_default(fits[0], default, about.reml))
+            notes.append(_digits_of_default(fits[0], default, reml))
     said = [*_fit_notes("reference", fits[0]), *_fit_notes("candidate", fits[1])]
     return Comparison(
-        about.title or about.formula,
-        about.formula,
+        title or formula,
+        formula,
         "bayes" if bayes else "likelihood",
         reference.side,
         candidate.side,

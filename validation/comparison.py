@@ -1,5 +1,6 @@
 """A comparison: what ``compare`` returns, what the report, the command and a notebook show; and what it is made of."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -7,6 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least
 from validation.contract import LinearMixedFit, MultilevelFit
 from validation.verdict import Cause, Verdict
 
@@ -81,6 +83,26 @@ class Side:
     label: str
     kind: str
     provenance: Mapping[str, object] = field(default_factory=dict)
+
+
+def dialect_of(provenance: Mapping[str, object] | None) -> Dialect | None:
+    """The dialect of what was made with these versions; None where no R is named (certified values, another library).
+
+    Of what a side or a stored reference says of its making ``R`` is read, and packages
+    under their names or under ``packages``. One that is not named has the version of the newest tested stack that the
+    named ones reach.
+    """
+    stated = dict(provenance or {})
+    packages = stated.get("packages")
+    if isinstance(packages, Mapping):
+        stated |= packages
+    versions = {name: re.search(r"\d+(?:[.-]\d+)+", str(stated.get(name) or "")) for name in PACKAGES}
+    found = {name: version.group() for name, version in versions.items() if version}
+    if not found:
+        return None
+    stacks = list(STACKS.values())
+    reached = [stack for stack in stacks if all(at_least(version, stack[name]) for name, version in found.items())]
+    return Dialect.of({**[stacks[0], *reached][-1], **found})
 
 
 @dataclass(frozen=True)

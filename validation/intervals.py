@@ -14,10 +14,9 @@ from pyimpl.covariance.structures import covariance_of
 from pyimpl.likelihood.parameters import Parameter, Parameters
 from r_scripts.dialect import Dialect
 from validation.compare import describe_side
-from validation.comparison import Comparison
+from validation.comparison import Comparison, dialect_of
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
-from validation.dialects import dialect_of
 from validation.judge.rows import Row, conclude, judge_number, table_of
 from validation.quantities import KEYS, Key, named
 from validation.references.live import live_dialect

@@ -18,8 +18,7 @@ import pandas as pd
 
 from examples.tutorial.rframes import r_str, r_summary
 from r_scripts.dialect import Dialect
-from validation.comparison import TABLE_COLUMNS, Check, Comparison, Side
-from validation.dialects import dialect_of
+from validation.comparison import TABLE_COLUMNS, Check, Comparison, Side, dialect_of
 from validation.references.choose import Source, choose_source
 from validation.verdict import Verdict
 

@@ -6,7 +6,7 @@ import pytest
 
 from pyimpl import lmer
 from r_scripts.dialect import Dialect
-from validation.dialects import dialect_of
+from validation.comparison import dialect_of
 from validation.intervals import compare_intervals, judge_intervals, tidy_intervals
 from validation.verdict import Verdict
 

@@ -206,12 +206,12 @@ def test_a_shift_too_large_to_be_fine_but_within_noise_is_inconclusive(make_post
 
         return Summaries()
 
-    from validation.compare import About, judge_pair
+    from validation.compare import judge_pair
     from validation.comparison import Fitted, Side
 
     side = Side("x", "python")
     comparison = judge_pair(
-        Fitted(summary_of(left, 0.0), side), Fitted(summary_of(right, 0.3), side), About(seed=1, density=False)
+        Fitted(summary_of(left, 0.0), side), Fitted(summary_of(right, 0.3), side), seed=1, density=False
     )
     found = verdicts(comparison)
     assert found["gate-3"] is Verdict.AGREES

@@ -15,7 +15,7 @@ from typing import cast
 import pandas as pd
 
 from validation.cases import Case
-from validation.compare import About, is_refusal, judge_pair
+from validation.compare import is_refusal, judge_pair
 from validation.comparison import Check, Comparison, Fitted, Reference, Side
 from validation.conformance.answer import OFFERS, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
@@ -201,10 +201,10 @@ def judge_case(
     if failure is not None:
         return _raised(case, failure, said, seconds, deviations)
     density = callable(getattr(fit, "log_prob", None)) or "density" not in candidate.missing
-    about = About(case.formula, case.title, case.REML, reference.data, seed, density=density)
     side = Side(candidate.label, "third-party", dict(candidate.versions))
     try:
-        comparison = judge_pair(reference, Fitted(fit, side), about)
+        told = case.formula, case.title, case.REML, reference.data
+        comparison = judge_pair(reference, Fitted(fit, side), *told, seed=seed, density=density)
     except (SystemExit, GeneratorExit) as error:  # what a fit answers, it may compute when it is asked
         return _raised(case, error, said, seconds, deviations)
     comparison, not_offered = without_missing(comparison, candidate.missing)

@@ -10,8 +10,7 @@ import pandas as pd
 
 from r_scripts.dialect import Dialect
 from validation import tolerances
-from validation.comparison import Reference, Side
-from validation.dialects import dialect_of
+from validation.comparison import Reference, Side, dialect_of
 from validation.errors import SideError, error_in_words
 from validation.options import Progress
 from validation.quantities import draws_of, posterior_summary

@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from r_scripts.dialect import CHANGES, Dialect, changes_between
-from validation.comparison import Side
+from validation.comparison import Side, dialect_of
 from validation.contract import LinearMixedFit
-from validation.dialects import dialect_of
 from validation.judge.rows import Row
 from validation.quantities import quietly
 from validation.tolerances import Match
