@@ -88,9 +88,8 @@ class Side:
 def dialect_of(provenance: Mapping[str, object] | None) -> Dialect | None:
     """The dialect of what was made with these versions; None where no R is named (certified values, another library).
 
-    Of what a side or a stored reference says of its making ``R`` is read, and packages
-    under their names or under ``packages``. One that is not named has the version of the newest tested stack that the
-    named ones reach.
+    Of what a side or a stored reference says of its making ``R`` is read, and packages under their names or under
+    ``packages``. One that is not named has the version of the newest tested stack that the named ones reach.
     """
     stated = dict(provenance or {})
     packages = stated.get("packages")
