@@ -20,7 +20,7 @@ from scipy.sparse.linalg import lsqr, splu
 
 from validation.contract import LinearMixedFit
 from validation.covariances import FREE, Structure, parameters_of, structures_of
-from validation.quantities import Key, named, numbered
+from validation.quantities import Key, named, numbered, quietly
 from validation.tolerances import SINGULAR, Match
 
 
@@ -430,3 +430,43 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
         pieces=pieces,
         theta=np.asarray(theta, dtype=float),
     )
+
+
+_SEARCH_ENDS = 1e-14  # on a change of the objective, as a share of it
+_INSIDE = (0.02, 0.1, 0.4)  # distances from a bound at which a search that ended there is tried again
+
+
+def optimum_of(pieces: Pieces, reml: bool, start: np.ndarray | None = None) -> Solution | None:
+    """A model at its own optimum, by the judge's algebra, from a start (or lme4's); None where it has no objective.
+
+    The objective is even in a standard deviation: at 0 its slope vanishes whether 0 is its minimum or not. So where a
+    search ends on a bound, points inside are tried, and the search goes on from one that is lower.
+    """
+    from scipy.optimize import minimize
+
+    unit = pieces.theta_scale
+
+    def at(point: np.ndarray) -> Solution | None:
+        return quietly(lambda: solve(pieces, point * unit, reml), None)
+
+    def objective(point: np.ndarray) -> float:
+        found = at(point)
+        return found.objective if found is not None else math.inf
+
+    bounds = [(low / one, high / one) for (low, high), one in zip(pieces.bounds, unit, strict=True)]
+    at_one = np.array([low == 0.0 for low, _ in bounds], dtype=float)  # lme4's start
+    point = at_one if start is None else np.asarray(start, dtype=float) / unit
+    for _ in range(len(point) + 1):
+        point = minimize(objective, point, method="L-BFGS-B", bounds=bounds, options={"ftol": _SEARCH_ENDS}).x
+        beside = [
+            np.where(np.arange(len(point)) == i, bound + sign * step, point)
+            for i, pair in enumerate(bounds)
+            for bound, sign in zip(pair, (1.0, -1.0), strict=True)
+            if abs(point[i] - bound) <= SINGULAR
+            for step in _INSIDE
+        ]
+        lower = min(beside, key=objective, default=point)
+        if not objective(lower) < objective(point):
+            break
+        point = lower
+    return at(point)

@@ -19,7 +19,7 @@ import pandas as pd
 from pyimpl.frame.columns import as_pandas
 from r_scripts.dialect import Dialect
 from r_scripts.programs import platform_words
-from validation.comparison import Check, Comparison, Fitted, Reference, Side, dialect_of
+from validation.comparison import Check, Comparison, Fitted, Reference, Side
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
 from validation.errors import RAISED, NotSupportedError, SideError, error_in_words
 from validation.judge.diagnosis import diagnose, unknown_cause
@@ -29,6 +29,7 @@ from validation.judge.rows import Row, digits, table_of
 from validation.options import DEFAULT_SEED, Against, Progress, silent
 from validation.quantities import DrawsAlone, quietly, truth_table
 from validation.references.choose import Model, Source, choose_source, reference_of
+from validation.references.provenance import dialect_of
 from validation.tolerances import SHIFT_FINE
 from validation.verdict import Cause, Verdict
 

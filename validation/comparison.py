@@ -1,14 +1,12 @@
 """A comparison: what ``compare`` returns, what the report, the command and a notebook show; and what it is made of."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import NamedTuple
 
 import pandas as pd
 
-from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least
 from validation.contract import LinearMixedFit, MultilevelFit
 from validation.verdict import Cause, Verdict
 
@@ -83,25 +81,6 @@ class Side:
     label: str
     kind: str
     provenance: Mapping[str, object] = field(default_factory=dict)
-
-
-def dialect_of(provenance: Mapping[str, object] | None) -> Dialect | None:
-    """The dialect of what was made with these versions; None where no R is named (certified values, another library).
-
-    Of what a side or a stored reference says of its making ``R`` is read, and packages under their names or under
-    ``packages``. One that is not named has the version of the newest tested stack that the named ones reach.
-    """
-    stated = dict(provenance or {})
-    packages = stated.get("packages")
-    if isinstance(packages, Mapping):
-        stated |= packages
-    versions = {name: re.search(r"\d+(?:[.-]\d+)+", str(stated.get(name) or "")) for name in PACKAGES}
-    found = {name: version.group() for name, version in versions.items() if version}
-    if not found:
-        return None
-    stacks = list(STACKS.values())
-    reached = [stack for stack in stacks if all(at_least(version, stack[name]) for name, version in found.items())]
-    return Dialect.of({**[stacks[0], *reached][-1], **found})
 
 
 @dataclass(frozen=True)
@@ -193,19 +172,20 @@ class Comparison:
 
     def to_html(self) -> str:
         """The comparison as one self-contained HTML page."""
-        return _shown([self], "html", "render_page")
+        return _reported("html", "render_page", [self])
 
     def to_json(self) -> str:
         """The comparison as JSON (missing and infinite values as ``null`` and strings)."""
-        return _shown([self], "json", "dumps")
+        return _reported("json", "dumps", [self])
 
     def _repr_html_(self) -> str:
-        return _shown(self, "html", "render_fragment")
+        return _reported("html", "render_fragment", self)
 
     def __str__(self) -> str:
-        return _shown(self, "text", "render_text")
+        return _reported("text", "render_text", self)
 
 
-def _shown(shown: object, module: str, name: str) -> str:
-    """A comparison, or a list of them, by a function of the report: it knows comparisons, they import no page."""
-    return str(getattr(import_module(f"validation.report.{module}"), name)(shown))
+def _reported(module: str, name: str, shown: object) -> str:
+    """What a function of the report makes of a comparison; the report knows comparisons, so it is imported late."""
+    function: Callable[[object], str] = getattr(import_module(f"validation.report.{module}"), name)
+    return function(shown)

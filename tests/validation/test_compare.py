@@ -17,7 +17,7 @@ def live(monkeypatch, fit):
     """A live reference without R."""
     side = Side("lme4, live", "live-r")
     monkeypatch.setattr(choose, "examine_r", lambda: None)
-    monkeypatch.setattr(choose, "live_lmer", lambda formula, data, *args: Reference(fit, side, fit, data))
+    monkeypatch.setattr(choose, "live", lambda model, progress: Reference(fit, side, fit, model.load()))
 
 
 def test_both_sides_are_fitted_and_told_where_it_stands(monkeypatch, ml_fit, data):

@@ -26,7 +26,6 @@ NUMERICS = {
     "judge/estimates.py": {2e-3},
     "judge/ecdf.py": {1e-10, 1e-12},
     "judge/diagnosis/priors.py": {1e-13, 1e-15, 1e-3, 1e-4},
-    "judge/diagnosis/model.py": {1e-14, 0.02},
 }
 
 

@@ -11,10 +11,9 @@ import pandas as pd
 import scipy.optimize
 from scipy import stats
 
-from validation.algebra import pieces_of, solve
+from validation.algebra import optimum_of, pieces_of, solve
 from validation.faults.bases import BaseFit
 from validation.faults.fault import FaultSize, fault
-from validation.judge.diagnosis.model import least_objective
 from validation.references.recorded import RecordedLmerFit
 from validation.references.whole import at_theta, criteria_of
 
@@ -23,7 +22,7 @@ _Table = TypeVar("_Table", pd.DataFrame, pd.Series, np.ndarray)
 
 def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
     pieces = pieces_of(fit)
-    found = least_objective(lambda theta: solve(pieces, theta, reml), fit.theta.to_numpy(), pieces)
+    found = optimum_of(pieces, reml, fit.theta.to_numpy())
     if found is None:
         raise ValueError("the criterion cannot be computed at any θ")
     return at_theta(fit, found.theta, reml)

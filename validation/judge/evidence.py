@@ -1,16 +1,15 @@
 """What the tiers found out about two likelihood fits, for the diagnosis to reason from."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from validation import tolerances
-from validation.algebra import Pieces, Solution, objective_floor, pieces_of, solve
+from validation.algebra import Pieces, Solution, objective_floor, optimum_of, pieces_of, solve
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
 from validation.judge.rows import Row, missing_row
@@ -28,7 +27,8 @@ from validation.quantities import (
 from validation.tolerances import Match, objective_noise
 from validation.wellformed import CheckedFit
 
-_T = TypeVar("_T")
+#: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
+_MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
 
 
 def _row_order(reference: LinearMixedFit, candidate: LinearMixedFit) -> np.ndarray | None:
@@ -54,7 +54,6 @@ class Evidence:
     same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)  # tier 2's points, and both objectives there
     objective_agrees: bool | None = None  # tier 2: one function on both sides; None where it could not tell
     undetermined: bool = False  # tier 4: the objective is flat between the two θ̂
-    _once: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
@@ -77,13 +76,6 @@ class Evidence:
             for own, more in zip(tables, (left, right), strict=True):
                 own.append(more[more["quantity"].isin(common)])
         self.joined = join(*(pd.concat(own, ignore_index=True) for own in tables))
-
-    def once(self, compute: Callable[["Evidence"], _T]) -> _T:
-        """What a function computes of this evidence, computed where it is first asked for."""
-        if compute not in self._once:
-            self._once[compute] = compute(self)
-        found: _T = self._once[compute]
-        return found
 
     def fit(self, side: str) -> LinearMixedFit:
         """The fit of ``"reference"`` or ``"candidate"``."""
@@ -270,6 +262,52 @@ class Evidence:
                 return None
             found.append(term.structure.parameters(matrix / sigma**2))
         return None if any(part is None for part in found) else np.concatenate([[], *found])
+
+    @cached_property
+    def columns_differ(self) -> bool:
+        """Whether the two sides have other columns of X, as far as X or the coefficients' names say."""
+        left, right = self.reference_pieces, self.candidate_pieces
+        if left is not None and right is not None:
+            return left.coef_names != right.coef_names
+        ours, theirs = (self.rows("fixef")[f"has_{side}"] for side in ("reference", "candidate"))
+        return bool(theirs.any() and (ours != theirs).any())  # where it gives none, nothing is known of them
+
+    @cached_property
+    def another_model(self) -> bool:
+        """Whether what the candidate gives contradicts that it fitted the same model to the same rows."""
+        nobs, pieces = self.pair("nobs"), self.reference_pieces
+        # θ of structured covariances has other elements than that of free ones, which a candidate may speak of
+        silent = self.structures("reference") is not None and self.structures("candidate") is None
+        silent = silent and pieces is not None and pieces.structured
+        other_theta = self.theta("candidate") is not None and self.candidate_theta is None and not silent
+        other_rows = math.isfinite(nobs[1]) and nobs[0] != nobs[1]
+        return other_theta or other_rows or self.columns_differ or not self.rows("variance")["has_reference"].all()
+
+    @property
+    def same_model(self) -> bool:
+        """Whether both sides have the same rows, columns and θ: otherwise numbers of one θ say nothing of the other."""
+        return self.known_theta is not None and not self.another_model
+
+    @cached_property
+    def searchable(self) -> Pieces | None:
+        """The reference's y, X and Z, where the judge's algebra holds of them and they are few enough for a search."""
+        pieces = self.reference_pieces if self.referee_holds else None
+        fits = pieces and pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
+        return pieces if fits else None
+
+    @cached_property
+    def other_optimum(self) -> Solution | None:
+        """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large.
+
+        Five detectors ask for it; it is searched for once.
+        """
+        pieces, theta, other = self.searchable, self.reference_theta, not self.reml
+        if pieces is None or theta is None or self.another_model:
+            return None
+        # if the candidate was fitted by the other criterion, its θ̂ is that one's optimum
+        found = [one for point in (theta, self.known_theta) if (one := self.solve(point, other)) is not None]
+        nearest = min(found, key=lambda solution: solution.objective, default=None)
+        return None if nearest is None else optimum_of(pieces, other, nearest.theta)
 
     @cached_property
     def improvement(self) -> float | None:

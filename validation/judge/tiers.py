@@ -12,8 +12,7 @@ from validation.judge.evidence import Evidence
 from validation.judge.objective import optimum, same_theta, structure
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Found, Row, conclude
-from validation.judge.scores import against_truth, distributions, sizes, z_scores
-from validation.judge.summaries import summaries
+from validation.judge.scores import against_truth, distributions, sizes, summaries, z_scores
 from validation.judge.validity import same_density, validity
 from validation.options import Progress
 from validation.verdict import Verdict
