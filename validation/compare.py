@@ -4,6 +4,7 @@ The road is short: :func:`compare` states the model and its reference, :func:`co
 :func:`judge_pair` makes of two fits a :class:`~validation.comparison.Comparison`, however they came about.
 """
 
+import inspect
 import math
 import platform
 import re
@@ -34,6 +35,7 @@ from validation.tolerances import SHIFT_FINE
 from validation.verdict import Cause, Verdict
 
 if TYPE_CHECKING:
+    import bridge.priors
     from validation.judge.posterior_evidence import PosteriorEvidence
 
 
@@ -109,13 +111,49 @@ def compare(
     if priors:
         if not bayes:
             raise ValueError("priors are for posteriors: give bayes=True")
-        from validation.priors import for_r
-
         r_options, options = {**for_r(priors), **r_options}, {**priors, **options}
     given = {name: value for name, value in (("weights", weights), ("offset", offset)) if value is not None}
     kind: Literal["likelihood", "bayes"] = "bayes" if bayes else "likelihood"
     model = Model(formula, as_pandas(data), kind, REML, given, r_options, name=recorded or "", seed=seed)
     return compare_model(model, against, title=title, candidate=candidate, options=options, progress=progress)
+
+
+def bridge_prior(prior: Any) -> "bridge.priors.Prior":
+    """The bridge's counterpart of a prior made with one of pyimpl's functions (``Prior``, ``Decov`` or ``Lkj``).
+
+    Raises
+    ------
+    TypeError
+        Something else.
+    """
+    from bridge import priors
+    from pyimpl.posterior.priors import Decov, Lkj, Prior
+
+    if not isinstance(prior, Prior | Decov | Lkj):
+        raise TypeError(f"expected a prior such as pyimpl.normal(0, 2.5), not {prior!r}")
+    known, name = vars(prior), type(prior).__name__.lower()
+    if isinstance(prior, Prior):
+        if prior.default:
+            return priors.default_prior_intercept() if prior.location is None else priors.default_prior_coef()
+        name = "student_t" if prior.dist == "t" else prior.dist
+        # what R's functions take, and a Prior holds under another name
+        known = known | {"df1": prior.df, "df2": prior.scale}
+        if name == "exponential":
+            known["rate"] = 1.0 / float(cast("float", prior.scale))
+    function = getattr(priors, name)
+    made: bridge.priors.Prior = function(**{one: known[one] for one in inspect.signature(function).parameters})
+    return made
+
+
+def for_r(options: Mapping[str, Any]) -> dict[str, Any]:
+    """``prior``, ``prior_intercept``, ``prior_aux`` and ``prior_covariance`` for the bridge; the rest unchanged.
+
+    None stays None: a flat prior on both sides.
+    """
+    places = ("prior", "prior_intercept", "prior_aux", "prior_covariance")
+    return {
+        name: bridge_prior(value) if name in places and value is not None else value for name, value in options.items()
+    }
 
 
 def compare_model(

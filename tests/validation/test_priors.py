@@ -10,8 +10,8 @@ import pyimpl
 from bridge import priors as r_priors
 from pyimpl.posterior.priors import default_prior_coef, default_prior_intercept
 from validation import compare, compare_fits
+from validation.compare import bridge_prior, for_r
 from validation.judge.diagnosis.priors import has_scales, layout_of, read_prior_summary
-from validation.priors import bridge_prior, for_r
 
 
 @pytest.mark.parametrize(
