@@ -10,16 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
-from r_scripts.variances import ConditionalVariances
 from validation.contract import BayesianFit, Draws, LinearMixedFit
 from validation.covariances import structures_of
 from validation.errors import RAISED, error_in_words
 from validation.wellformed import MalformedError, numbers, variances_of
+
+if TYPE_CHECKING:
+    from pyimpl.posterior.quadrature import QuadratureResult
 
 #: What identifies a number.
 KEYS = ("quantity", "group", "term", "term2", "level")
@@ -101,20 +103,9 @@ def _scalar(name: str) -> _Part:
     return (name,), lambda fit: [_row(named(name), getattr(fit, name)())]
 
 
-def _by_term(quantity: str, values: pd.Series) -> Iterator[_Row]:
-    return (_row(named(quantity, term=str(term)), value) for term, value in values.items())
-
-
-def _by_row(quantity: str, values: pd.Series) -> Iterator[_Row]:
-    pairs = zip(values.index, values.to_numpy(dtype=float), strict=True)
-    return (_row(named(quantity, level=str(label)), value) for label, value in pairs)
-
-
-def _tests(fit: LinearMixedFit) -> Iterator[_Row]:
-    table = fit.coef_table()
-    for term in table.index:
-        for quantity, column in (("se", "Std. Error"), ("t", "t value")):
-            yield _row(named(quantity, term=str(term)), table.loc[term, column])
+def _series(quantity: str, values: pd.Series, place: str = "term") -> Iterator[_Row]:
+    """The numbers of a series, whose labels are terms, groups or levels."""
+    return (_row(named(quantity, **{place: str(label)}), value) for label, value in values.items())
 
 
 def _vcov(fit: LinearMixedFit) -> Iterator[_Row]:
@@ -135,24 +126,22 @@ def _varcorr(fit: LinearMixedFit) -> Iterator[_Row]:
             yield _row(named(quantity, group, first, second), value)
 
 
-def _ranef(fit: LinearMixedFit) -> Iterator[_Row]:
-    for group, frame in fit.ranef().items():
-        values = frame.to_numpy(dtype=float)
-        for j, effect in enumerate(numbered(map(str, frame.columns))):
-            for i, level in enumerate(map(str, frame.index)):
-                yield _row(named("ranef", str(group), effect, level=level), values[i, j])
-
-
 def _condsd(fit: LinearMixedFit) -> Iterator[_Row]:
-    for (group, effect, level), sd in _conditional_sds(variances_of(fit.ranef_condVar())).items():
-        yield _row(named("condsd", group, effect, level=level), sd)
+    for group, block in variances_of(fit.ranef_condVar()).blocks.items():
+        for i, level in enumerate(block.levels):
+            for j, effect in enumerate(numbered(block.effects)):
+                # A variance of zero comes out of a Cholesky as ± rounding; a truly negative one must stay visible.
+                variance = block.variances[i, j, j]
+                sd = float(np.sign(variance) * np.sqrt(abs(variance)))
+                yield _row(named("condsd", group, effect, level=level), sd)
 
 
 def _by_level(quantity: str, frames: Mapping[str, pd.DataFrame]) -> Iterator[_Row]:
     for group, frame in frames.items():
-        for effect in frame.columns:
-            for level, value in frame[effect].items():
-                yield _row(named(quantity, str(group), str(effect), level=str(level)), value)
+        values = frame.to_numpy(dtype=float, na_value=np.nan)
+        for j, effect in enumerate(numbered(map(str, frame.columns))):
+            for i, level in enumerate(map(str, frame.index)):
+                yield _row(named(quantity, str(group), effect, level=level), values[i, j])
 
 
 _LIKELIHOOD: tuple[_Part, ...] = (
@@ -162,18 +151,19 @@ _LIKELIHOOD: tuple[_Part, ...] = (
     (("criterion",), lambda fit: [_row(named("criterion", term="REML"), fit.isREML())]),
     (("singular",), lambda fit: [_row(named("singular"), fit.isSingular())]),
     *map(_scalar, ("logLik", "deviance", "AIC", "BIC", "sigma")),
-    (("ngrps",), lambda fit: (_row(named("ngrps", str(g)), count) for g, count in fit.ngrps().items())),
-    (("fixef",), lambda fit: _by_term("fixef", fit.fixef())),
-    (("se", "t"), _tests),
+    (("ngrps",), lambda fit: _series("ngrps", fit.ngrps(), "group")),
+    (("fixef",), lambda fit: _series("fixef", fit.fixef())),
+    (("se",), lambda fit: _series("se", fit.coef_table()["Std. Error"])),
+    (("t",), lambda fit: _series("t", fit.coef_table()["t value"])),
     (("vcov",), _vcov),
-    (("theta",), lambda fit: _by_term("theta", fit.getME("theta"))),
+    (("theta",), lambda fit: _series("theta", fit.getME("theta"))),
     (("variance", "covariance", "sd", "cor"), _varcorr),
-    (("ranef",), _ranef),
+    (("ranef",), lambda fit: _by_level("ranef", fit.ranef())),
     (("condsd",), _condsd),
     (("coef",), lambda fit: _by_level("coef", fit.coef())),
-    (("fitted",), lambda fit: _by_row("fitted", fit.fitted())),
-    (("residuals",), lambda fit: _by_row("residuals", fit.residuals())),
-    (("scaled_residuals",), lambda fit: _by_row("scaled_residuals", fit.residuals(scaled=True))),
+    (("fitted",), lambda fit: _series("fitted", fit.fitted(), "level")),
+    (("residuals",), lambda fit: _series("residuals", fit.residuals(), "level")),
+    (("scaled_residuals",), lambda fit: _series("scaled_residuals", fit.residuals(scaled=True), "level")),
 )
 
 
@@ -187,7 +177,7 @@ def likelihood_quantities(fit: LinearMixedFit, reml: bool | None = None) -> Extr
     if bool(reml) if reml is not None else quietly(lambda: bool(fit.isREML()), False):
         parts.append(_scalar("REMLcrit"))
     if any(not structure.free for structure in quietly(lambda: structures_of(fit), None) or ()):
-        parts.append((("par",), lambda fit: _by_term("par", fit.getME("par"))))
+        parts.append((("par",), lambda fit: _series("par", fit.getME("par"))))
     return _extracted(fit, parts)
 
 
@@ -205,7 +195,7 @@ def inference_quantities(fit: LinearMixedFit) -> Extraction:
         for column in table.columns:
             quantity = "p" if _is_p(column) else "df" if str(column).casefold() in ("df", "dof", "ddf") else None
             if quantity is not None:
-                yield from _by_term(quantity, table[column])
+                yield from _series(quantity, table[column])
 
     return _extracted(fit, [(("df", "p"), read)])
 
@@ -213,8 +203,8 @@ def inference_quantities(fit: LinearMixedFit) -> Extraction:
 def reported_quantities(fit: BayesianFit) -> pd.DataFrame:
     """What a posterior fit reports of its draws; a verb that it does not have, or that raises, is left out."""
     parts: tuple[_Part, ...] = (
-        (("fixef",), lambda fit: _by_term("fixef", fit.fixef())),
-        (("se",), lambda fit: _by_term("se", fit.se())),
+        (("fixef",), lambda fit: _series("fixef", fit.fixef())),
+        (("se",), lambda fit: _series("se", fit.se())),
         _scalar("sigma"),
         (("variance", "covariance", "sd", "cor"), _varcorr),
         (("ranef",), lambda fit: _by_level("ranef", fit.ranef())),
@@ -242,10 +232,14 @@ def prediction_quantities(fit: LinearMixedFit, data: pd.DataFrame | None = None)
     predict = getattr(fit, "predict", None)
     if not callable(predict):
         return _extracted(fit, [])
-    parts: list[_Part] = [(("predict-marginal",), lambda _: _by_row("predict-marginal", predict(None, re_form="~0")))]
+    parts: list[_Part] = [
+        (("predict-marginal",), lambda _: _series("predict-marginal", predict(None, re_form="~0"), "level"))
+    ]
     newdata = quietly(lambda: _unseen_levels(fit, data), None)
     if newdata is not None:
-        parts.append((("predict-new",), lambda _: _by_row("predict-new", predict(newdata, allow_new_levels=True))))
+        parts.append(
+            (("predict-new",), lambda _: _series("predict-new", predict(newdata, allow_new_levels=True), "level"))
+        )
     return _extracted(fit, parts)
 
 
@@ -287,17 +281,6 @@ def numbered(effects: Iterable[str]) -> list[str]:
         seen[effect] += 1
         names.append(effect if seen[effect] == 1 else f"{effect} ({seen[effect]})")
     return names
-
-
-def _conditional_sds(variances: ConditionalVariances) -> dict[tuple[str, str, str], float]:
-    sds: dict[tuple[str, str, str], float] = {}
-    for group, block in variances.blocks.items():
-        for i, level in enumerate(block.levels):
-            for j, effect in enumerate(numbered(block.effects)):
-                # A variance of zero comes out of a Cholesky as ± rounding; a truly negative one must stay visible.
-                variance = block.variances[i, j, j]
-                sds[(group, effect, level)] = float(np.sign(variance) * np.sqrt(abs(variance)))
-    return sds
 
 
 def groups_of(names: Iterable[str]) -> tuple[str, ...]:
@@ -449,25 +432,15 @@ def posterior_summary(names: list[str], draws: np.ndarray) -> pd.DataFrame:
     return frame
 
 
-def truth_table(found: object) -> pd.DataFrame | None:
-    """Quadrature's answer as a ``posterior_summary``: statistics, with numerical in place of Monte Carlo errors.
-
-    ``found`` has ``table`` (and, where it gives them, ``error`` of the same shape and ``ranef``): index parameter,
-    columns ``mean``, ``sd``, ``2.5%``, ``50%``, ``97.5%`` as far as they are known.
-    """
-    values = found if isinstance(found, pd.DataFrame) else getattr(found, "table", None)
-    if not isinstance(values, pd.DataFrame) or values.empty:
-        return None
-    errors = getattr(found, "error", None)
-    errors = errors if isinstance(errors, pd.DataFrame) else values * 0.0
-    ranef = getattr(found, "ranef", None)
-    if isinstance(ranef, pd.DataFrame) and len(ranef):
-        values, errors = pd.concat([values, ranef]), pd.concat([errors, ranef * 0.0])
+def truth_table(found: "QuadratureResult") -> pd.DataFrame:
+    """Quadrature's answer as a :func:`posterior_summary`: statistics, with numerical in place of Monte Carlo errors."""
     names = {f"{100 * probability:g}%": name for name, probability in QUANTILES.items()}
-    values, errors = values.rename(columns=names), errors.rename(columns=names).abs()
-    known = [name for name in ("mean", "sd", *QUANTILES) if name in values.columns]
-    table = pd.concat([values[known], errors[known].add_prefix("mcse_")], axis=1).astype(float)
-    return table.set_axis(pd.Index(map(str, values.index), name="parameter")) if known else None
+    values, errors = (
+        pd.concat(parts).rename(columns=names).astype(float)
+        for parts in ((found.table, found.ranef), (found.error, found.ranef * 0.0))
+    )
+    table = pd.concat([values, errors.abs().add_prefix("mcse_")], axis=1)
+    return table.set_axis(pd.Index(map(str, values.index), name="parameter"))
 
 
 def summary_quantities(summary: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:

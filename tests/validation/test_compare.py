@@ -98,7 +98,6 @@ def test_quadratures_answer_becomes_a_summary():
     assert list(table.index) == ["sigma", "b[(Intercept) g:1]"]
     assert table.loc["sigma", "mcse_sd"] == 1e-6
     assert table.loc["b[(Intercept) g:1]", "q2.5"] != table.loc["b[(Intercept) g:1]", "q2.5"]
-    assert truth_table(None) is None
 
 
 @pytest.mark.r

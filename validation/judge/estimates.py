@@ -138,7 +138,7 @@ def theta_apart(evidence: Evidence, errors: ComponentErrors | None, limit: float
     Where it gives no Σ, or no σ, the reference's stands for it.
     """
     theta, pieces, own = evidence.candidate_theta, evidence.reference_pieces, evidence.reference_theta
-    if theta is None or pieces is None or errors is None or theta.size != pieces.n_theta:
+    if theta is None or pieces is None or errors is None:
         return ""
     sigma, reference_sigma = evidence.value("candidate", "sigma"), evidence.value("reference", "sigma")
     known = {} if own is None else pieces.components(own, reference_sigma)
@@ -174,33 +174,27 @@ def judged_by_covariance(evidence: Evidence, rows: Sequence[Row]) -> list[Row]:
     Without an entry of Σ that both sides have nothing is known of them: inconclusive.
     """
     owners = _owners(evidence)
-    entries = [
-        r for r in rows
-        if r.quantity in ("variance", "covariance") and r.term is not None and r.verdict in _WORST_FIRST
-    ]  # fmt: skip
-    made: list[Row] = []
-    for r in rows:
-        if r.unit != BY_COVARIANCE or r.verdict is not Verdict.AGREES:
-            made.append(r)
-            continue
+    of_sigma = [r for r in rows if r.quantity in ("variance", "covariance") and r.term is not None]
+
+    def judged(r: Row) -> Row:
         owner = r.group if r.quantity == "cor" else owners.get((r.quantity, str(r.term)))
-        of_term = [e for e in entries if owner is None or e.group == owner]
-        worst = min(of_term, key=lambda e: (_WORST_FIRST.index(e.verdict), -np.nan_to_num(e.scaled)), default=None)
+        entries = [e for e in of_sigma if e.verdict in _WORST_FIRST and (owner is None or e.group == owner)]
+        worst = min(entries, key=lambda e: (_WORST_FIRST.index(e.verdict), -np.nan_to_num(e.scaled)), default=None)
         if worst is None:
-            made.append(r._replace(verdict=Verdict.INCONCLUSIVE, reason="on the boundary it has no unit of its own"))
-            continue
+            return r._replace(verdict=Verdict.INCONCLUSIVE, reason="on the boundary it has no unit of its own")
         reason = f"on the boundary it is judged by Σ, which it gives: by {worst.name}"
-        made.append(r._replace(verdict=worst.verdict, scaled=worst.scaled, tolerance=worst.tolerance, reason=reason))
-    return made
+        return r._replace(verdict=worst.verdict, scaled=worst.scaled, tolerance=worst.tolerance, reason=reason)
+
+    return [judged(r) if r.unit == BY_COVARIANCE and r.verdict is Verdict.AGREES else r for r in rows]
 
 
 def _owners(evidence: Evidence) -> dict[tuple[str, str], str]:
     """The term of each θ and, where covariances are structured, of each ``par``, by its name."""
-    pieces, theta = evidence.reference_pieces, evidence.reference_theta
-    if pieces is None or theta is None or theta.size != pieces.n_theta:
+    pieces = evidence.reference_pieces
+    if pieces is None:
         return {}
     terms, own = [term.name for term in pieces.terms], "par" if pieces.structured else "theta"
-    owners = np.repeat(terms, [len(part) for part in pieces.by_term(theta)])
+    owners = np.repeat(terms, [term.n_theta for term in pieces.terms])
     found = {(own, name): str(term) for name, term in zip(pieces.theta_names, owners, strict=False)}
     if pieces.structured:
         owners = np.repeat(terms, [len(term.structure.places(term.p)) for term in pieces.terms])

@@ -1,10 +1,9 @@
 """What the tiers found out about two likelihood fits, for the diagnosis to reason from."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,22 +66,16 @@ class Evidence:
             candidate.reorder(order)
         self.left = likelihood_quantities(self.reference, self.reml)
         self.right = likelihood_quantities(self.candidate, self.reml)
-        self._add_common(inference_quantities)
-        self._add_common(lambda fit: prediction_quantities(fit, self.data))
-        self.joined = join(self.left.table, self.right.table)
-
-    def _add_common(self, extract: Callable[[Any], Extraction]) -> None:
-        """Quantities that lme4 has none of, or that cost a prediction: compared where both sides give them."""
-        right = extract(self.candidate).table  # the reference may be R, asked only where there is something to ask
-        left = right if right.empty else extract(self.reference).table
-        common = set(left["quantity"]) & set(right["quantity"])
-
-        def extended(base: Extraction, more: pd.DataFrame) -> Extraction:
-            rows = more[more["quantity"].isin(common)]
-            return Extraction(pd.concat([base.table, rows], ignore_index=True), base.problems)
-
-        if common:
-            self.left, self.right = extended(self.left, left), extended(self.right, right)
+        tables = [self.left.table], [self.right.table]
+        for extract in (inference_quantities, lambda fit: prediction_quantities(fit, self.data)):
+            # What lme4 has none of, or what costs a prediction, is compared where both sides give it; the reference may
+            # be R, asked only where there is something to ask.
+            right = extract(self.candidate).table
+            left = right if right.empty else extract(self.reference).table
+            common = set(left["quantity"]) & set(right["quantity"])
+            for own, more in zip(tables, (left, right), strict=True):
+                own.append(more[more["quantity"].isin(common)])
+        self.joined = join(*(pd.concat(own, ignore_index=True) for own in tables))
 
     def fit(self, side: str) -> LinearMixedFit:
         """The fit of ``"reference"`` or ``"candidate"``."""

@@ -1,8 +1,8 @@
 """Whether a recorded reference is whole: every part there, of the size that the others say, and of finite numbers.
 
 A reference that lacks a part would have nothing compared in its place; so it is refused when it is read. So is one
-that contradicts itself. All numbers of a likelihood fit follow from y, X, Z and θ, and the judge's own algebra
-(:mod:`validation.algebra`) computes them anew. Few of a posterior's follow, and those are held against the rest.
+that contradicts itself. All numbers of a likelihood fit follow from y, X, Z and θ: it is held against the fit that they
+imply (:func:`at_theta`). Few of a posterior's numbers follow, and those are held against the rest.
 """
 
 import math
