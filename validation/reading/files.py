@@ -219,9 +219,7 @@ def _content(path: str | Path) -> tuple[str, bytes, str]:
         raise InputError(f"{shown} is {advice}")
     if kind not in _TEXT and kind not in _BINARY:
         raise InputError(f"{shown} has the ending {kind!r}; a {_KINDS} file is needed")
-    if kind in _TEXT and found is not None:
-        raise InputError(f"{shown} is no text: it looks like {found} inside; give it that ending, or save it as .csv")
-    if kind in _ALWAYS_MARKED and found != kind:
+    if found != kind and (kind in _ALWAYS_MARKED or (kind in _TEXT and found is not None)):
         like = f"it looks like {found} inside; give it that ending" if found else "perhaps text (.csv), or damaged"
         raise InputError(f"{shown} cannot be used: it is no {kind} file by its first bytes: {like}")
     return shown, content, kind
