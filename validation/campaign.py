@@ -4,26 +4,24 @@ The command line is a thin entry to this module; a notebook or a script can call
 """
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.cases import BUILT_IN, Case, by_name
-from validation.checks import Check, Side
 from validation.compare import compare
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison, Side
 from validation.errors import NotSupportedError, SideError
 from validation.files import make_folder
 from validation.options import Progress
 from validation.progress import Tracker
-from validation.references.choose import Source
+from validation.references.choose import Source, choose_source
 from validation.report.wording import NOT_REACHED
 from validation.suite import all_cases, available
 from validation.verdict import Verdict
@@ -113,12 +111,8 @@ def run(
     return made
 
 
-#: How one's own model is fitted: by which criterion, or as a posterior.
-Fit = Literal["REML", "ML", "bayes"]
-
-
 def own_works(
-    formulas: Sequence[str], data: pd.DataFrame, fit: Fit = "REML", dialect: Dialect | None = None
+    formulas: Sequence[str], data: pd.DataFrame, reml: bool = True, bayes: bool = False, dialect: Dialect | None = None
 ) -> list[Work]:
     """The comparisons of one's own models; several likelihood fits also by their likelihood-ratio tests.
 
@@ -126,7 +120,6 @@ def own_works(
     ``reported=SideError``: where one side fits the model and the other cannot, that is a disagreement; any other error
     is about the data or the formula.
     """
-    bayes, reml = fit == "bayes", fit != "ML"
     asked: dict[str, Any] = {"REML": reml, "bayes": bayes}
     if dialect is not None:
         asked["candidate_options"] = {"dialect": dialect}
@@ -144,38 +137,35 @@ def own_works(
     return works
 
 
-def recordable(names: Sequence[str]) -> list[Case | Work]:
-    """What is recorded under these names: cases, and what was added; all built-in ones where none is named.
+def record_works(
+    names: Sequence[str] = (),
+    *,
+    directory: Path | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Record what live R gives of cases, and of what was added; all built-in ones where none is named.
+
+    The files written stand among the package's own references where no directory is given.
 
     Raises
     ------
     ValueError
         A name that no case has.
+    NoRError
+        There is no live R.
     """
-    chosen = choose(names, all_cases() if names else BUILT_IN)
-    return [work for work in chosen if isinstance(work, Case) or work.record is not None]
+    from validation import recording
 
-
-def record_works(
-    works: Sequence[Case | Work],
-    *,
-    directory: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
-) -> list[Path]:
-    """Record what live R gives of :func:`recordable` works; the files written.
-
-    They stand among the package's own references where no directory is given.
-    """
-    from validation.recording import record
-
-    folder = None if directory is None else Path(directory)
-    cases = [work for work in works if isinstance(work, Case)]
-    written = list(record(cases, directory=folder, progress=progress)) if cases else []
+    works = choose(names, all_cases() if names else BUILT_IN)
+    written = []
+    if cases := [work for work in works if isinstance(work, Case)]:
+        choose_source("live")
+        written += recording.record(cases, directory=directory, progress=progress)
     for work in works:
         if isinstance(work, Work) and work.record is not None:
-            if folder is not None:
-                make_folder(folder)
-            written.append(work.record(folder))
+            if directory is not None:
+                make_folder(directory)
+            written.append(work.record(directory))
     return written
 
 

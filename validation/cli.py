@@ -5,7 +5,6 @@ is not there; 130 interrupted.
 """
 
 import contextlib
-import dataclasses
 import errno
 import functools
 import os
@@ -13,21 +12,30 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from r_scripts.dialect import Dialect
-from validation.commands import Debug, JsonFile, Quiet, calibrate, case_names, list_cases
+from validation.commands import (
+    GIVEN,
+    Debug,
+    JsonFile,
+    Quiet,
+    Shown,
+    calibrate,
+    case_names,
+    errors,
+    list_cases,
+    results,
+    start_r,
+    write_json,
+)
 from validation.errors import InputError, NoReferenceError, NoRError, SideError
 from validation.migrate.command import register as register_migrate
 from validation.options import Against
-from validation.shown import GIVEN, error_console, output_console, prepared, run_and_show, start_r
 from validation.verdict import BAD_INPUT, DISAGREES, INCONCLUSIVE, INTERRUPTED, NO_R, OK, exit_code
-
-if TYPE_CHECKING:
-    from validation.campaign import Fit
 
 app = typer.Typer(
     name="mlmparity",
@@ -68,9 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         os.getcwd()
     except OSError:
-        error_console().print("Error: the current folder is gone; change to one that is there.")
+        errors().say("Error: the current folder is gone; change to one that is there.")
         sys.exit(BAD_INPUT)
-    _start_r_ahead(given)
     try:
         app(args=given, prog_name="mlmparity")
     except KeyboardInterrupt:
@@ -79,14 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Whoever read our output (`mlmparity cases | head`) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(OK)
-
-
-def _start_r_ahead(given: Sequence[str]) -> None:
-    """Let R start before the arguments are parsed, where the command will ask live R: nothing takes as long."""
-    stored = {f"{before}{kind}" for before in ("", "--against=") for kind in ("recorded", "certified")}
-    if given[:1] in (["compare"], ["validate"]) and not (stored | {"-h", "--help"}) & set(given):
-        bayes = "--bayes" in given if given[0] == "compare" else "--no-bayes" not in given
-        start_r("live", bayes)
 
 
 def _guarded(function: Callable[..., int]) -> Callable[..., None]:
@@ -103,7 +102,7 @@ def _guarded(function: Callable[..., int]) -> Callable[..., None]:
             raise
         except Exception as error:
             if debug:
-                error_console().print_exception(show_locals=False)
+                errors().print_exception(show_locals=False)
             code = _explain(error, debug, kwargs.get("against") or kwargs.get("reference"))
         raise typer.Exit(code)
 
@@ -130,6 +129,7 @@ def validate(
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
+    start_r(against, bayes)
     from validation.campaign import choose
     from validation.references.choose import choose_source
 
@@ -139,8 +139,7 @@ def validate(
         raise InputError(
             "every case named is Bayesian, and --no-bayes leaves them out; name another, or drop --no-bayes"
         )
-    shown = prepared(output, all_rows, verbose, quiet, json_file)
-    return run_and_show(chosen, choose_source(against), seed, shown)
+    return Shown(output, all_rows, verbose, quiet, json_file).run(chosen, choose_source(against), seed)
 
 
 @_command
@@ -224,6 +223,7 @@ def compare(
         raise InputError(
             f"{' and '.join(lacking)} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)"
         )
+    start_r(against, bayes)
     from validation.campaign import own_works
     from validation.reading.files import read_file
     from validation.reading.text import TextOptions
@@ -231,9 +231,9 @@ def compare(
     from validation.suite import with_reference
 
     if cases:
-        shown = prepared(output, all_rows, verbose, quiet, json_file)
+        shown = Shown(output, all_rows, verbose, quiet, json_file)
         reference = choose_source(against)
-        return run_and_show(with_reference(reference, cases), reference, seed, shown)
+        return shown.run(with_reference(reference, cases), reference, seed)
     assert data is not None
     try:
         spoken = None if dialect is None else Dialect.of(dialect)
@@ -250,11 +250,10 @@ def compare(
         from validation.report.wording import cell
 
         named = "standard input" if str(data) == "-" else str(data)
-        error_console().print(Text(f"Read {cell(named)}: {cell(str(reading))}"), soft_wrap=True)
-    shown = prepared(output, all_rows, verbose, quiet, json_file)
-    fit: Fit = "bayes" if bayes else "REML" if reml else "ML"
-    own = own_works(formulas, reading.data, fit, spoken)
-    return run_and_show(own, choose_source(against), seed, shown, reported=SideError)
+        errors().say(f"Read {cell(named)}: {cell(str(reading))}")
+    shown = Shown(output, all_rows, verbose, quiet, json_file)
+    own = own_works(formulas, reading.data, reml, bayes, spoken)
+    return shown.run(own, choose_source(against), seed, reported=SideError)
 
 
 @_command
@@ -287,13 +286,11 @@ def conformance(
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
     if candidate:
         start_r(reference, bayes=False)
-    from validation.conformance import command
-    from validation.conformance.output import markdown, read_runs
+    from validation.conformance import output as command
 
     if features or table:
-        output_console().print(
-            command.features() if features else markdown(read_runs(table or [])), markup=False, soft_wrap=True
-        )
+        text = command.features() if features else command.markdown(command.read_runs(table or []))
+        results().say(text)
         return OK
     return exit_code(
         command.judge(
@@ -305,8 +302,8 @@ def conformance(
             report=output,
             seed=seed,
             quiet=quiet,
-            out=output_console(),
-            err=error_console(),
+            out=results(),
+            err=errors(),
         )
     )
 
@@ -314,28 +311,24 @@ def conformance(
 @_command
 def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = False) -> int:
     """Show R, its packages and versions, what does not fit, and the command that mends it."""
-    import json
-
     from bridge.doctor import examine
     from pyimpl.extensions import problems
-    from validation.files import write_or_print
 
-    with contextlib.nullcontext() if quiet else error_console().status("Looking at R ...", spinner="line"):
+    with contextlib.nullcontext() if quiet else errors().status("Looking at R ...", spinner="line"):
         diagnosis = examine()
     damage = problems()
-    if json_file is not None:
-        found = {
-            "R can be used": diagnosis.ok,
-            "versions": dict(diagnosis.versions),
-            "findings": [dataclasses.asdict(finding) for finding in diagnosis.findings],
-            "python": damage,
-        }
-        write_or_print(json_file, json.dumps(found, ensure_ascii=False, indent=1))
-    if str(json_file) != "-":
-        said = "R can be used." if diagnosis.ok else "R cannot be used: see mlmparity doctor."
-        output_console().print(Text(said if quiet else str(diagnosis)), soft_wrap=True)
-        for sentence in damage or ([] if quiet else ["pyimpl's compiled modules are whole."]):
-            output_console().print(Text(sentence), soft_wrap=True)
+    found = {
+        "R can be used": diagnosis.ok,
+        "versions": diagnosis.versions,
+        "findings": [vars(finding) for finding in diagnosis.findings],
+        "python": damage,
+    }
+    write_json(json_file, found)
+    said = "R can be used." if diagnosis.ok else "R cannot be used: see mlmparity doctor."
+    for sentence in (said if quiet else str(diagnosis), *damage):
+        results(json_file).say(sentence)
+    if not (damage or quiet):
+        results(json_file).say("pyimpl's compiled modules are whole.")
     if damage:
         return BAD_INPUT
     return OK if diagnosis.ok else NO_R
@@ -349,18 +342,15 @@ def record(
     debug: Debug = False,
 ) -> int:
     """Write down what live R gives, with its provenance, for machines without R."""
-    from validation.campaign import record_works, recordable
+    from validation.campaign import record_works
     from validation.progress import tracker
-    from validation.references.choose import choose_source
 
-    works = recordable(list(cases or []))
-    choose_source("live")
-    with tracker(1, quiet=quiet, console=error_console()) as track:
+    with tracker(1, quiet=quiet) as track:
         track.start("Recording")
-        written = record_works(works, directory=directory, progress=track)
+        written = record_works(cases or (), directory=directory, progress=track)
     if not quiet:
         for path in written:
-            output_console().print(str(path), markup=False, soft_wrap=True)
+            results().say(str(path))
     return OK
 
 
@@ -384,7 +374,7 @@ def certify(
     """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
     from validation.certify.command import CertifyCommand, chosen
 
-    command = CertifyCommand(chosen(list(cases or [])), bayes, directory, output_console(), error_console(), quiet)
+    command = CertifyCommand(chosen(list(cases or [])), bayes, directory, results(), errors(), quiet)
     return command.score() if digits else command.check() if check else command.write(anew)
 
 
@@ -403,23 +393,18 @@ def selftest(
     debug: Debug = False,
 ) -> int:
     """Plant every known fault and see that each is caught and named; count false alarms (no R needed)."""
-    import json
-
-    from validation.files import write_or_print
     from validation.progress import tracker
     from validation.selftest import run
 
     # Starting processes takes longer than the quick suite itself.
     processes = jobs if jobs is not None else 1 if quick else os.cpu_count() or 1
-    with tracker(1, quiet=quiet, console=error_console()) as track:
+    with tracker(1, quiet=quiet) as track:
         track.start("Self-test")
         found = run(seed, quick=quick, clean=clean, jobs=processes, progress=track)
-    if json_file is not None:
-        write_or_print(json_file, json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
-    if str(json_file) != "-":
-        if not quiet:
-            output_console().print(found.table())
-        output_console().print(Text(f"{found.summary()} ({found.seconds:.0f} s)"), soft_wrap=True)
+    write_json(json_file, found.to_json())
+    if not quiet:
+        results(json_file).print(found.table())
+    results(json_file).say(f"{found.summary()} ({found.seconds:.0f} s)")
     return OK if found.ok else DISAGREES
 
 
@@ -452,7 +437,7 @@ def _explain(error: Exception, debug: bool, against: str | None = None) -> int:
         message = f"{type(error).__name__}: {message}"
         if not debug:
             message += "\nThis is a fault of mlmparity; run again with --debug to see where, and please report it."
-    error_console().print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
+    errors().say(Text.assemble(("Error: ", "bold red"), message))
     if isinstance(error, (NoRError, RNotFoundError, Rpy2Error, RPackageError)):
         return NO_R
     if isinstance(error, NoReferenceError):
@@ -480,7 +465,7 @@ def _lacking(error: Exception) -> str | None:
 
 
 def _interrupted() -> int:
-    error_console().print("Interrupted; nothing was left half-written.")
+    errors().say("Interrupted; nothing was left half-written.")
     return INTERRUPTED
 
 

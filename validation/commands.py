@@ -1,13 +1,22 @@
-"""The arguments that several commands share, and the commands ``mlmparity cases`` and ``mlmparity sbc``."""
+"""What the commands share: arguments, where words go, R started ahead, comparisons shown; and ``cases`` and ``sbc``."""
 
+import contextlib
+import contextvars
+import datetime as dt
+import importlib
 import json
+import os
+import platform
+import shlex
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from typer.models import ArgumentInfo
@@ -16,8 +25,21 @@ from pyimpl.extras import has
 from r_scripts.installing import install_command
 from validation.console import VisibleConsole
 from validation.errors import InputError
-from validation.files import write_or_print
-from validation.verdict import Verdict, exit_code
+from validation.files import make_folder, write_or_print
+from validation.verdict import OK, Verdict, exit_code
+
+if TYPE_CHECKING:
+    from validation.campaign import Work
+    from validation.cases import Case
+    from validation.comparison import Comparison
+    from validation.references.choose import Source
+
+#: The arguments of the command that runs, for the report: it says how to repeat it.
+GIVEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("arguments", default=())
+
+#: What a comparison needs in the end: imported while R starts.
+_NEEDED_LATER = ("pyimpl.models.lmer_fit", "validation.judge.tiers", "validation.report.html",
+                 "matplotlib.backends.backend_svg")  # fmt: skip
 
 #: The endings of a case's name, which say how it is fitted, in the order of the table.
 _ENDINGS = ("ml", "reml", "bayes")
@@ -46,6 +68,123 @@ def complete_case(incomplete: str) -> list[tuple[str, str]]:
     return [(one["name"], one["title"]) for one in described() if one["name"].casefold().startswith(start)]
 
 
+def results(json_file: Path | None = None) -> VisibleConsole:
+    """Where results go: standard output, which is for the JSON alone where that is printed."""
+    return VisibleConsole(quiet=str(json_file) == "-")
+
+
+def errors() -> VisibleConsole:
+    """Where errors and progress go."""
+    return VisibleConsole(stderr=True)
+
+
+def write_json(json_file: Path | None, content: object) -> None:
+    """Write what a command found, where it is asked for."""
+    from validation.plain import plain
+
+    if json_file is not None:
+        write_or_print(json_file, json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def start_r(against: str, bayes: bool) -> None:
+    """Let R start and load its packages while Python imports its own, where live R may be asked."""
+    if {"auto", "live"} & set(against.split("+")):
+        from bridge.session import default
+
+        default().start_ahead(["lme4", *(["rstanarm"] if bayes else [])])
+
+
+def import_ahead() -> None:
+    """Import what is needed later in a thread: what follows waits for R. What fails there fails again where needed."""
+
+    def load() -> None:
+        for name in _NEEDED_LATER:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+    with contextlib.suppress(RuntimeError):  # no more threads for us
+        threading.Thread(target=load, name="mlmparity-imports", daemon=True).start()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a command prints of its comparisons, and where their report goes; imports begin while R starts.
+
+    A folder that cannot be written is refused before minutes of work, not after.
+    """
+
+    output: Path  # folder of the report
+    all_rows: bool  # every row of the tables
+    verbose: bool  # a comparison that agrees is more than a line
+    quiet: bool  # the verdict only, and no progress
+    json_file: Path | None  # where everything goes as JSON; ``-``: to standard output, with nothing else
+
+    def __post_init__(self) -> None:
+        named = f"--output {str(self.output)!r}"
+        if self.output.is_file():
+            raise InputError(f"{named} is a file; name a folder")
+        make_folder(self.output)
+        if not os.access(self.output, os.W_OK | os.X_OK):
+            raise InputError(f"{named} cannot be written to; name another folder")
+        import_ahead()
+
+    def run(
+        self,
+        works: "Sequence[Case | Work]",
+        reference: "Source",
+        seed: int | None,
+        reported: type[Exception] = Exception,
+    ) -> int:
+        """Compare with progress, print each comparison as it comes, write the report, give the exit code.
+
+        Errors of the type ``reported`` are; others are raised.
+        """
+        from validation.campaign import pictures, run
+        from validation.progress import tracker
+        from validation.report.html import render_page, write_report
+        from validation.report.json import dumps
+        from validation.report.text import one_line, renderable
+        from validation.report.wording import headline, source_line
+
+        out = results(self.json_file)
+        brief = not (self.verbose or self.all_rows)
+        reason, against = reference.reason, reference.against
+        began = time.monotonic()
+
+        def show(comparison: "Comparison") -> None:
+            if not self.quiet:
+                told = renderable(comparison, all_rows=self.all_rows, brief=brief, width=out.width)
+                out.print(told, soft_wrap=brief and comparison.agrees)
+
+        if against == "recorded" and not self.quiet:  # they stand for live R
+            errors().say(f"Comparing against recorded references, because {reason}.")
+        with tracker(len(works), quiet=self.quiet) as track:
+            comparisons = run(works, reference, seed=seed, track=track, finished=show, reported=reported)
+        seconds = time.monotonic() - began
+        now = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+        page = render_page(
+            comparisons,
+            reason=reason,
+            generated=f"{now}, in {seconds:.0f} s on {platform.system()} {platform.machine()}",
+            extra_plots=pictures(comparisons, against),
+            command=shlex.join(["mlmparity", *GIVEN.get()]),  # for a shell
+        )
+        data = dumps(comparisons, reason=reason)
+        html, json_beside = write_report(self.output, page, data)
+        if self.json_file is not None:
+            write_or_print(self.json_file, data)
+        if not self.quiet:
+            if len(comparisons) > 1 and not brief:
+                for comparison in comparisons:
+                    out.say(one_line(comparison))
+            out.say(source_line(comparisons, reason))
+            if not has("matplotlib", "plotnine"):
+                out.say(f"The report has no pictures; they need: {install_command('mlmparity[report]')}")
+            out.say(f"Report: {html}\nData:   {json_beside}")
+        out.say(f"{headline(comparisons)} ({seconds:.0f} s).", "bold")
+        return exit_code(Verdict.of(comparison.verdict for comparison in comparisons))
+
+
 def list_cases(
     names: Annotated[list[str] | None, case_names("Names of cases, or parts of names; all when none is given.")] = None,
     json_file: JsonFile = None,
@@ -56,14 +195,12 @@ def list_cases(
     from validation.campaign import described
 
     found = described(names or ())
-    if json_file is not None:
-        write_or_print(json_file, json.dumps(found, ensure_ascii=False, indent=1))
+    write_json(json_file, found)
     if quiet:
-        if str(json_file) != "-":
-            print("\n".join(one["name"] for one in found))
+        results(json_file).say("\n".join(one["name"] for one in found))
     elif json_file is None:
         _show(found)
-    return 0
+    return OK
 
 
 def _show(found: Sequence[dict[str, Any]]) -> None:
@@ -83,12 +220,10 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
         marked = [ending + "*" * ("certified" in fits[ending]["references"]) for ending in _ENDINGS if ending in fits]
         what = Text.assemble(title, "\n", (first["formula"], "dim"))
         table.add_row(Text(stem), Text(" ".join(marked)), what)
-    console = VisibleConsole()
-    console.print(table)
-    console.print(
+    results().print(table)
+    results().say(
         "\nA case is a model and a fit, as sleepstudy-reml; a model's name alone is all of its fits. *: its certified "
-        "values are there, too.",
-        soft_wrap=True,
+        "values are there, too."
     )
 
 
@@ -109,20 +244,14 @@ def calibrate(
 ) -> int:
     """Calibrate the sampler by simulation: are true values ranked uniformly among its draws."""
     from validation.calibration import MODELS, sbc
-    from validation.plain import plain
+    from validation.cases import by_name
     from validation.progress import tracker
 
-    known = {model.name: model for model in MODELS}
-    unknown = [name for name in models or () if name not in known]
-    if unknown:
-        raise InputError(f"no model called {', '.join(unknown)}; there are {', '.join(known)}")
-    chosen = [known[name] for name in models] if models else list(MODELS)
-    console = VisibleConsole()
-    only_json = str(json_file) == "-"
-    pictures = has("matplotlib")
-    if not (pictures or quiet or only_json):
-        console.print(f"Without pictures of the ranks: they need {install_command('mlmparity[plots]')}", markup=False)
-    results = []
+    chosen = by_name(models, {model.name: model for model in MODELS})
+    out, pictures = results(json_file), has("matplotlib")
+    if not (pictures or quiet):
+        out.say(f"Without pictures of the ranks: they need {install_command('mlmparity[plots]')}")
+    verdicts, figures = [], []
     with tracker(len(chosen), quiet=quiet) as follow:
         for model in chosen:
             follow.start(model.title)
@@ -133,38 +262,27 @@ def calibrate(
             if pictures:
                 result.plot().savefig(output / f"sbc-{model.name}.png", dpi=110)
             follow.finish()
-            results.append((model, result))
-            if not only_json:
-                _print(console, model, result, quiet)
-    worst = Verdict.of(result.verdict for _, result in results)
-    if json_file is not None:
-        figures = [
-            {
-                "name": model.name,
-                "formula": model.formula,
-                "verdict": result.verdict,
-                "data sets": len(result.ranks),
-                "smallest p": result.smallest_p,
-                "fits with a warning": result.warned,
-                "quantities": result.table().reset_index().to_dict("records"),
-            }
-            for model, result in results
-        ]
-        content = json.dumps(plain({"verdict": worst, "models": figures}), ensure_ascii=False, indent=1)
-        write_or_print(json_file, content)
-    if not only_json:
-        console.print(f"Calibration: {worst.value}.", style="bold")
+            table = result.table()
+            figures.append(
+                {
+                    "name": model.name,
+                    "formula": model.formula,
+                    "verdict": result.verdict,
+                    "data sets": len(result.ranks),
+                    "smallest p": result.smallest_p,
+                    "fits with a warning": result.warned,
+                    "quantities": table.reset_index().to_dict("records"),
+                }
+            )
+            verdicts.append(result.verdict)
+            out.say(
+                f"{model.name} ({model.formula}): {result.verdict.value}; {len(result.ranks)} data sets, "
+                f"{int(table['inside'].sum())} of {len(table)} quantities inside their own 95% band, smallest p "
+                f"{result.smallest_p:.3f} corrected for their number; {result.warned} fits with a warning."
+            )
+            if not quiet and not table["inside"].all():
+                out.say(table[~table["inside"]].to_string(float_format="{:.4f}".format))
+    worst = Verdict.of(verdicts)
+    write_json(json_file, {"verdict": worst, "models": figures})
+    out.say(f"Calibration: {worst.value}.", "bold")
     return exit_code(worst)
-
-
-def _print(console: Console, model: Any, result: Any, quiet: bool) -> None:
-    table = result.table()
-    console.print(
-        f"{model.name} ({model.formula}): {result.verdict.value}; {len(result.ranks)} data sets, "
-        f"{int(table['inside'].sum())} of {len(table)} quantities inside their own 95% band, smallest p "
-        f"{result.smallest_p:.3f} corrected for their number; {result.warned} fits with a warning.",
-        soft_wrap=True,
-        markup=False,
-    )
-    if not quiet and not table["inside"].all():
-        console.print(table[~table["inside"]].to_string(float_format="{:.4f}".format), markup=False)

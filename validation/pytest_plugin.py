@@ -5,14 +5,17 @@ fixtures ``mlm_agreement`` and ``mlm_compare`` and the marker ``mlm``. It import
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from validation.checks import Check
-    from validation.comparison import Comparison
+    from validation.cases import Case
+    from validation.comparison import Check, Comparison
+    from validation.conformance.deviations import Deviation
     from validation.conformance.run import Result
 
 _MARKER = (
@@ -45,64 +48,17 @@ def _option(config: pytest.Config, name: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker, and count what is judged."""
     config.addinivalue_line("markers", _MARKER)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Count what is judged; with xdist this process collects nothing, and hears of all tests."""
-    if _option(session.config, "candidate") and not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(_Judged(), "mlmparity-judged")
+    if _option(config, "candidate"):
+        config.pluginmanager.register(_Judged(), "mlmparity-judged")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k, -m and --lf choose
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the conformance tests, where a candidate is named."""
     if _option(config, "candidate"):
-        _judge(config)  # bad options are usage errors
         items.extend(session.genitems(_Suite.from_parent(session, name="mlmparity", nodeid="mlmparity")))
-
-
-class _Judge:
-    """The candidate, its cases and their results, each judged once."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        from validation.conformance.candidate import words
-        from validation.conformance.command import claimed_cases
-        from validation.conformance.deviations import read_deviations
-        from validation.conformance.isolated import isolated_candidate
-        from validation.references.choose import choose_source
-        from validation.suite import with_reference
-
-        try:
-            self.candidate = isolated_candidate(
-                _option(config, "candidate"), _option(config, "can") or None, _option(config, "missing") or None
-            )
-            self.source = choose_source(_option(config, "reference"), certified_first=True)
-            self.cases = with_reference(self.source, words(_option(config, "cases")))
-            path = _option(config, "known-deviations")
-            self.deviations = read_deviations(config.invocation_params.dir / path) if path else ()
-            self.could = claimed_cases(self.candidate, self.source)
-        except (ValueError, LookupError, RuntimeError) as error:  # ours: each says what to do
-            raise pytest.UsageError(f"mlmparity: {error}") from None
-        self._results: dict[str, Result] = {}
-
-    def result(self, case: Any) -> "Result":
-        if case.name not in self._results:
-            from validation.conformance.run import judge_case
-
-            self._results[case.name] = judge_case(self.candidate, case, self.source, deviations=self.deviations)
-        return self._results[case.name]
-
-
-_JUDGE: pytest.StashKey[_Judge] = pytest.StashKey()
-
-
-def _judge(config: pytest.Config) -> _Judge:
-    if _JUDGE not in config.stash:
-        config.stash[_JUDGE] = _Judge(config)
-    return config.stash[_JUDGE]
 
 
 class _Judged:
@@ -130,84 +86,105 @@ class _Judged:
 
 
 class _Suite(pytest.Collector):
-    """The parent of the conformance tests."""
+    """The conformance tests of a candidate: its cases, each judged once; bad options are usage errors."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        from validation.conformance.candidate import words
+        from validation.conformance.deviations import read_deviations
+        from validation.conformance.isolated import isolated_candidate
+        from validation.conformance.output import claimed_cases
+        from validation.references.choose import choose_source
+        from validation.suite import with_reference
+
+        target, can, missing, reference, cases, path = (
+            _option(self.config, name)
+            for name in ("candidate", "can", "missing", "reference", "cases", "known-deviations")
+        )
+        try:
+            self.candidate = isolated_candidate(target, can or None, missing or None)
+            self.source = choose_source(reference, certified_first=True)
+            self.cases = with_reference(self.source, words(cases))
+            self.deviations = read_deviations(self.config.invocation_params.dir / path) if path else ()
+            self.could = claimed_cases(self.candidate, self.source)
+        except (ValueError, LookupError, RuntimeError) as error:  # ours: each says what to do
+            raise pytest.UsageError(f"mlmparity: {error}") from None
+        self._results: dict[str, Result] = {}
 
     def collect(self) -> Iterator[pytest.Item]:
         from validation.tolerances import TITLES
 
-        judge = _judge(self.config)
-        for case in judge.cases:
+        for case in self.cases:
             steps = "gate" if case.kind == "bayes" else "tier"
             for check in ("fit", *(check for check in TITLES if check.startswith(steps))):
-                yield _CaseItem.from_parent(self, name=f"{case.name}[{check}]", case=case, check=check)
-        for deviation in judge.deviations:
-            yield _DeviationItem.from_parent(self, name=f"known-deviation[{deviation.number}]", deviation=deviation)
+                judge = partial(self._judge_check, case=case, check=check)
+                yield _Item.from_parent(self, name=f"{case.name}[{check}]", judge=judge, needs=case.needs)
+        for deviation in self.deviations:
+            judge = partial(self._judge_deviation, deviation=deviation)
+            yield _Item.from_parent(self, name=f"known-deviation[{deviation.number}]", judge=judge)
 
+    def _result(self, case: "Case") -> "Result":
+        from validation.conformance.run import judge_case
 
-class _Item(pytest.Item):
-    def reportinfo(self) -> tuple[str, None, str]:
-        return "mlmparity", None, self.name
+        if case.name not in self._results:
+            self._results[case.name] = judge_case(self.candidate, case, self.source, deviations=self.deviations)
+        return self._results[case.name]
 
-
-class _CaseItem(_Item):
-    """One tier of one case."""
-
-    def __init__(self, *, case: Any, check: str, **more: Any) -> None:
-        super().__init__(**more)
-        self.case, self.check = case, check
-        self.extra_keyword_matches.update(case.needs)  # -k "slopes and not crossed"
-
-    def runtest(self) -> None:
+    def _judge_check(self, item: pytest.Item, case: "Case", check: str) -> None:
+        """One tier of one case, or whether the candidate fits it at all."""
         from validation.conformance.output import properties
         from validation.conformance.run import Status
         from validation.verdict import Verdict
 
-        result = _judge(self.config).result(self.case)
+        result = self._result(case)
         if result.status in (Status.NOT_CLAIMED, Status.NOT_SUPPORTED, Status.NO_REFERENCE):
             pytest.skip(f"{result.status}: {result.reason}")
-        self.user_properties.extend(properties(result, self.check))
-        if self.check == "fit":
-            self.user_properties.extend(("warning", text) for text in result.warnings)
+        item.user_properties.extend(properties(result, check))
+        if check == "fit":
+            item.user_properties.extend(("warning", text) for text in result.warnings)
             if result.status is Status.RAISED:
-                needs = ", ".join(sorted(self.case.needs))
-                said = f"{self.case.name} needs {needs}, which the candidate claims; it raised {result.error}"
+                needs = ", ".join(sorted(case.needs))
+                said = f"{case.name} needs {needs}, which the candidate claims; it raised {result.error}"
                 pytest.fail(said, pytrace=False)
             return
         if result.comparison is None:
             pytest.skip(f"not fitted: {result.reason}")
-        check = next((check for check in result.comparison.checks if check.id == self.check), None)
-        if check is None:
+        found = next((one for one in result.comparison.checks if one.id == check), None)
+        if found is None:
             pytest.skip("not judged: nothing of it is offered")
-        if check.verdict is Verdict.INCONCLUSIVE:
-            pytest.skip(f"inconclusive: {check.summary}")
-        if check.verdict.failed:
-            pytest.fail(_explain(result.comparison, check), pytrace=False)
+        if found.verdict is Verdict.INCONCLUSIVE:
+            pytest.skip(f"inconclusive: {found.summary}")
+        if found.verdict.failed:
+            pytest.fail(_explain(result.comparison, found), pytrace=False)
 
-
-class _DeviationItem(_Item):
-    """One entry of the file of known deviations: it must still apply, and be no wider than it need be."""
-
-    def __init__(self, *, deviation: Any, **more: Any) -> None:
-        super().__init__(**more)
-        self.deviation = deviation
-
-    def runtest(self) -> None:
+    def _judge_deviation(self, item: pytest.Item, deviation: "Deviation") -> None:
+        """One entry of the file of known deviations: it must still apply, and be no wider than it need be."""
         from validation.conformance.deviations import problems_of
 
-        judge = _judge(self.config)
-        concerned = [case for case in judge.cases if self.deviation.covers_case(case.name)]
-        results = [judge.result(case) for case in concerned]
-        if not any(result.judged for result in results) and any(map(self.deviation.covers_case, judge.could)):
+        results = [self._result(case) for case in self.cases if deviation.covers_case(case.name)]
+        if not any(result.judged for result in results) and any(map(deviation.covers_case, self.could)):
             pytest.skip("none of its cases is judged in this run")
-        problems = problems_of(self.deviation, results, judge.could)
-        if problems:
+        if problems := problems_of(deviation, results, self.could):
             pytest.fail("\n".join(problems), pytrace=False)
+
+
+class _Item(pytest.Item):
+    """A conformance test, with what a case needs among its keywords: ``-k "slopes and not crossed"``."""
+
+    def __init__(self, *, judge: Callable[[pytest.Item], None], needs: Iterable[str] = (), **more: Any) -> None:
+        super().__init__(**more)
+        self._judge = judge
+        self.extra_keyword_matches.update(needs)
+
+    def runtest(self) -> None:
+        self._judge(self)
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        return "mlmparity", None, self.name
 
 
 def _explain(comparison: "Comparison", check: "Check | None" = None) -> str:
     """What failed, of one check where that is asked for: as a terminal shows it, without notes."""
-    from dataclasses import replace
-
     from validation.report.text import render_text
 
     if check is not None:
@@ -226,8 +203,7 @@ def mlm_compare(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]:
     The candidate and the reference are those of ``@pytest.mark.mlm(...)``, else those of the command line. Options
     (``weights``, ``offset``, ``contrasts``) go to both sides. An exception of the candidate is raised as it is.
     """
-    own = _Own(request)
-    return lambda formula, data, **options: own.judged(formula, data, options)
+    return _judging(request, pytest.skip)
 
 
 @pytest.fixture
@@ -236,10 +212,10 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
 
     What is inconclusive fails as well, and so does what the candidate says it does not support: neither is agreement.
     """
-    own = _Own(request)
+    judged = _judging(request, pytest.fail)
 
     def agreement(formula: str, data: Any, **options: Any) -> "Comparison":
-        comparison = own.judged(formula, data, options, demanded=True)
+        comparison = judged(formula, data, **options)
         if comparison.verdict.failed:
             pytest.fail(_explain(comparison), pytrace=False)
         if not comparison.agrees:
@@ -250,57 +226,51 @@ def mlm_agreement(request: pytest.FixtureRequest) -> Callable[..., "Comparison"]
     return agreement
 
 
-class _Own:
-    """The candidate of a test of one's own; the test is skipped where it does not claim what the test needs."""
+def _judging(request: pytest.FixtureRequest, not_supported: Callable[[str], object]) -> Callable[..., "Comparison"]:
+    """What judges a model of a test of one's own; the test is skipped where the candidate does not claim its needs.
 
-    def __init__(self, request: pytest.FixtureRequest) -> None:
-        from validation.conformance.candidate import candidate_of, words
-        from validation.conformance.isolated import isolated_candidate
+    ``not_supported`` is told what the candidate says it does not support.
+    """
+    from validation.cases import Case
+    from validation.conformance.candidate import candidate_of, words
+    from validation.conformance.isolated import isolated_candidate
+    from validation.conformance.output import properties
+    from validation.conformance.run import Status, judge_case
+    from validation.references.choose import choose_source
 
-        self.request = request
-        self.settings: dict[str, Any] = {}  # what the markers say, the closest first
-        for marker in request.node.iter_markers("mlm"):
-            unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
-            if given := ", ".join(unknown) or ", ".join(map(repr, marker.args)):
-                known = "candidate=, can=, missing=, reference= and needs="
-                raise pytest.UsageError(f"@pytest.mark.mlm takes {known}; not {given}")
-            self.settings = {**marker.kwargs, **self.settings}
-        target = self._setting("candidate")
-        if not target:
-            raise pytest.UsageError(
-                "no candidate: run pytest with --mlm-candidate=package.module:function, or mark the test with "
-                "@pytest.mark.mlm(candidate=...)"
-            )
-        if isinstance(target, str):
-            candidate = isolated_candidate(target, self._setting("can") or None, self._setting("missing") or None)
-        else:  # the command line speaks of another
-            candidate = candidate_of(target, self.settings.get("can"), self.settings.get("missing"))
-        lacking = candidate.unclaimed(words(self.settings.get("needs")))
-        if lacking:
-            pytest.skip(f"{candidate.name} does not claim {', '.join(lacking)}")
-        self.candidate = candidate
+    marked: dict[str, Any] = {}  # what the markers say, the closest first
+    for marker in request.node.iter_markers("mlm"):
+        unknown = sorted(marker.kwargs.keys() - {"candidate", "can", "missing", "reference", "needs"})
+        if given := ", ".join(unknown) or ", ".join(map(repr, marker.args)):
+            known = "candidate=, can=, missing=, reference= and needs="
+            raise pytest.UsageError(f"@pytest.mark.mlm takes {known}; not {given}")
+        marked = {**marker.kwargs, **marked}
+    target, can, missing, reference = (
+        marked.get(name) or _option(request.config, name) for name in ("candidate", "can", "missing", "reference")
+    )
+    if not target:
+        raise pytest.UsageError(
+            "no candidate: run pytest with --mlm-candidate=package.module:function, or mark the test with "
+            "@pytest.mark.mlm(candidate=...)"
+        )
+    if isinstance(target, str):
+        candidate = isolated_candidate(target, can or None, missing or None)
+    else:  # the command line speaks of another
+        candidate = candidate_of(target, marked.get("can"), marked.get("missing"))
+    if lacking := candidate.unclaimed(words(marked.get("needs"))):
+        pytest.skip(f"{candidate.name} does not claim {', '.join(lacking)}")
 
-    def _setting(self, name: str) -> Any:
-        return self.settings.get(name) or _option(self.request.config, name)
-
-    def judged(self, formula: str, data: Any, options: dict[str, Any], demanded: bool = False) -> "Comparison":
-        from dataclasses import replace
-
-        from validation.cases import Case
-        from validation.conformance.output import properties
-        from validation.conformance.run import Status, judge_case
-        from validation.references.choose import choose_source
-
-        source = choose_source(self._setting("reference"), certified_first=True)
-        bayes, reml = bool(options.pop("bayes", False)), bool(options.pop("REML", True))
-        node = self.request.node
-        case = replace(Case.of(node.name, formula, data, bayes=bayes, REML=reml), options=options)
-        result = judge_case(self.candidate, case, source)
-        node.user_properties.extend(properties(result))
+    def judged(formula: str, data: Any, *, bayes: bool = False, REML: bool = True, **options: Any) -> "Comparison":
+        source = choose_source(reference, certified_first=True)
+        case = replace(Case.of(request.node.name, formula, data, bayes=bayes, REML=REML), options=options)
+        result = judge_case(candidate, case, source)
+        request.node.user_properties.extend(properties(result))
         if result.status is Status.RAISED:
-            pytest.fail(f"{self.candidate.name} raised {result.error}", pytrace=False)
+            pytest.fail(f"{candidate.name} raised {result.error}", pytrace=False)
         if result.status is Status.NOT_SUPPORTED:
-            (pytest.fail if demanded else pytest.skip)(f"{result.status}: {result.error}")
+            not_supported(f"{result.status}: {result.error}")
         if result.comparison is None:
             pytest.fail(f"{result.status}: {result.reason}", pytrace=False)
         return result.comparison
+
+    return judged

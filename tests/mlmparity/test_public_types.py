@@ -100,7 +100,7 @@ JUDGE_ALLOWED = {
 #: Folders of data as they stand in a file, of numbers that have no types (flint's balls), and of other packages.
 JUDGE_LEFT_OUT = (
     "certify", "faults", "migrate", "recording", "references.as_json", "console",
-    "progress", "calibration", "campaign", "shown",
+    "progress", "calibration", "campaign",
 )  # fmt: skip
 
 JUDGE_MODULES = [

@@ -14,7 +14,7 @@ import pytest
 
 from bridge import doctor
 from tests.validation import comparisons as made
-from validation import campaign, cli, shown
+from validation import campaign, cli, commands
 from validation.campaign import Work, could_not_compare
 from validation.errors import NoRError, UnknownCaseError
 from validation.files import write_atomically
@@ -273,8 +273,8 @@ def test_without_threads_nothing_is_started_ahead(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("threading.Thread.start", none)
-    shown.import_ahead()
-    shown.start_r("live", bayes=False)
+    commands.import_ahead()
+    commands.start_r("live", bayes=False)
 
 
 def test_a_current_folder_that_is_gone(run, tmp_path, monkeypatch):
@@ -411,7 +411,7 @@ def test_what_is_added_is_known_by_its_name(monkeypatch, tmp_path):
     campaign.add(added)  # twice is once
     assert [w.name for w in campaign.choose(["M1-ml", "Mine"])] == ["M1-ml", "mine"]
     assert len(campaign.choose([])) == 10
-    assert campaign.record_works(campaign.recordable(["mine"]), directory=tmp_path) == [tmp_path]
+    assert campaign.record_works(["mine"], directory=tmp_path) == [tmp_path]
     with pytest.raises(UnknownCaseError, match="mine"):
         campaign.choose(["yours"])
 
@@ -437,7 +437,7 @@ PROGRAM = """
 import sys, time
 sys.path[:0] = [{root!r}, {here!r}]  # a package `tests` that someone installed would come before ours
 import comparisons as made
-from validation import campaign, cli, shown
+from validation import campaign, cli
 from validation.references import choose
 def compare(*, against, progress, seed=0):
     print("fitting", file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from validation import compare
-from validation.checks import Reference, Side
+from validation.comparison import Reference, Side
 from validation.errors import NoReferenceError, SideError
 from validation.quantities import truth_table
 from validation.references import choose

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pandas as pd
 
 from validation import tolerances
-from validation.checks import Reference, Side
+from validation.comparison import Reference, Side
 from validation.contract import LinearMixedFit, MultilevelFit
 from validation.errors import InputError, NoReferenceError, NoRError, SideError, error_in_words
 from validation.options import DEFAULT_SEED, Progress, silent

@@ -16,7 +16,7 @@ from typing import Any, NotRequired, TypedDict, cast, get_type_hints
 import numpy as np
 import pandas as pd
 
-from validation.checks import Reference, Side
+from validation.comparison import Reference, Side
 from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
 from validation.files import FileError, plain_name, read_json, write_atomically

@@ -8,8 +8,6 @@ which only adds the others, sorting and filtering.
 import base64
 import hashlib
 import json
-import math
-import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -24,13 +22,12 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation.checks import Row, Side
-from validation.comparison import Comparison
-from validation.files import make_folder, write_atomically
+from validation.comparison import Comparison, Side
+from validation.files import write_atomically
 from validation.judge.rows import rows_of
 from validation.owndata import some
 from validation.plain import plain
-from validation.report.json import dumps, package_version
+from validation.report.json import package_version
 from validation.report.plots import Plot, plots
 from validation.report.wording import (
     VERDICT_SYMBOLS,
@@ -54,11 +51,7 @@ from validation.report.wording import (
 from validation.verdict import Verdict
 
 #: So many rows stand in the page's HTML; the script shows the others (they are in the page as JSON).
-STATIC_ROWS = 25
-#: Of a row, what the page's script gets.
-_SENT = ("verdict", "check", "quantity", "place", "reference", "candidate", "difference", "digits", "scaled", "limit",
-         "tolerance", "remark")  # fmt: skip
-
+_STATIC_ROWS = 25
 _MOST_IN_FOOT = 24
 _HASH = 16  # letters of a hash that are shown
 _FEW_LIMITS = 3
@@ -80,24 +73,9 @@ _MOST_ESTIMATES = 40  # all others are among the numbers
 _DOUBLE = 15.0  # digits that double precision carries
 
 
-def write_report(
-    directory: str | os.PathLike[str],
-    comparisons: Sequence[Comparison],
-    *,
-    reason: str | None = None,
-    generated: str | None = None,
-    extra_plots: Mapping[str, Sequence[Plot]] | None = None,
-    command: str | None = None,
-) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.json``, each whole or not there, to a directory that is made where it is not.
-
-    The other arguments are those of :func:`render_page`; both files' paths are returned.
-    """
-    page = render_page(comparisons, reason=reason, generated=generated, extra_plots=extra_plots, command=command)
-    data = dumps(comparisons, reason=reason)
-    folder = Path(directory)
-    make_folder(folder)
-    html, json = folder / "report.html", folder / "report.json"
+def write_report(directory: Path, page: str, data: str) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.json``, each whole or not there, to a folder that is made; their paths."""
+    html, json = directory / "report.html", directory / "report.json"
     write_atomically(html, page)
     write_atomically(json, data + "\n")
     return html, json
@@ -158,9 +136,8 @@ def _view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), d
     """What the templates show beside the comparison's own words; its pictures where they are `drawn`."""
     table = checked_table(comparison)
     failed, main = failed_rows(table), main_rows(table)
-    first = failed.index.append(main.index.difference(failed.index, sort=False))
-    rows = [_row(row) for row in rows_of(table.loc[first.append(table.index.difference(first, sort=False))])]
-    columns = {name: [row[name] for row in rows] for name in _SENT}
+    rows = _rows(table.loc[list(dict.fromkeys([*failed.index, *main.index, *table.index]))])
+    reasons, rows = _reasons(rows), rows.drop(columns="reason")
     least = main.loc[main["quantity"] == "fixef", "digits"].min()
     names, sides = side_names(comparison), (comparison.reference, comparison.candidate)
     return {
@@ -174,11 +151,11 @@ def _view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), d
         "row_count": len(table),
         "failed_count": len(failed),
         "counts": counts(table),
-        "quantities": list(dict.fromkeys(columns["quantity"])),
-        "static_rows": rows[:STATIC_ROWS],
-        "remarks": any(columns["remark"]),
-        "reasons": _reasons(rows),
-        "data": _deflated({**columns, "symbols": VERDICT_SYMBOLS}),
+        "quantities": rows["quantity"].unique(),
+        "static_rows": rows.head(_STATIC_ROWS).to_dict("records"),
+        "remarks": rows["remark"].any(),
+        "reasons": reasons,
+        "data": _deflated({**rows.to_dict("list"), "symbols": VERDICT_SYMBOLS}),
         "plots": [
             (p, _placed(p, f"p{number}-{i}")) for i, p in enumerate([*extra, *(plots(comparison) if drawn else ())])
         ],
@@ -190,15 +167,11 @@ def _view(comparison: Comparison, number: int = 1, extra: Sequence[Plot] = (), d
 
 def _agreement(comparison: Comparison, numbers: int, failed: int) -> str:
     """One line on the checks: what stands in place of them where they are folded."""
-    checks = len(comparison.checks)
     agreed = sum(not check.verdict.failed and check.verdict is not Verdict.INCONCLUSIVE for check in comparison.checks)
-    words = f"{agreed} of {checks} checks agree" if agreed < checks else f"all {checks} checks agree"
-    if checks == 0:
-        words = "no check was made"
-    elif checks == 1:
-        words = "the check agrees" if agreed else "the check does not agree"
     outside = f", {failed:,} of them outside their tolerance" if failed else ""
-    return f"{words}; {plural(numbers, 'number')} compared{outside}"
+    checks = len(comparison.checks)
+    share = "all" if agreed == checks > 0 else f"{agreed} of"
+    return f"checks that agree: {share} {checks}; {plural(numbers, 'number')} compared{outside}"
 
 
 def _estimates(comparison: Comparison, table: pd.DataFrame) -> tuple[list[tuple[str, list[Any]]], int]:
@@ -231,17 +204,13 @@ def _estimates(comparison: Comparison, table: pd.DataFrame) -> tuple[list[tuple[
 
 
 class QuantityDigits(NamedTuple):
-    """Digits that both sides have alike of a quantity's numbers.
-
-    ``shown`` are least, median and most as text, each with its share of double precision's digits in percent;
-    ``failed`` is whether any number is outside its tolerance.
-    """
+    """Digits that both sides have alike of a quantity's numbers."""
 
     least: float
     name: str
     numbers: int
-    shown: list[tuple[str, int]]
-    failed: bool
+    shown: list[tuple[str, int]]  # least, median and most, each with its share of double precision's digits in percent
+    failed: bool  # whether any number is outside its tolerance
 
 
 def digits_of(comparison: Comparison) -> list[QuantityDigits]:
@@ -287,15 +256,15 @@ def _foot(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
 @cache
 def _environment() -> Environment:
     """The templates' own: what comes from data is made visible and escaped; a name that is not there is an error."""
+    loader = PackageLoader("validation.report", "templates")
     made = Environment(
-        loader=PackageLoader("validation.report", "templates"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda shown: shown if isinstance(shown, Markup) else cell(shown),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    loader = PackageLoader("validation.report", "templates")
     style, script = (Markup(loader.get_source(made, name)[0]) for name in ("style.css", "script.js"))
     # Should text from data ever get into the page as markup, it could run nothing: our one script runs, nothing is
     # loaded, nothing is sent. Styles are inline, for the pictures are SVG with style attributes.
@@ -308,45 +277,36 @@ def _environment() -> Environment:
     return made
 
 
-def _row(row: Row) -> dict[str, Any]:
-    """A number as it is shown; the tolerance itself is there to sort by."""
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The numbers as they are shown; the tolerance itself is there to sort by."""
+    rows = table[["verdict", "check", "quantity"]].assign(quantity=table["quantity"].map(quantity_words))
+    rows["place"] = [place_of(row) for row in rows_of(table)]
     # two digits more than both sides have alike, within reason: what is beyond says nothing
-    digits = 8 if pd.isna(row.digits) else int(min(8, max(5, math.ceil(row.digits) + 2)))
-    return {
-        "verdict": row.verdict,
-        "check": row.check,
-        "quantity": quantity_words(row.quantity),
-        "place": place_of(row),
-        "reference": format_number(row.reference, digits),
-        "candidate": format_number(row.candidate, digits),
-        "difference": format_number(row.difference, 2),
-        "digits": digits_text(row.digits),
-        "scaled": format_number(row.scaled, 2),
-        "limit": tolerance_text(row.tolerance, row.unit),
-        "tolerance": plain(row.tolerance),
-        "reason": row.reason,
-        # why it agrees is the tolerance's reason, which stands once below the table
-        "remark": "" if row.verdict in _GOOD else row.reason,
-    }
+    digits = (np.ceil(table["digits"]) + 2).clip(5, 8).fillna(8).astype(int)
+    for side in ("reference", "candidate"):
+        rows[side] = list(map(format_number, table[side], digits))
+    rows["difference"] = [format_number(number, 2) for number in table["difference"]]
+    rows["digits"] = list(map(digits_text, table["digits"]))
+    rows["scaled"] = [format_number(number, 2) for number in table["scaled"]]
+    rows["limit"] = list(map(tolerance_text, table["tolerance"], table["unit"]))
+    rows["tolerance"] = table["tolerance"]
+    # why it agrees is the tolerance's reason, which stands once below the table
+    rows["remark"] = table["reason"].where(~table["verdict"].isin(_GOOD), "")
+    rows["reason"] = table["reason"].where(table["verdict"].isin(_GOOD), "")
+    return rows
 
 
-def _reasons(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def _reasons(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Why tolerances are what they are, each reason once: what they are for, the tolerances, the reason."""
-    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
-    for row in rows:
-        if row["verdict"] in _GOOD and row["reason"]:
-            words, limits = found.setdefault(row["reason"], ({}, {}))
-            words.setdefault(row["quantity"])
-            limits.setdefault(row["limit"])
     return [
-        (", ".join(words), some(list(filter(None, limits)), _FEW_LIMITS), reason)
-        for reason, (words, limits) in found.items()
+        (", ".join(own["quantity"].unique()), some(list(filter(None, own["limit"].unique())), _FEW_LIMITS), str(reason))
+        for reason, own in rows[rows["reason"] != ""].groupby("reason", sort=False)
     ]
 
 
-def _deflated(data: Any) -> str:
+def _deflated(data: object) -> str:
     """JSON for ``<script>``, compressed and in base64: a third of the size, and no character that could end it."""
-    text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(plain(data), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode("utf-8", "surrogatepass"), 9)).decode("ascii")
 
 

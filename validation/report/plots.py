@@ -7,17 +7,16 @@ searched, read out and printed sharply. Labels that come from data are never rea
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from pyimpl.extras import has
 from validation.comparison import Comparison
-from validation.judge.rows import rows_of
 from validation.report.wording import cell, checked_table, format_number, label_parts, main_rows, shorten, side_names
 
 if TYPE_CHECKING:
@@ -48,11 +47,9 @@ _TAG = re.compile(r"<[^>]*>")
 # a turn by nothing, the type, and the names of groups (figure_1, line2d_7), to which nothing refers
 _NEEDLESS = re.compile(r' transform="rotate\(-0 [^"]*"|font-family: [^;"]*;? ?|(?<=^<g) id="[^"]*"')
 _STROKE = re.compile(r" ?stroke[-a-z]*: [^;\"]*;?")
-_LINES = re.compile(r' d="[^"CQ]*"')  # what follows a move is lines, unless curves are between
 _FINE = re.compile(r"-?\d+\.\d{2,}")
 _RASTER_DPI = 144  # of what is drawn as points of an embedded picture
 
-_INTERVAL_QUANTITIES = ("fixef", "se", "post-mean", "post-q2.5", "post-q97.5")
 _MOST_PARAMETERS, _MOST_PANELS = 12, 6
 _DASHES: tuple[Any, Any] = ("-", (0, (4, 2)))  # of the reference and of the candidate, for whoever sees no colours
 _EQUAL: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (5, 3))}  # where both sides are equal
@@ -73,172 +70,165 @@ def plots(comparison: Comparison) -> list[Plot]:
     """Every picture that the comparison has data for, in the order of the report; none where matplotlib is missing."""
     if not has("matplotlib"):
         return []
-    table = checked_table(comparison)
-    makers = (_estimates_plot, _blups_plot, _posterior_plot, _ecdf_plot, _scores_plot)
-    return [plot for maker in makers if (plot := maker(comparison, table)) is not None]
+    table, names = checked_table(comparison), side_names(comparison)
+    makers = {"estimates": _estimates, "blups": _blups, "posterior": _posterior, "ecdf": _ecdf, "scores": _scores}
+    made = {name: make(comparison, table, names) for name, make in makers.items()}
+    return [_drawn(comparison, name, picture) for name, picture in made.items() if picture.panels]
 
 
-@contextmanager
-def _panels(
-    labels: Sequence[str], height: float, *, columns: int = 2, share: bool = False
-) -> "Iterator[tuple[Figure, list[Axes]]]":
-    """A figure in the page's style, a panel for each label, each so high (inches), in up to so many columns."""
-    columns = min(len(labels), columns)
-    rows = -(-len(labels) // columns)
+class _Picture(NamedTuple):
+    """A picture to be drawn: what it shows, and how a panel of it is drawn."""
+
+    title: str
+    panels: Sequence[tuple[str, Any]]  # label, and what it shows
+    draw: "Callable[[Axes, Any], str]"  # draws a panel, and says with figures what it shows
+    height: float  # of a panel, in inches
+    columns: int = 2  # at most
+    share: bool = False  # all panels have the same axes
+
+
+def _drawn(comparison: Comparison, name: str, picture: _Picture) -> Plot:
+    """Draw a picture in the page's style, and describe it."""
+    columns = min(len(picture.panels), picture.columns)
+    rows = -(-len(picture.panels) // columns)
+    described = []
     with style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(4.9, height * rows + 0.4), layout="constrained", facecolor="none")
-        panels = list(figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel())
-        for panel, label in zip(panels, labels, strict=False):
-            panel.set_title(shorten(label, 70 if columns == 1 else 30))
-        for spare in panels[len(labels) :]:
+        figure = Figure(figsize=(4.9, picture.height * rows + 0.4), layout="constrained", facecolor="none")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=picture.share, sharey=picture.share).ravel()
+        for ax, (label, shown) in zip(axes, picture.panels, strict=False):
+            ax.set_title(shorten(label, 70 if columns == 1 else 30))
+            words = picture.draw(ax, shown)
+            described.append(f"{label}: {words}" if label else words)
+        for spare in axes[len(picture.panels) :]:
             spare.set_visible(False)
-        yield figure, panels[: len(labels)]
+        svg = inline_svg(figure, f"{comparison.title}/{comparison.kind}/{name}")
+    return Plot(name, picture.title, f"{picture.title}. {'; '.join(described)}.", svg)
 
 
-def _plot(comparison: Comparison, figure: "Figure", name: str, title: str, described: Sequence[str]) -> Plot:
-    picture = inline_svg(figure, f"{comparison.title}/{comparison.kind}/{name}")
-    return Plot(name, title, f"{title}. {'; '.join(described)}.", picture)
-
-
-def _estimates_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _estimates(comparison: Comparison, table: pd.DataFrame, names: tuple[str, str]) -> _Picture:
     """Estimates with intervals, both sides of each parameter one above the other, each parameter on its own scale."""
-    intervals = _intervals(table)
-    if not intervals:
-        return None
-    rows, left_out = intervals[:_MOST_PARAMETERS], len(intervals[_MOST_PARAMETERS:])
-    names = side_names(comparison)
-    what = "posterior means with central 95% intervals" if comparison.kind == "bayes" else "estimates ± 1.96 SE"
+
+    def draw(ax: "Axes", sides: np.ndarray) -> str:
+        words = []
+        for y, name, colour, marker, line, (middle, low, high) in zip(
+            (1, 0), names, (REFERENCE, CANDIDATE), ("o", "s"), _DASHES, sides, strict=True
+        ):
+            ax.plot([low, high], [y, y], color=colour, linestyle=line, linewidth=1.6, solid_capstyle="butt")
+            ax.plot([middle], [y], marker=marker, color=colour, markersize=5)
+            words.append(f"{name} {_number(middle)} ({_number(low)} to {_number(high)})")
+        ax.set_ylim(-0.7, 1.7)
+        ax.set_yticks([1, 0], names)
+        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="x", pad=2)
+        ax.locator_params(axis="x", nbins=6)
+        ax.spines["left"].set_visible(False)
+        return ", ".join(words)
+
+    bayes = comparison.kind == "bayes"
+    intervals = _intervals(table, bayes)
+    left_out = len(intervals[_MOST_PARAMETERS:])
+    what = "posterior means with central 95% intervals" if bayes else "estimates ± 1.96 SE"
     more = f" ({left_out} more parameters are in the table)" if left_out else ""
-    described = []
-    with _panels([label for label, _ in rows], 0.62, columns=1) as (figure, panels):
-        for ax, (label, sides) in zip(panels, rows, strict=True):
-            words = []
-            for y, name, colour, marker, line, (middle, low, high) in zip(
-                (1, 0), names, (REFERENCE, CANDIDATE), ("o", "s"), _DASHES, sides, strict=True
-            ):
-                ax.plot([low, high], [y, y], color=colour, linestyle=line, linewidth=1.6, solid_capstyle="butt")
-                ax.plot([middle], [y], marker=marker, color=colour, markersize=5)
-                words.append(f"{name} {_number(middle)} ({_number(low)} to {_number(high)})")
-            ax.set_ylim(-0.7, 1.7)
-            ax.set_yticks([1, 0], names)
-            ax.tick_params(axis="y", length=0)
-            ax.tick_params(axis="x", pad=2)
-            ax.locator_params(axis="x", nbins=6)
-            ax.spines["left"].set_visible(False)
-            described.append(f"{label}: {', '.join(words)}")
-        return _plot(comparison, figure, "estimates", f"Estimates side by side: {what}{more}", described)
+    return _Picture(f"Estimates side by side: {what}{more}", intervals[:_MOST_PARAMETERS], draw, 0.62, columns=1)
 
 
-def _blups_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _blups(comparison: Comparison, table: pd.DataFrame, names: tuple[str, str]) -> _Picture:
     """Random effects, candidate against reference, one panel for each effect."""
+
+    def draw(ax: "Axes", rows: pd.DataFrame) -> str:
+        values = rows[["reference", "candidate"]].to_numpy()
+        margin = 0.05 * np.ptp(values) or 1.0
+        limits = (values.min() - margin, values.max() + margin)
+        ax.plot(limits, limits, **_EQUAL)
+        ax.plot(*values.T, **_points(len(rows)), markersize=4, markeredgewidth=0.9)
+        ax.set(xlim=limits, ylim=limits, box_aspect=1, xlabel=names[0], ylabel=names[1])
+        ax.locator_params(nbins=5)
+        difference = (rows["candidate"] - rows["reference"]).abs()
+        words = f"largest difference {format_number(difference.max(), 2)}"
+        ax.annotate(words, (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=7.5, color=INK)
+        return f"{len(rows):,} levels, {words} at level {rows['level'].iloc[int(difference.argmax())]}"
+
     quantity = "ranef" if (table["quantity"] == "ranef").any() else "post-mean"
     rows = table[(table["quantity"] == quantity) & (table["level"] != "")]
     rows = rows.drop_duplicates(["group", "term", "level"])  # several checks may judge one number
     rows = rows[np.isfinite(rows["reference"]) & np.isfinite(rows["candidate"])]
-    if not len(rows):
-        return None
     grouped = list(rows.groupby(["group", "term"], sort=False))[:_MOST_PANELS]
-    effects = {label_parts(group, term, "", ""): panel for (group, term), panel in grouped}
-    names = side_names(comparison)
-    described = []
-    with _panels(list(effects), 3.0) as (figure, panels):
-        for ax, (label, panel) in zip(panels, effects.items(), strict=True):
-            values = panel[["reference", "candidate"]].to_numpy()
-            margin = 0.05 * np.ptp(values) or 1.0
-            limits = (values.min() - margin, values.max() + margin)
-            ax.plot(limits, limits, **_EQUAL)
-            ax.plot(*values.T, **_points(len(panel)), markersize=4, markeredgewidth=0.9)
-            ax.set(xlim=limits, ylim=limits, box_aspect=1, xlabel=names[0], ylabel=names[1])
-            ax.locator_params(nbins=5)
-            worst = panel.loc[(panel["candidate"] - panel["reference"]).abs().idxmax()]
-            words = f"largest difference {format_number(abs(float(worst['candidate'] - worst['reference'])), 2)}"
-            ax.annotate(words, (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=7.5, color=INK)
-            described.append(f"{label}: {len(panel):,} levels, {words} at level {worst['level']}")
-        what = "Conditional modes (BLUPs)" if quantity == "ranef" else "Posterior means of the random effects"
-        title = f"{what}, {names[1]} against {names[0]}: on the dashed line they are equal"
-        return _plot(comparison, figure, "blups", title, described)
+    effects = [(label_parts(group, term, "", ""), own) for (group, term), own in grouped]
+    what = "Conditional modes (BLUPs)" if quantity == "ranef" else "Posterior means of the random effects"
+    title = f"{what}, {names[1]} against {names[0]}: on the dashed line they are equal"
+    return _Picture(title, effects, draw, 3.0)
 
 
-def _posterior_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _posterior(comparison: Comparison, table: pd.DataFrame, names: tuple[str, str]) -> _Picture:
     """Posterior draws of the main parameters, both sides as histograms over one another."""
-    pairs = _draw_pairs(comparison)
-    if not pairs:
-        return None
-    names = side_names(comparison)
-    described = []
-    with _panels([label for label, *_ in pairs], 1.75) as (figure, panels):
-        for ax, (label, *draws) in zip(panels, pairs, strict=True):
-            low, high = np.quantile(np.concatenate(draws), [0.001, 0.999])
-            edges = np.linspace(low, high if high > low else low + 1.0, 41)
-            words = []
-            for name, side, colour, line in zip(names, draws, (REFERENCE, CANDIDATE), _DASHES, strict=True):
-                height, _ = np.histogram(side, edges, density=True)
-                if colour == REFERENCE:
-                    ax.stairs(height, edges, fill=True, facecolor=colour, alpha=0.18, edgecolor="none")
-                ax.stairs(height, edges, color=colour, linestyle=line, linewidth=1.3, label=name)
-                words.append(f"{name} mean {_number(side.mean())}, sd {format_number(side.std(ddof=1), 3)}")
-            ax.set_yticks([])
-            ax.spines["left"].set_visible(False)
-            ax.locator_params(axis="x", nbins=5)
-            described.append(f"{label}: {'; '.join(words)}")
-        panels[0].legend(loc="upper right")
-        title = f"Posterior draws: {names[0]} filled with a solid line, {names[1]} dashed"
-        return _plot(comparison, figure, "posterior", title, described)
+
+    def draw(ax: "Axes", draws: tuple[np.ndarray, np.ndarray]) -> str:
+        low, high = np.quantile(np.concatenate(draws), [0.001, 0.999])
+        edges = np.linspace(low, high if high > low else low + 1.0, 41)
+        words = []
+        for name, side, colour, line in zip(names, draws, (REFERENCE, CANDIDATE), _DASHES, strict=True):
+            height, _ = np.histogram(side, edges, density=True)
+            if colour == REFERENCE:
+                ax.stairs(height, edges, fill=True, facecolor=colour, alpha=0.18, edgecolor="none")
+            ax.stairs(height, edges, color=colour, linestyle=line, linewidth=1.3, label=name)
+            words.append(f"{name} mean {_number(side.mean())}, sd {format_number(side.std(ddof=1), 3)}")
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.locator_params(axis="x", nbins=5)
+        if ax is ax.figure.axes[0]:
+            ax.legend(loc="upper right")
+        return "; ".join(words)
+
+    title = f"Posterior draws: {names[0]} filled with a solid line, {names[1]} dashed"
+    return _Picture(title, _draw_pairs(comparison), draw, 1.75)
 
 
-def _ecdf_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _ecdf(comparison: Comparison, table: pd.DataFrame, names: tuple[str, str]) -> _Picture:
     """ECDF differences with their simultaneous 95% bands, one panel for each parameter (Säilynoja et al. 2022)."""
     from validation.judge.ecdf import band, ecdf_difference
 
-    pairs = _draw_pairs(comparison)
-    if not pairs:
-        return None
-    names = side_names(comparison)
-    described = []
-    with _panels([label for label, *_ in pairs], 1.55, share=True) as (figure, panels):
-        for ax, (label, a, b) in zip(panels, pairs, strict=True):
-            found = ecdf_difference(b, a)
-            position, lower, upper = band(b.size, a.size)
-            ax.fill_between(position, lower, upper, color=REFERENCE, alpha=0.16, linewidth=0, step="mid")
-            ax.axhline(0.0, **_EQUAL)
-            ax.plot(found.position, found.difference, color=CANDIDATE, linewidth=1.3)
-            outside = int(((found.difference < lower - 1e-12) | (found.difference > upper + 1e-12)).sum())
-            largest = format_number(float(np.abs(found.difference).max()), 2)
-            where = f"outside the band at {outside} of {position.size} points" if outside else "inside the band"
-            described.append(f"{label}: largest difference {largest}, {where}")
-        panels[0].set_xlim(0, 1)
-        figure.supxlabel("rank among all draws", fontsize=8)
-        figure.supylabel(f"ECDF, {names[1]} - {names[0]}", fontsize=8)
-        title = (
-            "Differences of the empirical distribution functions, with simultaneous 95% bands for equal distributions"
-        )
-        return _plot(comparison, figure, "ecdf", title, described)
+    def draw(ax: "Axes", draws: tuple[np.ndarray, np.ndarray]) -> str:
+        reference, candidate = draws
+        found = ecdf_difference(candidate, reference)
+        position, lower, upper = band(candidate.size, reference.size)
+        ax.fill_between(position, lower, upper, color=REFERENCE, alpha=0.16, linewidth=0, step="mid")
+        ax.axhline(0.0, **_EQUAL)
+        ax.plot(found.position, found.difference, color=CANDIDATE, linewidth=1.3)
+        ax.set_xlim(0, 1)
+        ax.figure.supxlabel("rank among all draws", fontsize=8)
+        ax.figure.supylabel(f"ECDF, {names[1]} - {names[0]}", fontsize=8)
+        outside = int(((found.difference < lower - 1e-12) | (found.difference > upper + 1e-12)).sum())
+        where = f"outside the band at {outside} of {position.size} points" if outside else "inside the band"
+        return f"largest difference {format_number(float(np.abs(found.difference).max()), 2)}, {where}"
+
+    title = "Differences of the empirical distribution functions, with simultaneous 95% bands for equal distributions"
+    return _Picture(title, _draw_pairs(comparison), draw, 1.55, share=True)
 
 
-def _scores_plot(comparison: Comparison, table: pd.DataFrame) -> Plot | None:
+def _scores(comparison: Comparison, table: pd.DataFrame, names: tuple[str, str]) -> _Picture:
     """All z-scores of a posterior comparison, sorted, against the half-normal quantiles that chance would give."""
-    from scipy.special import ndtri
 
-    rows = [row for row in rows_of(table) if row.check == "gate-3" and np.isfinite(row.scaled)]
-    if not rows:
-        return None
-    z = np.sort(np.abs([row.scaled for row in rows]))
-    expected = ndtri(0.5 + 0.5 * (np.arange(z.size) + 0.5) / z.size)
-    limit = max(row.tolerance for row in rows)
-    with _panels([""], 2.5) as (figure, (ax,)):
-        top = 1.08 * max(limit, float(z.max()), float(expected.max()))
+    def draw(ax: "Axes", rows: pd.DataFrame) -> str:
+        from scipy.special import ndtri
+
+        z = np.sort(rows["scaled"].abs())
+        expected = ndtri(0.5 + 0.5 * (np.arange(z.size) + 0.5) / z.size)
+        limit = rows["tolerance"].max()
+        top = 1.08 * max(limit, z.max(), expected.max())
         ax.plot([0, top], [0, top], **_EQUAL)
         ax.axhline(limit, color=CANDIDATE, linewidth=1.2)
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8, "color": INK}
         ax.annotate(f"limit {limit:.2f}", (0.01, limit), **place)
         ax.plot(expected, z, **_points(z.size), markersize=3.5)
         ax.set(xlim=(0, 1.05 * expected.max()), ylim=(0, top), xlabel="|z| expected by chance", ylabel="|z| found")
-        mean_square = float((z**2).mean()) ** 0.5
-        words = f"{z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}"
-        title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
-        return _plot(comparison, figure, "scores", title, [words])
+        mean_square = (z**2).mean() ** 0.5
+        return f"{z.size:,} scores, largest {z.max():.2f}, limit {limit:.2f}, root mean square {mean_square:.2f}"
+
+    rows = table[(table["check"] == "gate-3") & np.isfinite(table["scaled"])]
+    title = "z-scores of all posterior summaries: on the dashed line they are what chance gives"
+    return _Picture(title, [("", rows)] if len(rows) else [], draw, 2.5)
 
 
 def _points(count: int) -> dict[str, Any]:
@@ -249,26 +239,23 @@ def _points(count: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _intervals(table: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
+def _intervals(table: pd.DataFrame, bayes: bool) -> list[tuple[str, np.ndarray]]:
     """Label, and for both sides (middle, low, high) in rows, of each parameter that has all of these."""
-    rows = main_rows(table[table["quantity"].isin(_INTERVAL_QUANTITIES)])
-    keys = ["group", "term", "term2"]
-    wide = {
-        quantity: part.drop_duplicates(keys).set_index(keys)[["reference", "candidate"]]
-        for quantity, part in rows.groupby("quantity", sort=False)
-    }
-    if "fixef" in wide and "se" in wide:
-        middle, half = wide["fixef"], 1.959964 * wide["se"].reindex(wide["fixef"].index)
-        bounds = (middle, middle - half, middle + half)
-    elif {"post-mean", "post-q2.5", "post-q97.5"} <= wide.keys():
-        middle = wide["post-mean"]
-        bounds = (middle, wide["post-q2.5"].reindex(middle.index), wide["post-q97.5"].reindex(middle.index))
+    rows, label = main_rows(table), ["group", "term", "term2"]
+
+    def of(quantity: str) -> pd.DataFrame:
+        return rows[rows["quantity"] == quantity].drop_duplicates(label).set_index(label)[["reference", "candidate"]]
+
+    if bayes:
+        bounds = [of("post-mean"), of("post-q2.5"), of("post-q97.5")]
     else:
-        return []
-    sides = np.stack([part[["reference", "candidate"]].to_numpy(dtype=float) for part in bounds], axis=2)
+        middle, half = of("fixef"), 1.959964 * of("se")
+        bounds = [middle, middle - half, middle + half]
+    parameters = bounds[0].index
+    sides = np.stack([part.reindex(parameters).to_numpy(dtype=float) for part in bounds], axis=2)
     return [
         (label_parts(group, term, term2, ""), both)
-        for (group, term, term2), both in zip(middle.index, sides, strict=True)
+        for (group, term, term2), both in zip(parameters, sides, strict=True)
         if np.isfinite(both).all()
     ]
 
@@ -277,7 +264,8 @@ def _number(value: float) -> str:
     return format_number(float(value), 5)
 
 
-def _draw_pairs(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def _draw_pairs(comparison: Comparison) -> list[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+    """Both sides' draws of each of the first parameters."""
     if not {"reference", "candidate"} <= comparison.draws.keys():
         return []
     a, b = comparison.draws["reference"], comparison.draws["candidate"]
@@ -285,7 +273,7 @@ def _draw_pairs(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarra
     for name in a.columns.intersection(b.columns, sort=False):
         left, right = (side[np.isfinite(side)] for side in (frame[name].to_numpy(dtype=float) for frame in (a, b)))
         if left.size > 1 and right.size > 1:
-            pairs.append((cell(name), left, right))
+            pairs.append((cell(name), (left, right)))
     return pairs[:_MOST_PANELS]
 
 
@@ -362,8 +350,7 @@ def _shorter(tag: re.Match[str]) -> str:
     kept = _NEEDLESS.sub("", tag[0]).replace("xlink:href", "href")
     if kept.startswith("<use"):  # a marker's shape has its stroke
         kept = _STROKE.sub("", kept)
-    kept = _LINES.sub(lambda path: path[0].replace(" L ", " "), " ".join(kept.split()))
-    return _FINE.sub(_rounded, kept)
+    return _FINE.sub(_rounded, " ".join(kept.split()))
 
 
 def _rounded(number: re.Match[str]) -> str:

@@ -1,19 +1,19 @@
 """The report as text, for terminals and logs: short by default, every row on request, readable without colour."""
 
-import io
 from collections.abc import Sequence
 
 import pandas as pd
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from validation.checks import Check
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison
+from validation.console import VisibleConsole
 from validation.judge.rows import rows_of
 from validation.report.wording import (
+    VERDICT_MARKS,
     cell,
     checked_table,
     counts,
@@ -28,16 +28,6 @@ from validation.report.wording import (
 )
 from validation.verdict import Verdict
 
-#: Colours beside the words, for terminals that have them.
-_STYLES = {
-    Verdict.AGREES: "green",
-    Verdict.BETTER: "cyan",
-    Verdict.DISAGREES: "bold red",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.MISSING: "bold red",
-    Verdict.MALFORMED: "bold magenta",
-}
-
 #: So many failed rows are shown by default; the rest is counted, and is in the HTML and JSON files.
 MOST_FAILURES = 20
 
@@ -50,7 +40,7 @@ _NARROW = 66  # below this many columns the table becomes a list
 
 def verdict_text(verdict: Verdict) -> Text:
     """Return a verdict as coloured word."""
-    return Text(verdict, style=_STYLES[verdict])
+    return Text(verdict, style=VERDICT_MARKS[verdict][1])
 
 
 def render_text(comparison: Comparison, *, all_rows: bool = False, brief: bool = False, width: int = 100) -> str:
@@ -58,10 +48,10 @@ def render_text(comparison: Comparison, *, all_rows: bool = False, brief: bool =
 
     Every row of the table, or the failed ones and those about parameters.
     """
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False)
-    console.print(renderable(comparison, all_rows=all_rows, brief=brief, width=width))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    console = VisibleConsole(width=width, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(renderable(comparison, all_rows=all_rows, brief=brief, width=width))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def renderable(
@@ -81,7 +71,7 @@ def renderable(
     if agreeing := len(comparison.checks) - len(told):
         parts.append(Text(f"  {agreeing} other {'check agrees' if agreeing == 1 else 'checks agree'}."))
     if not comparison.checks:
-        parts.append(Text("  No check was made, so nothing is concluded.", style=_STYLES[Verdict.INCONCLUSIVE]))
+        parts.append(Text("  No check was made, so nothing is concluded.", style="yellow"))
     for cause in comparison.causes:
         body = Text.assemble(
             ("Likely cause: ", "bold"), cell(cause.title),

@@ -4,24 +4,23 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from validation.checks import TABLE_COLUMNS, Row, Side
-from validation.comparison import Comparison
+from validation.comparison import TABLE_COLUMNS, Comparison, Row, Side
 from validation.verdict import Verdict
 
-#: A symbol for each verdict, always shown beside its word: nothing is said by colour or symbol alone.
-VERDICT_SYMBOLS: dict[Verdict, str] = {
-    Verdict.AGREES: "✓",
-    Verdict.BETTER: "▲",
-    Verdict.DISAGREES: "✗",
-    Verdict.INCONCLUSIVE: "?",
-    Verdict.MISSING: "∅",
-    Verdict.MALFORMED: "!",
+#: A symbol for each verdict and a colour for terminals, beside its word: nothing is said by colour or symbol alone.
+VERDICT_MARKS: dict[Verdict, tuple[str, str]] = {
+    Verdict.AGREES: ("✓", "green"),
+    Verdict.BETTER: ("▲", "cyan"),
+    Verdict.DISAGREES: ("✗", "bold red"),
+    Verdict.INCONCLUSIVE: ("?", "yellow"),
+    Verdict.MISSING: ("∅", "bold red"),
+    Verdict.MALFORMED: ("!", "bold magenta"),
 }
+VERDICT_SYMBOLS = {verdict: symbol for verdict, (symbol, _) in VERDICT_MARKS.items()}
 
 #: Label of a side that an error kept from being fitted.
 NOT_REACHED = "not reached"
@@ -67,11 +66,7 @@ _TEXT_COLUMNS = ("check", "quantity", "group", "term", "term2", "level", "unit",
 _NUMBER_COLUMNS = ("reference", "candidate", "difference", "digits", "scaled", "tolerance")
 
 
-#: A cell of a comparison's table.
-Cell: TypeAlias = "str | float | None"
-
-
-def cell(value: Cell) -> str:
+def cell(value: str | float | None) -> str:
     """Return a label of the table as text: missing becomes empty, control characters become visible.
 
     Labels come from people's data: a line break or an escape sequence in a level must not break a terminal or a page.
@@ -95,7 +90,7 @@ def shorten(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}" if width > 0 else ""
 
 
-def format_number(value: Cell, digits: int = 8) -> str:
+def format_number(value: str | float | None, digits: int = 8) -> str:
     """Return a number in at most ``digits`` significant digits; missing as an empty string.
 
     Whole numbers (counts) are shown in full, infinities as ``Inf`` and ``-Inf`` as R shows them.
@@ -194,7 +189,6 @@ _SHORT_UNITS = {
     "posterior sds": "sd",
     "residual sds": "sigma",
     "scaled residuals": "",
-    "last digit": "digit",
     "Monte Carlo standard errors": "MCSE",
     "Monte Carlo standard errors of the difference": "MCSE",
     "largest R-hat": "max",
