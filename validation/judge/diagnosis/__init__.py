@@ -13,9 +13,8 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from validation.comparison import Check
-from validation.errors import DetectorWarning, error_in_words
+from validation.errors import DetectorWarning, error_in_words, some
 from validation.judge.rows import Row
-from validation.owndata import some
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Verdict
 
