@@ -1,4 +1,6 @@
-"""The errors of the judge that a user meets, and that the command turns into exit codes."""
+"""The errors of the judge that a user meets, and that the command turns into exit codes; and words for messages."""
+
+from collections.abc import Sequence
 
 from r_scripts.escapes import VisibleText
 
@@ -21,6 +23,12 @@ def text_of(error: BaseException) -> str:
 def error_in_words(error: BaseException) -> str:
     """``Type: text`` of an error of a side's code."""
     return f"{type(error).__name__[:80]}: {text_of(error)}"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first of many names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 class NoReferenceError(VisibleText, LookupError):

@@ -123,15 +123,14 @@ def _posterior(case: Case, data: pd.DataFrame, progress: Progress, partial: Path
         chunks.append(draws)
         divergences += diverging
         together = np.concatenate(chunks, axis=1)
-        main = [names.index(name) for name in main_parameters(names)]
-        ess = float(posterior_summary([names[i] for i in main], together[main])["ess_bulk"].min())
+        summary, main = posterior_summary(names, together), main_parameters(names)
+        ess = float(summary.loc[main, "ess_bulk"].min())
         progress(
             f"{case.name}: {together.shape[1]} chains, smallest bulk ESS of the main parameters {ess:.0f}",
             min(1.0, ess / ESS_WANTED),
         )
         if ess >= ESS_WANTED and together.shape[1] >= CHAINS_AT_LEAST:
             break
-    summary = posterior_summary(names, together)
     if ess < 0.8 * ESS_WANTED or not (summary["rhat"] < 1.01).all() or divergences:
         raise NotConvergedError(
             f"{case.name}: {together.shape[1]} chains give a smallest bulk ESS of {ess:.0f} (wanted {ESS_WANTED}), a "
@@ -140,7 +139,7 @@ def _posterior(case: Case, data: pd.DataFrame, progress: Progress, partial: Path
     assert fit is not None  # the first chunk is always sampled
     points, _ = density_points(fit, None, SEED)
     density = np.array([float(fit.log_prob(point)) for point in points])
-    independent = {names[i]: thinned(together[i], summary.iloc[i]) for i in main}
+    independent = {names[i]: thinned(together[i], summary.iloc[i]) for i in map(names.index, main)}
     length = min(len(values) for values in independent.values())
     spread = {  # so many of each, evenly over all chains
         name: values[np.linspace(0, len(values) - 1, length).round().astype(int)]

@@ -219,17 +219,22 @@ def diagnosis(ok):
     return SimpleNamespace(ok=ok, findings=findings)
 
 
-def test_the_source_of_references_is_chosen_once():
-    assert choose_source("auto", lambda: None) == Source(("live",))
-    assert choose_source("auto", lambda: diagnosis(True)) == Source(("live",))
-    assert choose_source("live", lambda: None) == Source(("live",))
-    assert choose_source("auto", lambda: None, certified_first=True).kinds == ("certified", "live")
-    found = choose_source("auto", lambda: diagnosis(False))
+def test_the_source_of_references_is_chosen_once(monkeypatch):
+    def chosen(asked, found, **more):
+        monkeypatch.setattr(choose, "examine_r", lambda: found)
+        return choose_source(asked, **more)
+
+    assert chosen("auto", None) == Source(("live",))
+    assert chosen("auto", diagnosis(True)) == Source(("live",))
+    assert chosen("live", None) == Source(("live",))
+    assert chosen("auto", None, certified_first=True).kinds == ("certified", "live")
+    found = chosen("auto", diagnosis(False))
     assert found == Source(("recorded",), "live R cannot be used here (R: not found anywhere)")
-    assert choose_source(found, lambda: pytest.fail("R was examined")) is found
     with pytest.raises(NoRError, match="asked for"):
-        choose_source("live", lambda: diagnosis(False))
-    assert choose_source("recorded", lambda: pytest.fail("R was examined")).kinds == ("recorded",)
+        chosen("live", diagnosis(False))
+    monkeypatch.setattr(choose, "examine_r", lambda: pytest.fail("R was examined"))
+    assert choose_source(found) is found
+    assert choose_source("recorded").kinds == ("recorded",)
 
 
 def test_an_error_that_is_not_ours_is_said_to_be_a_fault(run, monkeypatch):

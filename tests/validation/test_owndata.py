@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from validation.errors import InputError
-from validation.owndata import as_factors, parse_factor
 from validation.reading import read_file
+from validation.reading.files import as_factors, parse_factor
 
 
 def test_reads_as_r_does(tmp_path):

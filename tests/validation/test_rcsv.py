@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from validation.errors import InputError
-from validation.owndata import understood
 from validation.reading import read_file
+from validation.reading.files import understood
 from validation.reading.text import convert, read_r_cells
 
 

@@ -13,9 +13,9 @@ import scipy.sparse as sp
 from validation import tolerances
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
+from validation.errors import some
 from validation.judge.evidence import Evidence
 from validation.judge.rows import Found, Row, asked, counts, judge_number, judge_record, missing_row, row
-from validation.owndata import some
 from validation.quantities import Key, named, quietly, records
 from validation.tolerances import Match, Tolerance
 from validation.verdict import Verdict

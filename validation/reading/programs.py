@@ -24,8 +24,7 @@ import pandas as pd
 
 from pyimpl.extras import need
 from pyimpl.linalg.memory import in_words, memory
-from validation.errors import InputError
-from validation.owndata import some
+from validation.errors import InputError, some
 from validation.reading.text import text_column
 
 #: Stata's display formats of days and of milliseconds, by their beginnings; how a date is shown may follow.

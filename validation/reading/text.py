@@ -23,8 +23,7 @@ from itertools import islice, zip_longest
 import numpy as np
 import pandas as pd
 
-from validation.errors import InputError
-from validation.owndata import some
+from validation.errors import InputError, some
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

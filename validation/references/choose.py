@@ -67,18 +67,12 @@ def examine_r() -> "Diagnosis | None":
     return examine()
 
 
-def choose_source(
-    asked: "str | Source" = "auto",
-    examine: "Callable[[], Diagnosis | None] | None" = None,
-    *,
-    certified_first: bool = False,
-) -> Source:
+def choose_source(asked: "str | Source" = "auto", *, certified_first: bool = False) -> Source:
     """Decide where references come from; what was chosen already stays.
 
     ``asked`` is one of :data:`SOURCES`, or several in the order of preference (``"certified+recorded"``). ``"auto"``
-    takes live R where there is one (``examine`` stands in for :func:`examine_r`), and recorded R where not; certified
-    values, which have no error, come ``certified_first`` if wanted. Live R that was asked for and cannot be used is a
-    NoRError.
+    takes live R where there is one, and recorded R where not; certified values, which have no error, come
+    ``certified_first`` if wanted. Live R that was asked for and cannot be used is a NoRError.
     """
     if isinstance(asked, Source):
         return asked
@@ -90,7 +84,7 @@ def choose_source(
         )
     if not {"auto", "live"} & set(parts):
         return Source(parts, "recorded ones were asked for" if "recorded" in parts else None)
-    diagnosis = (examine or examine_r)()
+    diagnosis = examine_r()
     first = ("certified",) if certified_first else ()
     if diagnosis is None or diagnosis.ok:
         return Source(parts if "live" in parts else (*first, "live"))

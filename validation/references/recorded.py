@@ -180,6 +180,7 @@ class RecordedLmerFit(ReportedFit):
     ranef = _held("modes", dict[str, pd.DataFrame])
     fitted = _held("fits", pd.Series)
     isREML = _held("reml", bool)
+    optinfo = property(_held("optimizer", dict[str, object]))  # how the optimizer ended
 
     def getReCovs(self) -> pd.DataFrame:
         """Covariance structures of the terms: free, where none were recorded."""
@@ -265,11 +266,6 @@ class RecordedLmerFit(ReportedFit):
             raise NotRecordedError(f"residuals of type {type!r} were not recorded, only 'response'")
         residuals = self.y - self.fits
         return residuals / self.sigma() if scaled else residuals
-
-    @property
-    def optinfo(self) -> Mapping[str, object]:
-        """How the optimizer ended."""
-        return self.optimizer
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from validation.comparison import Comparison, Side
+from validation.errors import some
 from validation.files import write_atomically
 from validation.judge.rows import rows_of
-from validation.owndata import some
 from validation.plain import plain
 from validation.report.json import package_version
 from validation.report.plots import Plot, plots

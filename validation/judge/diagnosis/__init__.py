@@ -16,9 +16,8 @@ import numpy as np
 from r_scripts.dialect import CHANGES, Dialect, changes_between
 from validation.comparison import Check, Side
 from validation.contract import LinearMixedFit
-from validation.errors import DetectorWarning, error_in_words
+from validation.errors import DetectorWarning, error_in_words, some
 from validation.judge.rows import Row
-from validation.owndata import some
 from validation.quantities import quietly
 from validation.references.provenance import dialect_of
 from validation.tolerances import Match, Strength

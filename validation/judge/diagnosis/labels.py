@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from validation.algebra import optimum_of, solve
+from validation.errors import some
 from validation.judge.diagnosis import all_close, assume, close, found_by, given
 from validation.judge.diagnosis.coding import basis
 from validation.judge.diagnosis.model import proof_by
 from validation.judge.evidence import Evidence
-from validation.owndata import some
 from validation.quantities import columns_of, quietly, records
 from validation.tolerances import Match, Strength
 from validation.verdict import Cause, Finding

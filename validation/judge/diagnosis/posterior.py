@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from validation.errors import some
 from validation.judge.diagnosis import Detector, assume, first_of, given, is_long, is_single
 from validation.judge.diagnosis.priors import families, has_single_density, printed_priors, priors
 from validation.judge.posteriors import RULES, PosteriorEvidence, by_rules, main_parameters, reported, z_limit
 from validation.judge.validity import repeated_draws
-from validation.owndata import some
 from validation.quantities import QUANTILES, posterior_summary, quietly, split_parameter
 from validation.tolerances import VALIDITY, Match, Share, Strength
 from validation.verdict import Cause, Finding
