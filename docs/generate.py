@@ -90,7 +90,7 @@ def posterior_table() -> str:
         found = certified.load_posterior(name)
         counts = [found.proof["dimensions"], found.count(certified.ENCLOSED), found.count(certified.ESTIMATED)]
         digits = [enclosed_digits(found, statistics) for statistics in (MOMENTS, QUANTILES)]
-        evidence = [f"{found.log_evidence:.12f}", f"{found.log_evidence_error:.0e}"]
+        evidence = [f"{found.log_evidence:.12f}", f"{float(found.row(certified.LOG_EVIDENCE, 'value')[3]):.0e}"]
         lines.append(f"| {' | '.join(map(str, [name, *counts, *digits, *evidence]))} |")
     return "\n".join(lines)
 

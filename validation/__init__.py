@@ -10,9 +10,8 @@ import r_scripts  # noqa: F401 - which says where Python is too old
 if TYPE_CHECKING:
     from validation.anova import compare_anova, compare_anova_fits
     from validation.cases import Case
-    from validation.checks import Check, Side
     from validation.compare import compare, compare_draws, compare_fits
-    from validation.comparison import Comparison
+    from validation.comparison import Check, Comparison, Side
     from validation.results import compare_emmeans, compare_predictions
     from validation.verdict import Cause, Verdict
 
@@ -34,9 +33,8 @@ __all__ = [
 
 _HOMES = {
     "Case": "validation.cases",
-    "Comparison": "validation.comparison",
     **dict.fromkeys(("Cause", "Verdict"), "validation.verdict"),
-    **dict.fromkeys(("Check", "Side"), "validation.checks"),
+    **dict.fromkeys(("Check", "Comparison", "Side"), "validation.comparison"),
     **dict.fromkeys(("compare", "compare_draws", "compare_fits"), "validation.compare"),
     **dict.fromkeys(("compare_anova", "compare_anova_fits"), "validation.anova"),
     **dict.fromkeys(("compare_emmeans", "compare_predictions"), "validation.results"),

@@ -6,9 +6,10 @@ Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1).
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from scipy.sparse.linalg import lsqr, splu
 
 from validation.contract import LinearMixedFit
 from validation.covariances import FREE, Structure, parameters_of, structures_of
-from validation.quantities import numbered
-from validation.tolerances import Match
+from validation.quantities import Key, named, numbered, quietly
+from validation.tolerances import SINGULAR, Match
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,21 @@ class Pieces:
         return [
             term.structure.template(part, term.p) for term, part in zip(self.terms, self.by_term(theta), strict=True)
         ]
+
+    def components(self, theta: np.ndarray, sigma: float) -> dict[Key, float]:
+        """The numbers of Σ = σ²TT', by the keys of a comparison's rows: a term's variances, then its covariances."""
+        found: dict[Key, float] = {}
+        for term, T in zip(self.terms, self.templates(theta), strict=True):
+            Sigma = sigma**2 * T @ T.T
+            for effect, variance in zip(term.effects, np.diag(Sigma).tolist(), strict=True):
+                found["variance", term.name, effect, None, None] = variance
+                found["sd", term.name, effect, None, None] = math.sqrt(variance)
+            for (i, first), (j, second) in combinations(enumerate(term.effects), 2):
+                product = Sigma[i, i] * Sigma[j, j]
+                correlation = Sigma[i, j] / math.sqrt(product) if product > 0 else math.nan
+                found["covariance", term.name, first, second, None] = float(Sigma[i, j])
+                found["cor", term.name, first, second, None] = float(correlation)
+        return found
 
     def elements(self, theta: np.ndarray) -> np.ndarray:
         """lme4's ``getME("theta")``: the different elements of the templates."""
@@ -168,11 +184,6 @@ class Pieces:
         """Whether θ is within its bounds."""
         return all(low <= value <= high for value, (low, high) in zip(theta, self.bounds, strict=True))
 
-    @cached_property
-    def diagonal(self) -> np.ndarray:
-        """Which elements of θ are bounded below by 0: diagonal ones of T, standard deviations."""
-        return np.array([low == 0.0 for low, _ in self.bounds], dtype=bool)
-
 
 @dataclass(frozen=True)
 class Solution:
@@ -220,26 +231,36 @@ class Solution:
         A = (ZL.T @ ZL).toarray() + np.eye(self.pieces.Z.shape[1])
         return np.asarray(scipy.linalg.solve_triangular(np.linalg.cholesky(A), Lambda.T.toarray(), lower=True))
 
-    def covariances(self) -> dict[tuple[str, str, str], float]:
-        """Σ = σ²TT' by (term, effect, effect2), each pair in the order of VarCorr."""
-        result: dict[tuple[str, str, str], float] = {}
-        for term, T in zip(self.pieces.terms, self.pieces.templates(self.theta), strict=True):
-            Sigma = self.sigma**2 * T @ T.T
-            for i in range(term.p):
-                for j in range(i, term.p):
-                    result[term.name, term.effects[i], term.effects[j]] = float(Sigma[i, j])
-        return result
+    def numbers(self) -> dict[Key, float]:
+        """Every number that follows from θ, by the keys of a comparison's rows."""
+        pieces, sigma = self.pieces, self.sigma
+        values: dict[Key, float] = {}
+        names, se = pieces.coef_names, self.se
+        for i, name in enumerate(names):
+            for quantity, value in (("fixef", self.beta[i]), ("se", se[i]), ("t", self.beta[i] / se[i])):
+                values[named(quantity, term=name)] = float(value)
+            for j in range(i + 1):
+                values[named("vcov", None, name, names[j])] = float(self.vcov[i, j])
+        values |= pieces.components(self.theta, sigma)
+        values |= {named("variance", "Residual"): sigma**2, named("sd", "Residual"): sigma, named("sigma"): sigma}
+        values[named("logLik")] = -0.5 * self.objective
+        # R's isSingular() looks at the parameters as they are, in the predictors' own units.
+        low, high = np.array(pieces.bounds).reshape(-1, 2).T
+        distance = np.minimum(np.abs(self.theta - low), np.abs(high - self.theta))
+        values[named("singular")] = float((distance < SINGULAR).any())
+        for quantity, by_level in (("ranef", self.ranef()), ("condsd", self.conditional_sds())):
+            for (group, effect, level), value in by_level.items():
+                values[named(quantity, group, effect, level=level)] = value
+        return values
 
 
 def by_label(pieces: Pieces, vector: np.ndarray) -> dict[tuple[str, str, str], float]:
     """A number for each column of Z, by (group, effect, level)."""
-    # an effect that an earlier term of the same group has, too, is numbered as in the tables
-    names: dict[str, Iterator[str]] = {}
-    for group in {term.group for term in pieces.terms}:
-        names[group] = iter(numbered(e for term in pieces.terms if term.group == group for e in term.effects))
     result: dict[tuple[str, str, str], float] = {}
+    seen: dict[str, list[str]] = {}  # the effects of a group so far: one that it has again is numbered as in the tables
     for term, block in zip(pieces.terms, pieces.by_level(vector), strict=True):
-        effects = [next(names[term.group]) for _ in term.effects]
+        seen[term.group] = [*seen.get(term.group, []), *term.effects]
+        effects = numbered(seen[term.group])[-term.p :]
         for level, row in zip(term.levels, block, strict=True):
             result.update(((term.group, effect, level), float(x)) for effect, x in zip(effects, row, strict=True))
     return result
@@ -409,3 +430,43 @@ def solve(pieces: Pieces, theta: np.ndarray, reml: bool) -> Solution:
         pieces=pieces,
         theta=np.asarray(theta, dtype=float),
     )
+
+
+_SEARCH_ENDS = 1e-14  # on a change of the objective, as a share of it
+_INSIDE = (0.02, 0.1, 0.4)  # distances from a bound at which a search that ended there is tried again
+
+
+def optimum_of(pieces: Pieces, reml: bool, start: np.ndarray | None = None) -> Solution | None:
+    """A model at its own optimum, by the judge's algebra, from a start (or lme4's); None where it has no objective.
+
+    The objective is even in a standard deviation: at 0 its slope vanishes whether 0 is its minimum or not. So where a
+    search ends on a bound, points inside are tried, and the search goes on from one that is lower.
+    """
+    from scipy.optimize import minimize
+
+    unit = pieces.theta_scale
+
+    def at(point: np.ndarray) -> Solution | None:
+        return quietly(lambda: solve(pieces, point * unit, reml), None)
+
+    def objective(point: np.ndarray) -> float:
+        found = at(point)
+        return found.objective if found is not None else math.inf
+
+    bounds = [(low / one, high / one) for (low, high), one in zip(pieces.bounds, unit, strict=True)]
+    at_one = np.array([low == 0.0 for low, _ in bounds], dtype=float)  # lme4's start
+    point = at_one if start is None else np.asarray(start, dtype=float) / unit
+    for _ in range(len(point) + 1):
+        point = minimize(objective, point, method="L-BFGS-B", bounds=bounds, options={"ftol": _SEARCH_ENDS}).x
+        beside = [
+            np.where(np.arange(len(point)) == i, bound + sign * step, point)
+            for i, pair in enumerate(bounds)
+            for bound, sign in zip(pair, (1.0, -1.0), strict=True)
+            if abs(point[i] - bound) <= SINGULAR
+            for step in _INSIDE
+        ]
+        lower = min(beside, key=objective, default=point)
+        if not objective(lower) < objective(point):
+            break
+        point = lower
+    return at(point)

@@ -9,18 +9,14 @@ from typing import cast
 import pandas as pd
 
 from pyimpl.frame.columns import as_pandas
-from validation.checks import Side
 from validation.compare import candidate_fit, describe_side
-from validation.comparison import Comparison
+from validation.comparison import Comparison, Side
 from validation.contract import AnovaTable, LinearMixedFit, Values
 from validation.errors import RAISED, text_of
-from validation.judge.diagnosis import diagnose, unknown_cause
-from validation.judge.diagnosis.likelihood_ratio import DETECTORS
 from validation.judge.likelihood_ratio import COLUMNS, AnovaEvidence, judge_anova, refitted, table_of_fits, tidy_table
 from validation.judge.rows import table_of
 from validation.options import Against, Progress, silent
 from validation.references.choose import Model, Source, choose_source, reference_of
-from validation.verdict import Cause
 
 
 def compare_anova(
@@ -183,8 +179,7 @@ def compare_anova_fits(
         tables[side] = tidy_table(table)
     order = sorted(range(len(reference)), key=lambda i: reference[i].npar)
     evidence = AnovaEvidence(
-        tables.get("reference"),
-        tables.get("candidate"),
+        tables,
         refusals,
         tuple(reference[i] for i in order),
         tuple(theirs[i] for i in order if theirs),
@@ -192,10 +187,7 @@ def compare_anova_fits(
         tuple(name for name in COLUMNS if name in columns),
         data,
     )
-    checks, rows = judge_anova(evidence)
-    causes: tuple[Cause, ...] = ()
-    if any(check.verdict.failed for check in checks):
-        causes = diagnose(evidence, DETECTORS, lambda: unknown_cause(checks, rows))
+    checks, rows, causes = judge_anova(evidence)
     formula = "; ".join(evidence.names)
     left = sides[0] or describe_side(reference[0])
     right = sides[1] or (Side("candidate", "third-party") if alone is not None else describe_side(theirs[0]))

@@ -15,9 +15,8 @@ import pandas as pd
 from pyimpl.extras import has
 from r_scripts.dialect import Dialect
 from validation.cases import BUILT_IN, Case, by_name
-from validation.checks import Check, Side
 from validation.compare import compare
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison, Side
 from validation.errors import NotSupportedError, SideError
 from validation.files import make_folder
 from validation.options import Progress
@@ -142,13 +141,11 @@ def record_works(
     names: Sequence[str] = (),
     *,
     directory: Path | None = None,
-    quick: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Record what live R gives of cases, and of what was added; all built-in ones where none is named.
 
-    The files written stand among the package's own references where no directory is given. ``quick`` takes short
-    chains, to try it out.
+    The files written stand among the package's own references where no directory is given.
 
     Raises
     ------
@@ -163,7 +160,7 @@ def record_works(
     written = []
     if cases := [work for work in works if isinstance(work, Case)]:
         choose_source("live")
-        written += recording.record(cases, directory=directory, progress=progress, quick=quick)
+        written += recording.record(cases, directory=directory, progress=progress)
     for work in works:
         if isinstance(work, Work) and work.record is not None:
             if directory is not None:

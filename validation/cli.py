@@ -286,11 +286,11 @@ def conformance(
     """Judge any implementation: fit the standard cases with it, and compare with R or certified values."""
     if candidate:
         start_r(reference, bayes=False)
-    from validation.conformance import command
-    from validation.conformance.output import markdown, read_runs
+    from validation.conformance import output as command
 
     if features or table:
-        results().say(command.features() if features else markdown(read_runs(table or [])))
+        text = command.features() if features else command.markdown(command.read_runs(table or []))
+        results().say(text)
         return OK
     return exit_code(
         command.judge(
@@ -338,7 +338,6 @@ def doctor(json_file: JsonFile = None, quiet: Quiet = False, debug: Debug = Fals
 def record(
     cases: Cases = None,
     directory: Directory = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Short chains: to try it out, not for keeping.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
@@ -348,7 +347,7 @@ def record(
 
     with tracker(1, quiet=quiet) as track:
         track.start("Recording")
-        written = record_works(cases or (), directory=directory, quick=quick, progress=track)
+        written = record_works(cases or (), directory=directory, progress=track)
     if not quiet:
         for path in written:
             results().say(str(path))

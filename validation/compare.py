@@ -19,10 +19,8 @@ import pandas as pd
 from pyimpl.frame.columns import as_pandas
 from r_scripts.dialect import Dialect
 from r_scripts.programs import platform_words
-from validation.checks import Check, Side
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison, Fitted, Reference, Side
 from validation.contract import BayesianFit, Draws, LinearMixedFit, MultilevelFit, Values
-from validation.dialects import dialect_of
 from validation.errors import RAISED, NotSupportedError, SideError, error_in_words
 from validation.judge.diagnosis import diagnose, unknown_cause
 from validation.judge.diagnosis.versions import version_cause
@@ -31,7 +29,7 @@ from validation.judge.rows import Row, digits, table_of
 from validation.options import DEFAULT_SEED, Against, Progress, silent
 from validation.quantities import DrawsAlone, quietly, truth_table
 from validation.references.choose import Model, Source, choose_source, reference_of
-from validation.references.reference import Fitted, Reference
+from validation.references.provenance import dialect_of
 from validation.tolerances import SHIFT_FINE
 from validation.verdict import Cause, Verdict
 
@@ -172,8 +170,6 @@ def compare_fits(
     REML: bool | None = None,
     title: str | None = None,
     seed: int = DEFAULT_SEED,
-    reference_label: str | None = None,
-    candidate_label: str | None = None,
     truth: pd.DataFrame | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -183,7 +179,7 @@ def compare_fits(
     ----------
     reference, candidate : fit
         Both likelihood fits or both posteriors, meeting as much of ``validation.contract`` as they can. What one side
-        does not give is reported as missing.
+        does not give is reported as missing. The report calls a side by its ``label``, or by its type.
     data : pandas.DataFrame, optional
         The data of both: helps to name a cause.
     REML : bool, optional
@@ -191,8 +187,6 @@ def compare_fits(
     title : str, optional
     seed : int
         Of the points where objectives and densities are compared.
-    reference_label, candidate_label : str, optional
-        How the report calls the sides; their own ``label`` or their type where not given.
     truth : pandas.DataFrame, optional
         Posterior summaries by quadrature, for either side to be judged against.
     progress : callable, optional
@@ -210,23 +204,14 @@ def compare_fits(
     if kinds[0] != kinds[1]:
         names = ["a posterior" if kind else "a likelihood fit" for kind in kinds]
         raise TypeError(f"the reference is {names[0]} and the candidate {names[1]}: compare two of a kind")
-    left = describe_side(reference, reference_label)
-    right = describe_side(candidate, candidate_label)
     formula = str(getattr(reference, "formula", "") or getattr(candidate, "formula", "") or "")
     reml = not kinds[0] and (bool(cast("LinearMixedFit", reference).isREML()) if REML is None else REML)
     about = About(formula, title, reml, data, seed, truth, progress=progress or silent)
-    return judge_pair(Fitted(reference, left), Fitted(candidate, right), about)
+    left, right = (Fitted(fit, describe_side(fit)) for fit in (reference, candidate))
+    return judge_pair(left, right, about)
 
 
-def compare_draws(
-    reference: Draws,
-    candidate: Draws,
-    *,
-    title: str = "draws",
-    reference_label: str = "reference",
-    candidate_label: str = "candidate",
-    seed: int = DEFAULT_SEED,
-) -> Comparison:
+def compare_draws(reference: Draws, candidate: Draws, *, title: str = "draws", seed: int = DEFAULT_SEED) -> Comparison:
     """Judge whether two sets of draws come from one distribution (gates 2 to 5; there is no density to compare).
 
     Parameters
@@ -234,15 +219,15 @@ def compare_draws(
     reference, candidate : DataTree, Dataset, mapping, or DataFrame
         A DataTree or Dataset with dimensions ``chain`` and ``draw``; or a mapping (a DataFrame among them) from
         parameter to draws: ``(chains, draws)``, or one chain as ``(draws,)``.
-    title, reference_label, candidate_label : str
+    title : str
     seed : int
 
     Returns
     -------
     Comparison
     """
-    left = Fitted(cast("BayesianFit", DrawsAlone(reference)), Side(reference_label, "third-party"))
-    right = Fitted(cast("BayesianFit", DrawsAlone(candidate)), Side(candidate_label, "third-party"))
+    left = Fitted(cast("BayesianFit", DrawsAlone(reference)), Side("reference", "third-party"))
+    right = Fitted(cast("BayesianFit", DrawsAlone(candidate)), Side("candidate", "third-party"))
     return judge_pair(left, right, About(title=title, seed=seed, density=False))
 
 
@@ -363,12 +348,11 @@ def _digits_of_default(tight: LinearMixedFit, default: LinearMixedFit, reml: boo
 # ---------------------------------------------------------------------------------------------------- the sides
 
 
-def describe_side(fit: object, label: str | None = None) -> Side:
+def describe_side(fit: object) -> Side:
     """Return what the report calls a fit or a table that came without a description."""
     own, provenance = getattr(fit, "label", None), getattr(fit, "provenance", None)
     package = type(fit).__module__.partition(".")[0]
-    if not label:
-        label = own if isinstance(own, str) and own else f"{package}.{type(fit).__name__}"
+    label = own if isinstance(own, str) and own else f"{package}.{type(fit).__name__}"
     kind = {"bridge": "live-r", "pyimpl": "python"}.get(package, "third-party")
     return Side(label, kind, dict(provenance) if isinstance(provenance, Mapping) else {})
 

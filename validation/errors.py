@@ -47,10 +47,6 @@ class NotSupportedError(SideError):
     """One side says of itself that it does not have what the model needs: nothing was compared, nothing disagrees."""
 
 
-class SourceError(VisibleText, ValueError):
-    """References were asked for from where none come."""
-
-
 class UnknownCaseError(VisibleText, ValueError):
     """A case was asked for by a name that none has."""
 

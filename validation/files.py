@@ -170,7 +170,6 @@ def _why(error: OSError | ValueError) -> str:
         return str(error)  # a NUL in the name
     known = {
         errno.ENOSPC: "the disk is full",
-        errno.EDQUOT: "the disk quota is used up",
         errno.EROFS: "the file system is read-only",
         errno.EACCES: "its folder may not be written to",
         errno.EPERM: "its folder may not be written to",
@@ -178,7 +177,6 @@ def _why(error: OSError | ValueError) -> str:
         errno.ENOTEMPTY: "a folder is in its place",
         errno.ENOTDIR: "a part of its path is a file",
         errno.EEXIST: "a part of its path is a file",
-        errno.ENAMETOOLONG: "its name is too long",
         errno.ENXIO: "nobody reads from the pipe or the device",
         errno.ELOOP: "its path is a circle of links",
     }

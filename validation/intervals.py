@@ -11,16 +11,15 @@ from dataclasses import replace
 import pandas as pd
 
 from pyimpl.covariance.structures import covariance_of
-from pyimpl.likelihood.parameters import Parameter, Parameters
+from pyimpl.likelihood.parameters import Parameters
 from r_scripts.dialect import Dialect
 from validation.compare import describe_side
 from validation.comparison import Comparison
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
-from validation.dialects import dialect_of
 from validation.judge.rows import Row, conclude, judge_number, table_of
 from validation.quantities import KEYS, Key, named
-from validation.references.live import live_dialect
+from validation.references.provenance import dialect_of, r_versions
 from validation.tolerances import ENDS
 
 
@@ -30,7 +29,7 @@ def dialect_of_fit(fit: LinearMixedFit) -> Dialect | None:
     if isinstance(own, Dialect):
         return own
     if type(fit).__module__.partition(".")[0] == "bridge":
-        return live_dialect()
+        return dialect_of(r_versions()) or Dialect.of(None)
     return dialect_of(getattr(fit, "provenance", None))
 
 
@@ -72,9 +71,8 @@ def tidy_intervals(table: pd.DataFrame, fit: LinearMixedFit, dialect: Dialect | 
         pairs = zip(effects_of, structures, strict=True)
         covariances = [covariance_of(one.name, len(effects), one.hom) for (_, effects), one in pairs]
     parameters = Parameters(effects_of, [str(name) for name in fit.fixef().index], spoken, covariances)
-    known: dict[str, Parameter] = {}
-    for signames in (False, True):
-        known.update(zip(parameters.names(signames), parameters.meanings, strict=True))
+    spellings = (parameters.names(signames) for signames in (False, True))
+    known = {name: one for own in spellings for name, one in zip(own, parameters.meanings, strict=True)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
@@ -82,11 +80,10 @@ def tidy_intervals(table: pd.DataFrame, fit: LinearMixedFit, dialect: Dialect | 
             f"{', '.join(parameters.names(signames=False)[: parameters.n_variance])}"
         )
     rows = []
-    for name, (lower, upper) in zip(names, table.iloc[:, :2].to_numpy(dtype=float), strict=True):
+    for name, ends in zip(names, table.iloc[:, :2].to_numpy(dtype=float), strict=True):
         one = known[name]
-        two = one.quantity == "correlation" and bool(one.term2)
-        terms = sorted([one.term, one.term2]) if two else [one.term, one.term2]
-        rows.append((one.quantity, one.group, *terms, lower, upper))
+        terms = sorted((one.term, one.term2)) if one.quantity == "correlation" and one.term2 else (one.term, one.term2)
+        rows.append((one.quantity, one.group, *terms, *ends))
     found = pd.DataFrame(rows, columns=[*KEYS[:4], "lower", "upper"])
     twice = found.duplicated(list(KEYS[:4]))
     if twice.any():
@@ -97,11 +94,8 @@ def tidy_intervals(table: pd.DataFrame, fit: LinearMixedFit, dialect: Dialect | 
 def _terms(fit: LinearMixedFit) -> list[tuple[str, list[str]]]:
     """Grouping factor and effects of each term, in the fit's order, from its ``VarCorr()``."""
     table = fit.VarCorr()
-    found: dict[str, list[str]] = {}
-    for group, first, second in zip(table["grp"], table["var1"], table["var2"], strict=True):
-        if not pd.isna(first) and pd.isna(second):
-            found.setdefault(str(group), []).append(str(first))
-    return list(found.items())
+    variances = table[table["var1"].notna() & table["var2"].isna()]
+    return [(str(group), part["var1"].astype(str).tolist()) for group, part in variances.groupby("grp", sort=False)]
 
 
 def judge_intervals(reference: pd.DataFrame, candidate: pd.DataFrame) -> list[Row]:
@@ -159,11 +153,10 @@ def compare_intervals(
     """
     tables, sides = [], []
     for fit, dialect in ((reference, reference_dialect), (candidate, candidate_dialect)):
-        confint = getattr(fit, "confint", None)
+        confint, spoken = getattr(fit, "confint", None), dialect or dialect_of_fit(fit)
         if not callable(confint):
             raise ValueError(f"{type(fit).__name__} has no confint(); judge_intervals() takes tables")
-        tables.append(tidy_intervals(confint(method=method, level=level), fit, dialect))
-        spoken = dialect or dialect_of_fit(fit)
+        tables.append(tidy_intervals(confint(method=method, level=level), fit, spoken))
         sides.append(replace(describe_side(fit), provenance={} if spoken is None else dict(spoken.versions)))
     rows = judge_intervals(*tables)
     ends = sum(not row.verdict.failed for row in rows)

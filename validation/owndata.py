@@ -22,18 +22,16 @@ def understood(data: pd.DataFrame) -> str:
         kinds.get(kind, []).append(f"{name}{levels}")
     missing = [f"{name} ({count})" for name, count in data.isna().sum().items() if count]
     parts = [f"{len(data):,} row{'s' * (len(data) != 1)}, {data.shape[1]} column{'s' * (data.shape[1] != 1)}"]
-    parts += [f"{kind}{_LISTED[kind]}: {some(names, _MOST_COLUMNS)}" for kind, names in kinds.items() if names]
+    parts += [f"{kind}: {some(names, _MOST_COLUMNS)}" for kind, names in kinds.items() if names]
     return "; ".join([*parts, f"missing: {some(missing, _MOST_COLUMNS) or 'none'}"])
 
 
 _MOST_LEVELS, _MOST_COLUMNS = 6, 12
 _OTHER = "of a kind that no model takes"
-#: The kinds of columns that are listed, and what is said of them. Numbers, whatever their type, are not.
-_LISTED = {
-    "factor": "", "ordered factor": ", which makes polynomial contrasts", "text": "", "logical": "", "date": "",
-    _OTHER: "",
-}  # fmt: skip
-#: By pandas' name for what a column of objects holds.
+_ORDERED = "ordered factor, which makes polynomial contrasts"
+#: The kinds of columns that are listed. Numbers, whatever their type, are not.
+_LISTED = ("factor", _ORDERED, "text", "logical", "date", _OTHER)
+#: By pandas' name for what a column holds.
 _WORDS = {
     **dict.fromkeys(("string", "empty"), "text"),
     **dict.fromkeys(("date", "datetime", "datetime64"), "date"),
@@ -44,13 +42,7 @@ _WORDS = {
 
 def _kind(column: pd.Series) -> str:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return "ordered factor" if column.cat.ordered else "factor"
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return "logical"
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return "date"
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return "number"
+        return _ORDERED if column.cat.ordered else "factor"
     return _WORDS.get(pd.api.types.infer_dtype(column, skipna=True), _OTHER)
 
 

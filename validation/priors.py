@@ -1,24 +1,11 @@
 """One prior for both sides: pyimpl's specification objects as the bridge's."""
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import bridge.priors
-
-_SLAB = ("global_df", "global_scale", "slab_df", "slab_scale")
-_OF_T = ("df", "location", "scale", "autoscale")
-
-#: By pyimpl's internal name (rstanarm's own): the bridge's function, and the fields that it takes, in this order.
-_FUNCTIONS = {
-    "normal": ("normal", _OF_T[1:]),
-    "laplace": ("laplace", _OF_T[1:]),
-    "t": ("student_t", _OF_T),
-    "lasso": ("lasso", _OF_T),
-    "hs": ("hs", ("df", *_SLAB)),
-    "hs_plus": ("hs_plus", ("df", "scale", *_SLAB)),
-    "product_normal": ("product_normal", ("df", "location", "scale")),
-}
 
 
 def bridge_prior(prior: Any) -> "bridge.priors.Prior":
@@ -32,18 +19,19 @@ def bridge_prior(prior: Any) -> "bridge.priors.Prior":
     from bridge import priors
     from pyimpl.posterior.priors import Decov, Lkj, Prior
 
-    if isinstance(prior, Decov):
-        return priors.decov(prior.regularization, prior.concentration, prior.shape, prior.scale)
-    if isinstance(prior, Lkj):
-        return priors.lkj(prior.regularization, prior.scale, prior.df, prior.autoscale)
-    if not isinstance(prior, Prior):
+    if not isinstance(prior, Prior | Decov | Lkj):
         raise TypeError(f"expected a prior such as pyimpl.normal(0, 2.5), not {prior!r}")
-    if prior.default:
-        return priors.default_prior_intercept() if prior.location is None else priors.default_prior_coef()
-    if prior.dist == "exponential":
-        return priors.exponential(1.0 / float(cast("float", prior.scale)), prior.autoscale)
-    function, fields = _FUNCTIONS[prior.dist]
-    made: bridge.priors.Prior = getattr(priors, function)(*(getattr(prior, field) for field in fields))
+    known, name = vars(prior), type(prior).__name__.lower()
+    if isinstance(prior, Prior):
+        if prior.default:
+            return priors.default_prior_intercept() if prior.location is None else priors.default_prior_coef()
+        name = "student_t" if prior.dist == "t" else prior.dist
+        # what R's functions take, and a Prior holds under another name
+        known = known | {"df1": prior.df, "df2": prior.scale}
+        if name == "exponential":
+            known["rate"] = 1.0 / float(cast("float", prior.scale))
+    function = getattr(priors, name)
+    made: bridge.priors.Prior = function(**{one: known[one] for one in inspect.signature(function).parameters})
     return made
 
 

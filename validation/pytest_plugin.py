@@ -14,8 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from validation.cases import Case
-    from validation.checks import Check
-    from validation.comparison import Comparison
+    from validation.comparison import Check, Comparison
     from validation.conformance.deviations import Deviation
     from validation.conformance.run import Result
 
@@ -92,9 +91,9 @@ class _Suite(pytest.Collector):
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
         from validation.conformance.candidate import words
-        from validation.conformance.command import claimed_cases
         from validation.conformance.deviations import read_deviations
         from validation.conformance.isolated import isolated_candidate
+        from validation.conformance.output import claimed_cases
         from validation.references.choose import choose_source
         from validation.suite import with_reference
 

@@ -39,8 +39,7 @@ MAIN_EXCLUDED = ("mean_PPD", "log-posterior")
 class Extraction:
     """What could be read off a fit, and why it did not give a quantity (a method that is not there, or that raised).
 
-    The table has :data:`KEYS`, ``value`` and ``error``: the standard error of an estimate, the conditional sd of a
-    BLUP, the Monte Carlo standard error of a posterior summary; missing where there is none.
+    The table has :data:`KEYS`, ``value`` and ``error``: the Monte Carlo standard error of a posterior summary.
     """
 
     table: pd.DataFrame
@@ -111,12 +110,6 @@ def _by_row(quantity: str, values: pd.Series) -> Iterator[_Row]:
     return (_row(named(quantity, level=str(label)), value) for label, value in pairs)
 
 
-def _fixef(fit: LinearMixedFit) -> Iterator[_Row]:
-    errors = quietly(lambda: _diagonal_sds(fit.vcov()), pd.Series(dtype=float))
-    for term, value in fit.fixef().items():
-        yield _row(named("fixef", term=str(term)), value, errors.get(term, np.nan))
-
-
 def _tests(fit: LinearMixedFit) -> Iterator[_Row]:
     table = fit.coef_table()
     for term in table.index:
@@ -143,13 +136,11 @@ def _varcorr(fit: LinearMixedFit) -> Iterator[_Row]:
 
 
 def _ranef(fit: LinearMixedFit) -> Iterator[_Row]:
-    sds = quietly(lambda: _conditional_sds(variances_of(fit.ranef_condVar())), {})
     for group, frame in fit.ranef().items():
         values = frame.to_numpy(dtype=float)
         for j, effect in enumerate(numbered(map(str, frame.columns))):
             for i, level in enumerate(map(str, frame.index)):
-                sd = sds.get((str(group), effect, level), np.nan)
-                yield _row(named("ranef", str(group), effect, level=level), values[i, j], sd)
+                yield _row(named("ranef", str(group), effect, level=level), values[i, j])
 
 
 def _condsd(fit: LinearMixedFit) -> Iterator[_Row]:
@@ -172,7 +163,7 @@ _LIKELIHOOD: tuple[_Part, ...] = (
     (("singular",), lambda fit: [_row(named("singular"), fit.isSingular())]),
     *map(_scalar, ("logLik", "deviance", "AIC", "BIC", "sigma")),
     (("ngrps",), lambda fit: (_row(named("ngrps", str(g)), count) for g, count in fit.ngrps().items())),
-    (("fixef",), _fixef),
+    (("fixef",), lambda fit: _by_term("fixef", fit.fixef())),
     (("se", "t"), _tests),
     (("vcov",), _vcov),
     (("theta",), lambda fit: _by_term("theta", fit.getME("theta"))),
@@ -286,12 +277,6 @@ def quietly(function: Callable[[], T], default: D) -> T | D:
         return function()
     except RAISED:
         return default
-
-
-def _diagonal_sds(matrix: pd.DataFrame) -> pd.Series:
-    diagonal = np.diag(matrix.to_numpy(dtype=float))
-    with np.errstate(invalid="ignore"):
-        return pd.Series(np.sqrt(diagonal), index=[str(name) for name in matrix.index])
 
 
 def numbered(effects: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ or what :func:`pyimpl.emmeans` and its kin return. Rows are joined by the levels
 A cause is named only where undoing it gives the reference's numbers.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -45,15 +46,13 @@ def _read(side: Table, keys: Sequence[str] | None, what: str) -> pd.DataFrame:
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"the {what} is a data frame, or what emmeans() and predictions() return, not {side!r:.80}")
     given = [str(name) for name in table.columns]
-    trends = [name for name in given if name.endswith(".trend")]
-    found: dict[str, str] = {}
-    for quantity, (_, names) in _NUMBERS.items():
-        present = [name for name in (*names, *(trends if quantity == "estimate" else ())) if name in given]
-        if present:
-            found[quantity] = present[0]
+    names = {quantity: names for quantity, (_, names) in _NUMBERS.items()}
+    names["estimate"] += tuple(name for name in given if name.endswith(".trend"))
+    present = {quantity: [name for name in own if name in given] for quantity, own in names.items()}
+    found = {quantity: own[0] for quantity, own in present.items() if own}
     if "estimate" not in found:
         raise ValueError(f"the {what} has no column of estimates; it has {', '.join(given)}")
-    known = {name for _, names in _NUMBERS.values() for name in names} | set(found.values()) | {"null", "note"}
+    known = {*itertools.chain(*names.values()), "null", "note"}
     columns = [name for name in given if name not in known] if keys is None else list(keys)
     missing = [name for name in columns if name not in table.columns]
     if missing:
@@ -105,9 +104,9 @@ def compare_emmeans(
     judged = [r for label in dict.fromkeys([*ours, *theirs]) for r in _rows(label, ours.get(label), theirs.get(label))]
     parts = {name: [row for row in judged if _NUMBERS[row.quantity][0].check == name] for name in _RULES}
     checks, rows = conclude((name, (part, counts(part)), _RULES[name]) for name, part in parts.items() if part)
-    causes = tuple(_causes(left, right)) if any(check.verdict.failed for check in checks) else ()
-    if not causes and any(check.verdict.failed for check in checks):
-        causes = (unknown_cause(checks, rows),)
+    causes: tuple[Cause, ...] = ()
+    if any(check.verdict.failed for check in checks):
+        causes = tuple(_causes(left, right)) or (unknown_cause(checks, rows),)
     sides = describe_side(reference), describe_side(candidate)
     return Comparison(title or "estimated marginal means", "", "results", *sides, tuple(checks), table_of(rows), causes)
 
@@ -169,14 +168,11 @@ def _rows(label: str, ours: Mapping[str, float] | None, theirs: Mapping[str, flo
 # -- causes ------------------------------------------------------------------------------------------------------------
 
 
-def _causes(left: pd.DataFrame, right: pd.DataFrame) -> list[Cause]:
+def _causes(left: pd.DataFrame, right: pd.DataFrame) -> Iterator[Cause]:
     """What, undone in the candidate's numbers, gives the reference's."""
     common = [label for label in left.index if label in right.index]
-    if not common:
-        return []
-    ours, theirs = (table.loc[common].reset_index(drop=True) for table in (left, right))
-    finders = (_of_errors, _of_intervals, _of_tests, _of_estimates)
-    return [Cause(4, *found) for find in finders for found in find(ours, theirs)]
+    for find in (_of_errors, _of_intervals, _of_tests, _of_estimates) if common else ():
+        yield from (Cause(4, *found) for found in find(left.loc[common], right.loc[common]))
 
 
 def _same(a: pd.Series | np.ndarray, b: pd.Series | np.ndarray, limit: float) -> bool:
@@ -244,8 +240,7 @@ def _of_intervals(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
         next((level for level in _LEVELS if _same(stats.t.ppf(0.5 + level / 2, df), quantiles, limit)), None)
         for quantiles in (right, own)
     ]
-    level = levels[1]
-    if level is not None and levels[0] is None:
+    if (level := levels[1]) is not None and levels[0] is None:
         yield (
             "not-adjusted",
             "The candidate's intervals are not adjusted for several of them",
@@ -266,9 +261,9 @@ def _of_tests(ours: pd.DataFrame, theirs: pd.DataFrame) -> _Found:
     limit = tolerances.REPORTED_P.limit
     if not {"statistic", "p"} <= set(ours) & set(theirs) or _same(ours["p"], theirs["p"], limit):
         return
+    upper = stats.t.sf(ours["statistic"].to_numpy(float), _freedom(ours))
     plain = 2 * stats.t.sf(np.abs(ours["statistic"].to_numpy(float)), _freedom(ours))
     several = np.minimum(1.0, plain * len(plain))
-    upper = stats.t.sf(ours["statistic"].to_numpy(float), _freedom(ours))
     one_sided = any(_same(ours["p"], values, limit) for values in (upper, 1 - upper, plain / 2))
     for name, title, values, remedy in (
         ("two-sided", "p-values are of both tails", plain if one_sided else np.nan * plain, "Ask for the same side."),

@@ -390,7 +390,8 @@ class Match:
     ENTRY = 1e-12
     #: Entries of a matrix that takes one X to another, found by least squares.
     MAPPED_ENTRY = 1e-10
-    #: One formula computed twice from the same data, here and by a side: sums over N rows in another order.
+    #: One formula computed twice from the same data, here and by a side, or one number that a side gives twice: sums
+    #: over N rows in another order.
     COMPUTED = 1e-9
     #: Such numbers after one more step (a factor's columns rounded into contrasts, a root).
     CHAINED = 1e-8
@@ -404,8 +405,6 @@ class Match:
     FOLLOWS = 1e-4
     #: Estimates of an optimizer that stops on a change of the criterion of 1e-6: a thousandth of a standard error.
     ROUGH = 1e-3
-    #: One number that a side gives twice (``fixef()`` and ``coef_table()``).
-    SAME_NUMBER = 1e-9
     #: The two halves of a covariance matrix, which may have been computed one after the other.
     SYMMETRIC = 1e-6
     #: What a reader sees without being told: a hundredth.

@@ -18,10 +18,9 @@ import pandas as pd
 
 from examples.tutorial.rframes import r_str, r_summary
 from r_scripts.dialect import Dialect
-from validation.checks import TABLE_COLUMNS, Check, Side
-from validation.comparison import Comparison
-from validation.dialects import dialect_of
+from validation.comparison import TABLE_COLUMNS, Check, Comparison, Side
 from validation.references.choose import Source, choose_source
+from validation.references.provenance import dialect_of
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:

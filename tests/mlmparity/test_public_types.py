@@ -93,8 +93,6 @@ JUDGE_ALLOWED = {
     "judge_record": "such a row",
     "fit": "arguments of a fitting function",
     "sample": "arguments of a fitting function",
-    "live_lmer": "arguments of R's function",
-    "live_stan_lmer": "arguments of R's function",
     "RecordedLmerFit.of": "a fit with its objective, if it has one",
     "RecordedLmerFit.predict": "arguments of R's function",
     "Record": "a likelihood fit or a posterior",

@@ -67,12 +67,12 @@ def fit_design(pieces: Pieces, factors: pd.DataFrame, reml: bool, theta: np.ndar
         return solve(pieces, np.asarray(point, dtype=float), reml).objective
 
     if theta is None:
-        start = pieces.diagonal.astype(float) * 0.6
-        bounds = [(0.0, None) if diagonal else (None, None) for diagonal in pieces.diagonal]
+        start = (np.array(pieces.bounds)[:, 0] == 0.0).astype(float) * 0.6
+        bounds = [(0.0, None) if diagonal else (None, None) for diagonal in (np.array(pieces.bounds)[:, 0] == 0.0)]
         found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", bounds=bounds)
         theta = found.x
         for _ in range(3):  # Newton steps on central differences: L-BFGS-B alone stops at 1e-5
-            if (theta[pieces.diagonal] < 1e-3).any():
+            if (theta[(np.array(pieces.bounds)[:, 0] == 0.0)] < 1e-3).any():
                 break
             theta = _newton(objective, theta)
     return fit_at(pieces, factors, reml, theta, objective)
@@ -123,17 +123,8 @@ def from_solution(
     npar = P + pieces.n_theta + 1
     names = list(pieces.coef_names)
     index = factors.index
-    rows: list[tuple[Any, ...]] = []
-    covariances = solution.covariances()
-    for effect in term.effects:
-        variance = covariances[term.name, effect, effect]
-        rows.append((term.name, effect, None, variance, np.sqrt(variance)))
-    for i, first in enumerate(term.effects):
-        for second in term.effects[i + 1 :]:
-            value = covariances[term.name, first, second]
-            product = covariances[term.name, first, first] * covariances[term.name, second, second]
-            rows.append((term.name, first, second, value, value / np.sqrt(product) if product > 0 else np.nan))
-    rows.append(("Residual", None, None, solution.sigma**2, solution.sigma))
+    known, roots = solution.numbers(), {"variance": "sd", "covariance": "cor"}
+    rows = [(*key[1:4], value, known[roots[key[0]], *key[1:]]) for key, value in known.items() if key[0] in roots]
     modes = pd.DataFrame(
         solution.b.reshape(term.J, term.p), index=pd.Index(term.levels, name="school"), columns=list(term.effects)
     )
@@ -166,7 +157,7 @@ def from_solution(
         covariance=pd.DataFrame(solution.vcov, index=names, columns=names),
         components=pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"]),
         theta=pd.Series(solution.theta, index=list(pieces.theta_names)),
-        lower=pd.Series(np.where(pieces.diagonal, 0.0, -np.inf), index=list(pieces.theta_names)),
+        lower=pd.Series(np.where((np.array(pieces.bounds)[:, 0] == 0.0), 0.0, -np.inf), index=list(pieces.theta_names)),
         modes={"school": modes},
         mode_variances={"school": blocks},
         effects={"school": list(term.effects)},

@@ -254,7 +254,7 @@ def _prior(theta: np.ndarray, base: BaseFit) -> np.ndarray:
     import scipy.optimize
 
     pieces = pieces_of(base.fit)
-    diagonal = pieces.diagonal
+    diagonal = np.array(pieces.bounds)[:, 0] == 0.0
 
     def objective(point: np.ndarray) -> float:
         return solve(pieces, point, base.reml).objective - 3.0 * float(np.log(np.abs(point[diagonal])).sum())

@@ -9,7 +9,7 @@ import pytest
 from validation import compare_fits
 from validation.faults import at_theta
 from validation.faults.bases import likelihood_base
-from validation.judge.devfun import Objective
+from validation.judge.units import Objective
 
 
 class TakesRows:

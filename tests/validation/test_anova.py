@@ -54,7 +54,7 @@ class CountsOtherwise:
 
 def test_fits_are_paired_by_model_however_parameters_are_counted():
     fits = anova_base("random slope").fit
-    evidence = AnovaEvidence(None, None, {}, fits, tuple(map(CountsOtherwise, fits)))
+    evidence = AnovaEvidence({}, {}, fits, tuple(map(CountsOtherwise, fits)))
     assert [pair.reference.formula for pair in evidence.pairs] == [pair.candidate.formula for pair in evidence.pairs]
 
 

@@ -6,19 +6,18 @@ import sys
 import pytest
 
 from validation import compare
-from validation.checks import Side
+from validation.comparison import Reference, Side
 from validation.errors import NoReferenceError, SideError
 from validation.quantities import truth_table
 from validation.references import choose
 from validation.references.provenance import data_hash
-from validation.references.reference import Reference
 
 
 def live(monkeypatch, fit):
     """A live reference without R."""
     side = Side("lme4, live", "live-r")
     monkeypatch.setattr(choose, "examine_r", lambda: None)
-    monkeypatch.setattr(choose, "live_lmer", lambda formula, data, *args: Reference(fit, side, fit, data))
+    monkeypatch.setattr(choose, "live", lambda model, progress: Reference(fit, side, fit, model.load()))
 
 
 def test_both_sides_are_fitted_and_told_where_it_stands(monkeypatch, ml_fit, data):

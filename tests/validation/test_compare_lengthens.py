@@ -1,12 +1,13 @@
 """A reference run of rstanarm that has not converged is lengthened, unless the user set its length."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from validation.options import silent
 from validation.quantities import DrawsAlone
-from validation.references import live
+from validation.references import choose
 
 
 @pytest.fixture
@@ -26,26 +27,26 @@ def calls(monkeypatch):
         return DrawsAlone({"alpha": chains[:, :, 0]})
 
     monkeypatch.setattr(rstanarm, "stan_lmer", stan_lmer)
-    monkeypatch.setattr(live, "r_versions", dict)
+    monkeypatch.setattr(choose, "r_versions", dict)
     return made
 
 
-DATA = pd.DataFrame({"y": [1.0, 2.0]})
+MODEL = choose.Model("y ~ 1", pd.DataFrame({"y": [1.0, 2.0]}), "bayes", seed=1)
 
 
 def test_it_goes_on_until_its_draws_are_valid(calls):
-    side = live.live_stan_lmer("y ~ 1", DATA, 1, {}, silent).side
+    side = choose.live(MODEL).side
     assert [call.get("iter", 2000) for call in calls] == [2000, 4000, 8000]
     assert side.provenance["iter"] == 8000
 
 
 def test_a_length_that_the_user_set_is_kept(calls):
-    live.live_stan_lmer("y ~ 1", DATA, 1, {"iter": 2000}, silent)
+    choose.live(replace(MODEL, options={"iter": 2000}))
     assert len(calls) == 1
 
 
 def test_a_valid_default_run_is_not_repeated(calls, monkeypatch):
-    monkeypatch.setattr(live, "converged", lambda summary: True)
-    side = live.live_stan_lmer("y ~ 1", DATA, 1, {}, silent).side
+    monkeypatch.setattr(choose, "converged", lambda summary: True)
+    side = choose.live(MODEL).side
     assert len(calls) == 1
     assert "iter" not in side.provenance

@@ -14,7 +14,14 @@ from pyimpl import lmer
 from validation.algebra import pieces_of, solve
 from validation.cli import main
 from validation.conformance.answer import Answer, AnswerError, NotOfferedError, as_fit
-from validation.conformance.candidate import SHIPPED, Candidate, CandidateError, candidate_of, load_candidate
+from validation.conformance.candidate import (
+    SHIPPED,
+    Candidate,
+    CandidateError,
+    candidate_of,
+    claiming,
+    find_candidate,
+)
 from validation.conformance.deviations import DeviationError, problems_of, read_deviations
 from validation.conformance.output import as_data, line, markdown, read_runs
 from validation.conformance.run import Result, Status, judge_case, overall_status
@@ -49,6 +56,10 @@ def plain(formula, data, REML=True, **options):
         "fitted": fit.fitted(),
         "residuals": fit.residuals(),
     }
+
+
+def load_candidate(target, can=None, missing=None):
+    return claiming(find_candidate(target), can, missing)
 
 
 def case_of(name):

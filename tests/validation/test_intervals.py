@@ -6,8 +6,8 @@ import pytest
 
 from pyimpl import lmer
 from r_scripts.dialect import Dialect
-from validation.dialects import dialect_of
 from validation.intervals import compare_intervals, judge_intervals, tidy_intervals
+from validation.references.provenance import dialect_of
 from validation.verdict import Verdict
 
 

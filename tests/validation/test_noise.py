@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from validation.judge.devfun import measured_noise
+from validation.judge.units import measured_noise
 from validation.tolerances import ESTIMATE, LARGEST_ESTIMATE_LIMIT, OPTIMUM, design_limit, optimum_limit
 
 

@@ -5,7 +5,7 @@ from importlib import metadata
 
 import pytest
 
-from validation.conformance.candidate import load_candidate
+from validation.conformance.candidate import claiming, find_candidate
 from validation.conformance.run import judge_case
 from validation.suite import choose
 
@@ -31,7 +31,7 @@ def fit(formula, data, REML=True):
 def everything_is_loaded():
     """Fit and judge once: pytester forgets what is first imported within one of its runs, compiled kernels included."""
     (case,) = choose(["Dyestuff-ml"])
-    assert judge_case(load_candidate("pyimpl"), case, "recorded").status == "agrees"
+    assert judge_case(claiming(find_candidate("pyimpl")), case, "recorded").status == "agrees"
 
 
 def plugin_arguments():

@@ -20,7 +20,7 @@ def chains(rng, parameters, rho, draws=1000):
 
 def side(draws, probability):
     names = [str(i) for i in range(len(draws))]
-    return quantile_side(posterior_summary(names, draws), probability, draws)
+    return quantile_side(posterior_summary(names, draws), probability, dict(zip(names, draws, strict=True)))
 
 
 @pytest.mark.parametrize("probability", [0.025, 0.5])
@@ -63,7 +63,10 @@ def test_the_tails_of_z_are_those_of_the_t_that_the_limit_uses():
     a, b = posterior_summary(names, left), posterior_summary(names, right)
     scores = {s: (a[s] - b[s]) / np.hypot(a[f"mcse_{s}"], b[f"mcse_{s}"]) for s in ("mean", "sd")}
     for probability in (0.025, 0.5, 0.975):
-        sides = quantile_side(a, probability, left), quantile_side(b, probability, right)
+        sides = [
+            quantile_side(summary, probability, dict(zip(names, draws, strict=True)))
+            for summary, draws in ((a, left), (b, right))
+        ]
         scores[probability] = np.array([quantile_z(probability, sides[0][name], sides[1][name]) for name in names])
     everything = np.abs(np.concatenate([np.asarray(z) for z in scores.values()]))
     expected = 2 * student_t.sf(3.0, MCSE_DEGREES_OF_FREEDOM)

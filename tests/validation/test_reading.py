@@ -517,7 +517,7 @@ def test_what_a_packed_file_holds_is_refused_where_memory_cannot_hold_it(
 ) -> None:
     path = written(tmp_path, _bomb(kind), kind)
     assert path.stat().st_size < 200_000
-    for module in ("files", "workbook"):
+    for module in ("files", "programs"):
         monkeypatch.setattr(f"validation.reading.{module}.memory", lambda: 30_000_000)
     with pytest.raises(InputError, match=r"d\.(csv|xlsx).* GB"):
         read_data(path)

@@ -9,13 +9,13 @@ import pytest
 from validation import Verdict, compare_fits
 from validation.judge.diagnosis.posterior import reported_numbers
 from validation.judge.posterior_evidence import PosteriorEvidence
-from validation.judge.summaries import RULES, Draws, by_rules, reported, summaries
+from validation.judge.scores import RULES, by_rules, covariance_of, reported, summaries
 
 
 def reports(fit, **rules):
     """Give a fit the verbs of rstanarm, by R's rules or by others."""
     names, draws = fit.names, fit.values
-    at = Draws(list(names), draws)
+    at = dict(zip(names, draws, strict=True))
 
     def value(quantity, *vectors):
         return by_rules((quantity, None, None, None, None), vectors, rules.get(quantity, "R"))
@@ -26,8 +26,8 @@ def reports(fit, **rules):
     fit.sigma = lambda: value("sigma", at.get("sigma"))
 
     def varcorr():
-        a, b = (at.covariance("g", effect, effect) for effect in coefficients)
-        c = at.covariance("g", *coefficients)
+        a, b = (covariance_of(at, "g", effect, effect) for effect in coefficients)
+        c = covariance_of(at, "g", *coefficients)
         return pd.DataFrame(
             [
                 ("g", "(Intercept)", None, value("reported-variance", a), value("reported-sd", a)),
@@ -99,7 +99,7 @@ def test_what_is_reported_otherwise_is_unknown(make_posterior):
 def test_draws_alone_report_nothing(make_posterior):
     comparison = compare_fits(make_posterior(1), make_posterior(2))
     assert "gate-6" not in {check.id for check in comparison.checks}
-    assert reported(make_posterior(1), Draws(["x"], np.ones((1, 1, 5)))) == {}
+    assert reported(make_posterior(1), {"x": np.ones((1, 5))}) == {}
 
 
 @pytest.mark.r

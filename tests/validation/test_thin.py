@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from validation.algebra import pieces_of, solve
+from validation.algebra import optimum_of, pieces_of, solve
 from validation.compare import compare_fits
 from validation.covariances import Structure
 from validation.errors import DetectorWarning
@@ -18,7 +18,6 @@ from validation.faults.bases import HARD_BASES, BaseFit, fit_lmer, likelihood_ba
 from validation.faults.thin import CAREFUL, THIN, answer_of, compare_answers, compare_thinly, right_cause
 from validation.judge.diagnosis import diagnose
 from validation.judge.diagnosis.coding import basis, kinds_of
-from validation.judge.diagnosis.model import least_objective, other_optimum
 from validation.judge.evidence import Evidence
 from validation.tolerances import Strength
 from validation.verdict import Finding
@@ -245,17 +244,13 @@ def test_a_search_that_ended_at_a_variance_of_0_goes_on(unit):
     terms = (replace(pieces.terms[0], structure=Structure("diag")),)
     columns = np.tile([1.0, unit], pieces.Z.shape[1] // 2)
     independent = replace(pieces, terms=terms, Z=sp.csc_array(pieces.Z @ sp.diags_array(columns)))
-
-    def at(theta):
-        return solve(independent, theta, fit.reml)
-
-    inside = least_objective(at, independent.theta_scale, independent)
-    edge = least_objective(at, np.array([0.9, 0.0]), independent)  # its slope along the second is 0 there
+    inside = optimum_of(independent, fit.reml, independent.theta_scale)
+    edge = optimum_of(independent, fit.reml, np.array([0.9, 0.0]))  # its slope along the second is 0 there
     assert inside is not None
     assert edge is not None
     assert edge.objective == pytest.approx(inside.objective, abs=1e-6)
     assert edge.theta[1] * unit > 0.1
-    assert at(np.array([edge.theta[0], 0.0])).objective > inside.objective + 0.1
+    assert solve(independent, np.array([edge.theta[0], 0.0]), fit.reml).objective > inside.objective + 0.1
 
 
 def test_a_cause_says_to_how_many_digits_it_was_reproduced():
@@ -597,7 +592,4 @@ def test_standard_errors_of_the_other_criterion_are_no_numerical_hessian():
 def test_the_other_optimum_is_searched_for_once():
     base = likelihood_base("slopes")
     evidence = Evidence(base.fit, base.refit(reml=not base.reml), base.reml, base.data)
-    asked = []
-    assert evidence.once(asked.append) is evidence.once(asked.append) is None
-    assert asked == [evidence]
-    assert other_optimum(evidence) is other_optimum(evidence)
+    assert evidence.other_optimum is evidence.other_optimum

@@ -14,7 +14,7 @@ from validation.algebra import pieces_of, solve
 from validation.faults import FAULTS, at_theta
 from validation.faults.bases import likelihood_base
 from validation.faults.thin import answer_of, compare_answers
-from validation.judge.implied import degrees_of_freedom
+from validation.judge.estimates import degrees_of_freedom
 from validation.references.recorded import RecordedLmerFit
 from validation.suite import choose
 from validation.verdict import Verdict

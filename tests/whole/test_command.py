@@ -10,8 +10,8 @@ import pytest
 
 from examples.tutorial.sections_1_2 import load_gcsemv
 from r_scripts.dialect import changes_between
-from validation.checks import Side
-from validation.dialects import dialect_of
+from validation.comparison import Side
+from validation.references.provenance import dialect_of
 from validation.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]

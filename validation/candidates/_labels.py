@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -36,13 +37,8 @@ def r_name(name: str) -> str:
 
 def group_labels(data: pd.DataFrame, group: str) -> pd.Series:
     """Labels of a grouping factor, of an interaction ``a:b`` those of both, as R writes them; missing stays missing."""
-    names = [name.strip(" ()") for name in group.split(":")]
-    labels = data[names[0]].astype(object)
-    labels = labels.where(labels.isna(), labels.astype(str))
-    for name in names[1:]:
-        other = data[name].astype(object)
-        labels = labels.astype(str) + ":" + other.astype(str)
-    return labels
+    labels = [data[name.strip(" ()")].astype(object).map(str, na_action="ignore") for name in group.split(":")]
+    return reduce(lambda outer, inner: outer + ":" + inner, labels)
 
 
 def r_group(name: str, formula: str, separator: str = ":") -> tuple[str, Callable[[str], str]]:

@@ -17,9 +17,7 @@ MOST_FAILURES = 5
 
 def chosen(names: list[str]) -> tuple[Case, ...]:
     """Cases of the suite by name; all but the too large ones where none is named."""
-    if not names:
-        return tuple(case for case in SUITE if not case.too_large)
-    return select(names, SUITE)
+    return select(names, SUITE) if names else tuple(case for case in SUITE if not case.too_large)
 
 
 @dataclass(frozen=True)
@@ -54,14 +52,14 @@ class CertifyCommand:
     def check(self) -> int:
         """Recompute what is stored of each case, and of its posterior where there is one."""
         need("certify", "a certified value", "flint", "mpmath")
-        from validation.certify.posteriors import check_posterior, posterior_name
+        from validation.certify.posteriors import by_posterior, check_posterior
         from validation.certify.run import check_case
         from validation.references.certified import available_posteriors
 
-        there = set(available_posteriors(self.directory)) if self.bayes else set()
         work = [(case.name, check_case, case) for case in self.cases]
-        posteriors = {posterior_name(case): case for case in self.cases if posterior_name(case) in there}
-        work += [(name, check_posterior, case) for name, case in posteriors.items()]
+        if self.bayes:
+            there, posteriors = available_posteriors(self.directory), by_posterior(self.cases)
+            work += [(name, check_posterior, case) for name, case in posteriors.items() if name in there]
         failed = False
         with tracker(len(work), quiet=self.quiet, console=self.errors) as track:
             for name, recompute, case in work:
@@ -69,10 +67,10 @@ class CertifyCommand:
                 found = recompute(case, self.directory)
                 track.finish()
                 failed |= not found.passed
-                if found.passed and not self.quiet:
-                    self._print(f"{name}: {found.confirmed}")
-                elif not found.passed:
+                if not found.passed:
                     self._print("\n  ".join([f"{name}: NOT confirmed", *found.failures[:MOST_FAILURES]]))
+                elif not self.quiet:
+                    self._print(f"{name}: {found.confirmed}")
         return DISAGREES if failed else OK
 
     def score(self) -> int:

@@ -17,6 +17,7 @@ is rounded away: every number is a ball that holds the exact value (Johansson 20
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -74,36 +75,30 @@ Balls: TypeAlias = Sums[arb_mat]
 Solution: TypeAlias = tuple[Block[arb_mat], arb_mat, arb_mat, arb_mat]
 
 
-def _exact(values: np.ndarray) -> list[fmpq]:
-    return [fmpq(*float(value).as_integer_ratio()) for value in values]
+#: Doubles as rational numbers, in an array of objects.
+_exact = np.vectorize(lambda value: fmpq(*float(value).as_integer_ratio()), otypes=[object])
+
+
+def _products(left: np.ndarray, right: np.ndarray) -> fmpq_mat:
+    return fmpq_mat(left.T.tolist()) * fmpq_mat(right.tolist())
 
 
 def exact_sums(design: Design) -> ExactSums:
     """Sum a design's squares and products without rounding: its y, X and Z are doubles, taken for what they are."""
     y = _exact(design.y)
     if design.offset is not None:
-        y = [value - known for value, known in zip(y, _exact(design.offset), strict=True)]
-    F = [[*_exact(row), value] for row, value in zip(design.X, y, strict=True)]
-    weights = [fmpq(1)] * design.N if design.weights is None else _exact(design.weights)
-    Z = design.Z.tocsr()
+        y = y - _exact(design.offset)
+    F, Z = np.column_stack([_exact(design.X), y]), design.Z.tocsr()
+    weights = _exact(np.ones(design.N) if design.weights is None else design.weights)
     names = [(t, level, k) for t, term in enumerate(design.terms) for level in range(term.J) for k in range(term.p)]
     blocks = []
     for rows, columns in _parts(design):
-        z = [_exact(row) for row in Z[rows][:, columns].toarray()]
-        weighted = _weighted(z, [weights[row] for row in rows]).transpose()
-        B = weighted * fmpq_mat([F[row] for row in rows])
-        blocks.append(Block(tuple(names[column] for column in columns), weighted * fmpq_mat(z), B))
-    return Sums(
-        design.N,
-        design.P,
-        tuple(blocks),
-        _weighted(F, weights).transpose() * fmpq_mat(F),
-        tuple(weight for weight in weights if weight != 1),
-    )
-
-
-def _weighted(rows: Sequence[Sequence[fmpq]], weights: Sequence[fmpq]) -> fmpq_mat:
-    return fmpq_mat([[weight * value for value in row] for row, weight in zip(rows, weights, strict=True)])
+        z = _exact(Z[rows][:, columns].toarray())
+        weighted = z * weights[rows, None]
+        own = tuple(names[column] for column in columns)
+        blocks.append(Block(own, _products(weighted, z), _products(weighted, F[rows])))
+    C = _products(F * weights[:, None], F)
+    return Sums(design.N, design.P, tuple(blocks), C, tuple(weights[weights != 1]))
 
 
 def _parts(design: Design) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -190,12 +185,12 @@ def evaluate(
     REML: bool,
     covariances: Mapping[int, arb_mat],
     first: Sequence[Mapping[int, arb_mat]] = (),
-    second: Mapping[tuple[int, int], Mapping[int, arb_mat]] | None = None,
+    second: Mapping[tuple[int, int], Mapping[int, arb_mat]] = MappingProxyType({}),
 ) -> Evaluation:
     """Enclose the criterion, its gradient and its Hessian.
 
     ``covariances`` are the terms' relative covariance matrices Σ, ``first`` for each parameter their derivatives, and
-    ``second``, for pairs j ≤ k, the second ones that are not 0; the Hessian is left out where not given.
+    ``second``, for pairs j ≤ k, the second ones that are not 0.
 
     Raises
     ------
@@ -205,7 +200,7 @@ def evaluate(
     p, m = balls.p, len(first)
     log_det, S, solutions = eliminate(balls, covariances)
     S1, L1 = [arb_mat(p + 1, p + 1) for _ in range(m)], [arb(0) for _ in range(m)]
-    pairs = [] if second is None else [(j, k) for j in range(m) for k in range(j, m)]
+    pairs = [(j, k) for j in range(m) for k in range(j, m)]
     S2, L2 = {pair: arb_mat(p + 1, p + 1) for pair in pairs}, {pair: arb(0) for pair in pairs}
     for block, _, G, M in solutions if m else ():
         H = M.solve(block.A)
@@ -219,7 +214,7 @@ def evaluate(
             cross = DG[j].transpose() * (H * DG[k])
             S2[j, k] = S2[j, k] + cross + cross.transpose()
             L2[j, k] -= (DH[j] * DH[k]).trace()
-            if curved := (second or {}).get((j, k)):
+            if curved := second.get((j, k)):
                 bend = _spread(curved, block.columns)
                 S2[j, k] = S2[j, k] - Gt * (bend * G)
                 L2[j, k] += (bend * H).trace()

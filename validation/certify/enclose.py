@@ -37,8 +37,8 @@ _RADII = tuple(2.0**-k for k in range(2, 60, 2))
 #: Pieces of the half-line before giving up.
 MOST_PIECES = 20_000
 
-#: Parameters that are multiplied (each as often as its power, ascending) -> coefficient.
-Polynomial: TypeAlias = dict[tuple[int, ...], int]
+#: Products that are added, each of the parameters that are multiplied.
+Polynomial: TypeAlias = list[tuple[int, ...]]
 
 
 class NotCertifiedError(RuntimeError):
@@ -71,11 +71,11 @@ class Term:
 
         def entry(i: int, j: int) -> Polynomial:
             if self.structure.free:
-                return {tuple(sorted((at[i, k], at[j, k]))): 1 for k in range(min(i, j) + 1)}
+                return [(at[i, k], at[j, k]) for k in range(min(i, j) + 1)]
             if self.structure.name == "diag" and i != j:
-                return {}
+                return []
             power = abs(i - j) if self.structure.name == "ar1" else int(i != j)
-            return {(*((0, 0) if self.structure.hom else sorted((i, j))), *[last] * power): 1}
+            return [(*((0, 0) if self.structure.hom else (i, j)), *[last] * power)]
 
         return [[entry(i, j) for j in range(self.size)] for i in range(self.size)]
 
@@ -84,25 +84,16 @@ class Term:
 
         def value(polynomial: Polynomial) -> arb:
             for k in by:
-                polynomial = {
-                    (*powers[: powers.index(k)], *powers[powers.index(k) + 1 :]): times * powers.count(k)
-                    for powers, times in polynomial.items()
-                    if k in powers
-                }
+                polynomial = [
+                    (*factors[:i], *factors[i + 1 :])
+                    for factors in polynomial
+                    for i, factor in enumerate(factors)
+                    if factor == k
+                ]
             # products, not powers: arb's power of a ball about 0 is not finite
-            products = (math.prod((values[k] for k in powers), start=arb(n)) for powers, n in polynomial.items())
-            return sum(products, arb(0))
+            return sum((math.prod((values[k] for k in factors), start=arb(1)) for factors in polynomial), arb(0))
 
         return arb_mat([[value(polynomial) for polynomial in row] for row in self._entries])
-
-    def template(self, values: Sequence[arb]) -> arb_mat:
-        """T with TT' = Σ, lower triangular."""
-        if not self.structure.free:
-            return cholesky(self.Sigma(values))
-        T = arb_mat(self.size, self.size)
-        for place, value in zip(triangle(self.size), values, strict=True):
-            T[place] = value
-        return T
 
 
 def terms_of(design: Design) -> tuple[Term, ...]:
@@ -113,58 +104,56 @@ def terms_of(design: Design) -> tuple[Term, ...]:
     )
 
 
+def eliminated(matrix: arb_mat) -> list[list[arb]]:
+    """A symmetric matrix after Gauss's elimination: rows from the diagonal on; what is before it is not 0 here."""
+    rows = matrix.tolist()
+    for k, row in enumerate(rows):
+        for i in range(k + 1, len(rows)):
+            factor = rows[i][k] / row[k]
+            rows[i][k + 1 :] = [own - factor * other for own, other in zip(rows[i][k + 1 :], row[k + 1 :], strict=True)]
+    return rows
+
+
 def cholesky(matrix: arb_mat) -> arb_mat:
     """Lower triangular factor."""
-    L = arb_mat(matrix.nrows(), matrix.nrows())
-    for j in range(matrix.nrows()):
-        for i in range(j, matrix.nrows()):
-            rest = matrix[i, j] - sum((L[i, k] * L[j, k] for k in range(j)), arb(0))
-            L[i, j] = rest.sqrt() if i == j else rest / L[j, j]
+    U = eliminated(matrix)
+    L = arb_mat(len(U), len(U))
+    for j, row in enumerate(U):
+        L[j, j] = row[j].sqrt()
+        for i in range(j + 1, len(U)):
+            L[i, j] = row[i] / L[j, j]
     return L
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A criterion of data, the parameters of all terms in lme4's order, and which of them are held at their bound."""
+    """A criterion of data and the parameters of all terms, in lme4's order."""
 
     balls: Balls
     REML: bool
     terms: tuple[Term, ...]
-    #: for each parameter whether it is at its bound 0; only that of a term with one effect can be
-    bound: tuple[bool, ...]
-
-    def places(self, held: bool) -> list[tuple[int, int]]:
-        """Term of each parameter that is (not) at its bound, and which it is of that term's."""
-        places = ((t, k) for t, term in enumerate(self.terms) for k in range(len(term.bounds())))
-        return [place for place, at_bound in zip(places, self.bound, strict=True) if at_bound == held]
 
     def bounds(self) -> list[tuple[float, float]]:
         """Lower and upper bound of each parameter."""
         return [pair for term in self.terms for pair in term.bounds()]
 
-    def full(self, values: Sequence[arb]) -> list[arb]:
-        """All parameters: the free ones, and 0 at the bounds."""
-        rest = iter(values)
-        return [arb(0) if held else next(rest) for held in self.bound]
-
     def by_term(self, values: Sequence[arb]) -> list[list[arb]]:
-        """All parameters of each term, from the free ones."""
-        rest = iter(self.full(values))
+        """The parameters of each term."""
+        rest = iter(values)
         return [[next(rest) for _ in term.bounds()] for term in self.terms]
 
     def relative(self, values: Sequence[arb]) -> dict[int, arb_mat]:
-        """Σ of each term from the free parameters."""
+        """Σ of each term."""
         return {t: term.Sigma(own) for t, (term, own) in enumerate(zip(self.terms, self.by_term(values), strict=True))}
 
-    def evaluate(self, values: Sequence[arb], order: int = 0) -> Evaluation:
-        """The criterion with derivatives in the free parameters up to an order (0, or 2)."""
-        own, free = self.by_term(values), self.places(held=False) if order else []
-        first = [{t: self.terms[t].Sigma(own[t], k)} for t, k in free]
+    def evaluate(self, values: Sequence[arb], by: Sequence[int] = ()) -> Evaluation:
+        """The criterion, with its gradient and Hessian in some of the parameters."""
+        own = self.by_term(values)
+        places = [(t, k) for t, term in enumerate(self.terms) for k in range(len(term.bounds()))]
+        free = list(enumerate(places[k] for k in by))
+        first = [{t: self.terms[t].Sigma(own[t], k)} for _, (t, k) in free]
         second = {
-            (a, b): {t: self.terms[t].Sigma(own[t], k, m)}
-            for a, (t, k) in enumerate(free)
-            for b, (s, m) in enumerate(free)
-            if a <= b and s == t
+            (a, b): {t: self.terms[t].Sigma(own[t], k, m)} for a, (t, k) in free for b, (s, m) in free[a:] if s == t
         }
         return evaluate(self.balls, self.REML, self.relative(values), first, second)
 
@@ -189,7 +178,8 @@ class Enclosure:
     """A proved optimum."""
 
     problem: Problem
-    values: tuple[arb, ...]  # the free parameters
+    par: tuple[arb, ...]  # all parameters: exactly 0 those at their bound
+    held: tuple[bool, ...]  # which are; only the parameter of a term with one effect can be
     #: half the side of the largest box tried in which the stationary point was proved to be the only one (0 where
     #: nothing is free)
     radius: float
@@ -207,53 +197,64 @@ def enclose(balls: Balls, REML: bool, terms: Sequence[Term], start: np.ndarray) 
     NotCertifiedError
         A step of the proof failed.
     """
-    places = [(term, bounds) for term in terms for bounds in term.bounds()]
-    held = tuple(float(value) in bounds for (_, bounds), value in zip(places, start, strict=True))
-    if any(at_bound and term.size > 1 for (term, _), at_bound in zip(places, held, strict=True)):
+    problem = Problem(balls, REML, tuple(terms))
+    held = tuple(float(value) in bounds for value, bounds in zip(start, problem.bounds(), strict=True))
+    owners = [t for t, term in enumerate(terms) for _ in term.bounds()]
+    without = [t for t, at_bound in zip(owners, held, strict=True) if at_bound]
+    if any(terms[t].size > 1 for t in without):
         raise NotCertifiedError(
             "a term of several effects is singular; only variances of terms with one effect can be proved to be 0"
         )
-    problem = Problem(balls, REML, tuple(terms), held)
-    near = [arb(float(value)) for value, at_bound in zip(start, held, strict=True) if not at_bound]
+    near = [arb(0) if at_bound else arb(float(value)) for value, at_bound in zip(start, held, strict=True)]
     conditioned = problem.conditioned(near)
-    values, radius, pivots = _krawczyk(conditioned, _newton(conditioned, near))
-    variances = [{t: arb_mat([[1]])} for t, _ in problem.places(held=True)]
+    free = [k for k, at_bound in enumerate(held) if not at_bound]
+
+    def full(moved: Sequence[arb]) -> list[arb]:
+        rest = iter(moved)
+        return [arb(0) if at_bound else next(rest) for at_bound in held]
+
+    def around(moved: Sequence[arb]) -> Evaluation:
+        return conditioned.evaluate(full(moved), free)
+
+    proved, radius, pivots = _krawczyk(around, _newton(around, [near[k] for k in free])) if free else ([], 0.0, ())
+    values = tuple(full(proved))
+    variances = [{t: arb_mat([[1]])} for t in without]
     slopes = evaluate(conditioned.balls, REML, problem.relative(values), variances).gradient
     if not all(slope > 0 for slope in slopes):
         raise NotCertifiedError(
             "the derivative at a variance of 0 is not positive, so 0 is no minimum: start from a fit with that "
             f"variance free ({', '.join(slope.str(5) for slope in slopes)})"
         )
-    return Enclosure(problem, tuple(values), radius, pivots, tuple(float(slope.lower()) for slope in slopes))
+    return Enclosure(problem, values, held, radius, pivots, tuple(float(slope.lower()) for slope in slopes))
 
 
-def _newton(problem: Problem, values: list[arb]) -> list[arb]:
+#: The criterion with its derivatives in all the parameters that it takes.
+_Criterion: TypeAlias = Callable[[Sequence[arb]], Evaluation]
+
+
+def _newton(criterion: _Criterion, values: list[arb]) -> list[arb]:
     """Newton's method on midpoints until the step is rounding."""
-    if not values:
-        return []
     best = math.inf
     for _ in range(_STEPS):
-        found = problem.evaluate(values, 2)
-        step = found.hessian.mid().solve(arb_mat([[g.mid()] for g in found.gradient]))
-        size = max(float(abs(step[i, 0]).upper()) for i in range(len(values)))
+        found = criterion(values)
+        step = found.hessian.mid().solve(arb_mat([[g.mid()] for g in found.gradient])).entries()
+        size = max(float(abs(move).upper()) for move in step)
         if size >= best / 2 and best < 1e-20:
             return values
         best = min(best, size)
-        values = [(value - step[i, 0]).mid() for i, value in enumerate(values)]
+        values = [(value - move).mid() for value, move in zip(values, step, strict=True)]
     raise NotCertifiedError(f"Newton's method did not settle in {_STEPS} steps (last step {size:.3g})")
 
 
-def _krawczyk(problem: Problem, centre: list[arb]) -> tuple[list[arb], float, tuple[float, ...]]:
+def _krawczyk(criterion: _Criterion, centre: list[arb]) -> tuple[list[arb], float, tuple[float, ...]]:
     """Prove one zero of the gradient in a box about ``centre``, and enclose it as tightly as the precision allows."""
-    if not centre:
-        return [], 0.0, ()
-    here = problem.evaluate(centre, 2)
+    here = criterion(centre)
     Y = here.hessian.mid().inv().mid()
     step = (Y * arb_mat([[g] for g in here.gradient])).entries()
 
     def image_of(box: list[arb]) -> tuple[list[arb], arb_mat] | None:
         try:
-            H = problem.evaluate(box, 2).hessian
+            H = criterion(box).hessian
         except ZeroDivisionError:
             return None
         contraction = identity(len(centre)) - Y * H
@@ -263,67 +264,53 @@ def _krawczyk(problem: Problem, centre: list[arb]) -> tuple[list[arb], float, tu
 
     for radius in _RADII:
         box = [value + arb(0, radius) for value in centre]
-        found = image_of(box)
-        pivots = _pivots(found[1]) if found else None
-        if not found or pivots is None or not all(map(arb.contains_interior, box, found[0])):
+        if (found := image_of(box)) is None:
             continue
-        image = found[0]
+        image, H = found
+        pivots = [row[k] for k, row in enumerate(eliminated(H))]
+        if not all(pivot > 0 for pivot in pivots) or not all(map(arb.contains_interior, box, image)):
+            continue
         for _ in range(_STEPS):  # each round squares the radius, until rounding stops it
             again = image_of(image)
             if again is None or not all(a.rad() < 0.9 * b.rad() for a, b in zip(again[0], image, strict=True)):
                 break
             image = [a.intersection(b) for a, b in zip(again[0], image, strict=True)]
-        return image, radius, pivots
+        return image, radius, tuple(float(pivot.lower()) for pivot in pivots)
     raise NotCertifiedError("Krawczyk's operator maps no box about the optimum into itself: more bits are needed")
-
-
-def _pivots(H: arb_mat) -> tuple[float, ...] | None:
-    """Lower bounds of the pivots of a symmetric matrix; None where one may not be positive."""
-    rows = H.tolist()
-    pivots = []
-    for k in range(len(rows)):
-        pivot = rows[k][k]
-        if not pivot > 0:
-            return None
-        pivots.append(float(pivot.lower()))
-        for i in range(k + 1, len(rows)):
-            factor = rows[i][k] / pivot
-            for j in range(k + 1, len(rows)):
-                rows[i][j] = rows[i][j] - factor * rows[k][j]
-    return tuple(pivots)
 
 
 # ----------------------------------------------------------------------------------------------- the only minimum
 
 
-def prove_only(sums: ExactSums, enclosure: Enclosure, beta: Sequence[float]) -> tuple[int, str]:
+def prove_only(sums: ExactSums, enclosure: Enclosure) -> tuple[int, str]:
     """Prove that the enclosed optimum is the only local minimum over all θ ≥ 0, or give up after :data:`MOST_PIECES`.
 
-    How many pieces were looked at comes back, and where it was given up: nothing where it is proved. ``beta`` is any
-    approximation of β̂: the response is moved near its residuals, which tightens the balls and changes nothing.
-
-    Raises
-    ------
-    ValueError
-        The model has other terms.
+    How many pieces were looked at comes back, and where or why it was given up: nothing where it is proved.
     """
     if [term.size for term in enclosure.problem.terms] != [1]:
-        raise ValueError("the search is for models with one term of one effect")
-    line = _Line(sums, enclosure.problem.REML, beta)
-    if enclosure.values:
-        theta = enclosure.values[0]
-        low, high = (theta - enclosure.radius).upper(), (theta + enclosure.radius).lower()
-        inside = (max(float((low * low).upper()), 0.0), float((high * high).lower()))
-    else:
-        inside = (0.0, 0.0)
-    pieces = 0
-    in_t = (_inverse(inside[1]), _inverse(inside[0]))
-    for slope, (left, right) in ((line.in_s, inside), (line.in_t, in_t)):
+        return 0, "θ has several elements"
+    beta = enclosure.problem.evaluate(enclosure.par).beta.entries()
+    slope = _slope_along_the_line(sums, enclosure.problem.REML, [float(value.mid()) for value in beta])
+    theta = enclosure.par[0]
+    low, high = (theta - enclosure.radius).upper(), (theta + enclosure.radius).lower()
+    inside = (max(float((low * low).upper()), 0.0), float((high * high).lower()))
+    inside_in_t = tuple(1.0 / end if end > 0 else math.inf for end in reversed(inside))
+
+    def decided(s: arb, t: arb) -> bool:
+        try:
+            value = slope(s, t)
+        except ZeroDivisionError:
+            return False
+        return value > 0 or value < 0
+
+    pieces, one = 0, arb(1)
+    for in_t, (left, right) in enumerate((inside, inside_in_t)):
         stack = [(0.0, 1.0)]
         while stack:
             low_end, high_end = stack.pop()
             pieces += 1
-            if (left < low_end and high_end < right) or _has_sign(slope, low_end, high_end):
+            piece = arb(low_end).union(high_end)
+            if (left < low_end and high_end < right) or (decided(one, piece) if in_t else decided(piece, one)):
                 continue
             middle = 0.5 * (low_end + high_end)
             if pieces > MOST_PIECES or not low_end < middle < high_end:
@@ -332,75 +319,49 @@ def prove_only(sums: ExactSums, enclosure: Enclosure, beta: Sequence[float]) -> 
     return pieces, ""
 
 
-def _inverse(value: float) -> float:
-    return 1.0 / value if value > 0 else math.inf
+def _slope_along_the_line(sums: ExactSums, REML: bool, beta: Sequence[float]) -> Callable[[arb, arb], arb]:
+    """The derivative of the criterion with respect to σ-relative variance s/t, of which a fraction's s and t are given.
 
+    Where t is 1 it is that; where s is 1 it is s/t times that, which is finite at t = 0. Its sign is what is wanted.
+    """
+    p, df = sums.p, sums.n - sums.p if REML else sums.n
+    # the response near its residuals, y − X·beta, tightens the balls and changes nothing
+    moved = fmpq_mat([[int(i == j) for j in range(p + 1)] for i in range(p + 1)])
+    for i, value in enumerate(beta):
+        moved[i, p] = -fmpq(*float(value).as_integer_ratio())
+    sums = sums.transformed(moved)
+    within = sums.C
+    alike: dict[fmpq, tuple[int, fmpq_mat]] = {}
+    for block in sums.blocks:
+        a, products = block.A[0, 0], block.B.transpose() * block.B
+        if a == 0:  # the slope is 0 in the whole group: it has no part in V
+            continue
+        count, before = alike.get(a, (0, 0 * products))
+        alike[a] = count + 1, before + products
+        within -= products / a
+    # columns of X that do not vary within groups lose their weight as s grows: their equations are divided by t
+    between = [within[k, k] == 0 for k in range(p)] + [False]
+    W = arb_mat(within)
+    groups = [(arb(a), count, arb_mat(products)) for a, (count, products) in alike.items()]
 
-def _has_sign(slope: Callable[[arb], arb], low: float, high: float) -> bool:
-    try:
-        value = slope(arb(low).union(high))
-    except ZeroDivisionError:
-        return False
-    return value > 0 or value < 0
-
-
-class _Line:
-    """The derivative of the criterion along s, and s times it along t = 1/s; its sign is what is wanted."""
-
-    def __init__(self, sums: ExactSums, REML: bool, beta: Sequence[float]) -> None:
-        self.p, self.REML = sums.p, REML
-        self.df = sums.n - sums.p if REML else sums.n
-        moved = fmpq_mat([[int(i == j) for j in range(sums.p + 1)] for i in range(sums.p + 1)])  # y to y − X·beta
-        for i, value in enumerate(beta):
-            moved[i, sums.p] = -fmpq(*float(value).as_integer_ratio())
-        sums = sums.transformed(moved)
-        within = sums.C
-        groups: dict[fmpq, tuple[int, fmpq_mat]] = {}
-        for block in sums.blocks:
-            a, products = block.A[0, 0], block.B.transpose() * block.B
-            if a == 0:  # the slope is 0 in the whole group: it has no part in V
-                continue
-            count, before = groups.get(a, (0, 0 * products))
-            groups[a] = count + 1, before + products
-            within -= products / a
-        # columns of X that do not vary within groups lose their weight as s grows: their equations are scaled by s
-        self.between = [within[k, k] == 0 for k in range(sums.p)]
-        self.W = arb_mat(within)
-        self.groups = [(arb(a), count, arb_mat(products)) for a, (count, products) in groups.items()]
-
-    def _sums(self, denominators: Sequence[arb]) -> tuple[arb_mat, arb_mat, arb]:
-        S, D, log_det = 0 * self.W, 0 * self.W, arb(0)
-        for (a, count, K), one in zip(self.groups, denominators, strict=True):
-            S = S + K * (1 / (a * one))
-            D = D + K * (1 / (one * one))
+    def slope(s: arb, t: arb) -> arb:  # (log|V|)' − df v'Dv/r² − tr(Sxx⁻¹Dxx), where −D is the derivative of S
+        S_t, D_t, log_det = 0 * W, 0 * W, arb(0)  # what t is to multiply
+        for a, count, K in groups:
+            one = t + a * s
+            S_t, D_t = S_t + K * (1 / (a * one)), D_t + K * (1 / (one * one))
             log_det += count * a / one
-        return S, D, log_det
+        S, D = W + S_t * t, D_t * t
 
-    def in_s(self, s: arb) -> arb:
-        """Derivative of the criterion with respect to s."""
-        between, D, log_det = self._sums([1 + a * s for a, _, _ in self.groups])
-        S = self.W + between
-        return self._slope(S, S, D, D, log_det)
+        def scaled(whole: arb_mat, divided: arb_mat) -> arb_mat:
+            rows = zip(whole.tolist(), divided.tolist(), between, strict=True)
+            return arb_mat([b if divide else a for a, b, divide in rows])
 
-    def in_t(self, t: arb) -> arb:
-        """S times the derivative with respect to s, at s = 1/t; finite at t = 0."""
-        K0, D0, log_det = self._sums([t + a for a, _, _ in self.groups])
-        S, D = self.W + K0 * t, D0 * t
-
-        def scaled(whole: arb_mat, rest: arb_mat) -> arb_mat:
-            rows = zip(whole.tolist(), rest.tolist(), [*self.between, False], strict=True)
-            return arb_mat([b if between else a for a, b, between in rows])
-
-        return self._slope(S, scaled(S, K0), D, scaled(D, D0), log_det)
-
-    def _slope(self, S: arb_mat, scaled: arb_mat, D: arb_mat, D_scaled: arb_mat, log_det: arb) -> arb:
-        """(log|V|)' − df v'Dv/r² − tr(Sxx⁻¹Dxx), where −D is the derivative of S; rows of both may be scaled alike."""
-        p, of_X = self.p, slice(0, self.p)
-        Q = part(scaled, of_X, of_X)
-        beta = Q.solve(part(scaled, of_X, slice(p, p + 1)))
+        of_X, equations = slice(0, p), scaled(S, S_t)
+        Q = part(equations, of_X, of_X)
+        beta = Q.solve(part(equations, of_X, slice(p, p + 1)))
         v = arb_mat([*((-beta).tolist()), [1]])
         r2 = S[p, p] - sum((S[p, i] * beta[i, 0] for i in range(p)), arb(0))
-        slope = log_det - self.df * (v.transpose() * (D * v))[0, 0] / r2
-        if self.REML:
-            slope -= Q.solve(part(D_scaled, of_X, of_X)).trace()
-        return slope
+        value = log_det - df * (v.transpose() * (D * v))[0, 0] / r2
+        return value - Q.solve(part(scaled(D, D_t), of_X, of_X)).trace() if REML else value
+
+    return slope

@@ -18,9 +18,8 @@ error: a ball that comes out holds the exact number.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from flint import acb, arb, arb_mat, fmpq, fmpq_mat
@@ -28,7 +27,8 @@ from scipy.special import logsumexp
 
 from pyimpl.design.design import Design
 from validation.certify.criterion import ExactSums, eliminate, exact_sums, identity, less_explained, part
-from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Bounds, Shape, axis
+from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Shape, axis, bounds
+from validation.options import Progress, silent
 
 #: Random effects in all, the sum of the cubes of the sizes of different blocks of V, and coefficients (A is inverted
 #: at every point), at most: one τ takes milliseconds, and there are up to some hundred thousand.
@@ -52,7 +52,7 @@ class Node:
     rr: arb
     #: of each random effect: term, level, gain g = τ²Z'V⁻¹[X r] and spread; its mean is g(−x, 1), its variance σ² times
     #: its spread (besides that of x)
-    effects: list[tuple[int, int, list[arb], arb]]
+    effects: list[tuple[int, int, arb_mat, arb]]
 
 
 class CollapsedModel:
@@ -84,14 +84,16 @@ class CollapsedModel:
         means = [C[0, k] / n for k in range(p + 1)]
         squares = [C[k, k] - n * means[k] ** 2 for k in range(p + 1)]
         sds = [arb(square / (n - 1)).sqrt() if square else arb(1) for square in squares]
-        self.n, self.p, self.mean_y, self.sd_y, self.centres = n, p, arb(means[p]), sds[p], means[1:p]
-        #: prior sds of (γ, β)
-        self.scales = [self.sd_y * 5 / 2, *(self.sd_y * 5 / 2 / sds[k] for k in range(1, p))]
+        self.n, self.p, self.mean_y, self.sd_y = n, p, arb(means[p]), sds[p]
+        #: prior sds of (γ, β): the intercept's column counts as one of sd 1
+        scales = [self.sd_y * 5 / 2 / sd for sd in sds[:p]]
         to_W = identity(p + 1)
-        for k, scale in enumerate([*self.scales, arb(1)]):
+        for k, scale in enumerate([*scales, arb(1)]):
             to_W[k, k] = scale
             if k:
                 to_W[0, k] = -means[k] * scale
+        #: R's coefficients, less the response's mean, from the standardised ones
+        self.to_R = part(to_W, slice(0, p), slice(0, p))
         #: sums of the standardised columns and the centred response
         self.balls = sums.balls().transformed(to_W)
         #: residual sum of squares of least squares on [X Z]: a lower bound of r² at every τ
@@ -104,7 +106,9 @@ class CollapsedModel:
         pieces = []
         for block, Sigma, G, M in solutions if effects else ():
             gains, spread = (Sigma * G).tolist(), Sigma * M.inv()
-            pieces += [(term, level, gains[i], spread[i, i]) for i, (term, level, _) in enumerate(block.columns)]
+            pieces += [
+                (term, level, arb_mat([gains[i]]), spread[i, i]) for i, (term, level, _) in enumerate(block.columns)
+            ]
         XX, Xr = (part(S, slice(0, p), columns) for columns in (slice(0, p), slice(p, m)))
         r2 = S[p, p] - (Xr.transpose() * XX.solve(Xr))[0, 0]
         return Node(log_det, r2, XX, Xr, S[p, p], pieces)
@@ -135,10 +139,6 @@ class Settings:
     bits: int = 192
 
 
-class TooLargeError(NotEnclosedError):
-    """The lattice over τ has too many points."""
-
-
 def share_below(distance: arb, step: arb) -> arb:
     """½ + Si(π·distance/step)/π."""
     return (1 + 2 * acb(arb.pi() * distance / step).si().real / arb.pi()) / 2
@@ -157,7 +157,7 @@ class Integrals:
         model: CollapsedModel,
         log_evidence: float,
         settings: Settings,
-        progress: Callable[[float], None] | None = None,
+        progress: Progress = silent,
     ) -> None:
         """Integrate a model that was made at the precision in force.
 
@@ -165,7 +165,7 @@ class Integrals:
 
         Raises
         ------
-        TooLargeError
+        NotEnclosedError
             The lattice over τ would have more points than the settings allow.
         """
         p, m = model.p, len(model.counts)
@@ -183,7 +183,7 @@ class Integrals:
         #: values of τ; values of (σ, τ)
         self.nodes, self.evaluations = math.prod(len(index) for index in self.indices), 0
         if self.nodes > settings.most_nodes:
-            raise TooLargeError(
+            raise NotEnclosedError(
                 f"{self.nodes} values of τ would be needed, and at most {settings.most_nodes} are allowed"
             )
         self.step_s, self.steps_t = arb(self.along_s.step), [arb(a.step) for a in self.along]
@@ -194,8 +194,6 @@ class Integrals:
         self.negligible = self.top - (settings.digits + 1) * math.log(10) - math.log(self.nodes)
         self.log_cell = sum(math.log(a.step) for a in self.along)
         self.total = arb(0)  # of the density
-        self.sigma = {power: arb(0) for power in (1, 2, 4)}  # of powers of σ
-        self.variance = [[arb(0), arb(0)] for _ in range(m)]  # for each term, of σ²τ² and its square
         #: of the standardised coefficients, p x 1, and their products, p x p
         self.x, self.xx = arb_mat(p, 1), arb_mat(p, p)
         self.effects: dict[tuple[int, int], list[arb]] = {}  # by term and level, of a random effect and its square
@@ -203,10 +201,11 @@ class Integrals:
         #: covariance of the coefficients given them; what the points that are left out weigh is in ``loss``
         self.points: list[tuple[arb, arb_mat, arb_mat]] = []
         self.loss = arb(0)
+        #: density by the lattice's place in log σ, and for each term by that and the place in log τ
         self.line: defaultdict[int, arb] = defaultdict(arb)
         self.planes: list[defaultdict[tuple[int, int], arb]] = [defaultdict(arb) for _ in range(m)]
         self.beyond: defaultdict[tuple[int, int], float] = defaultdict(float)
-        self.at_s: dict[int, tuple[arb, arb, arb]] = {}
+        self.at_s: dict[int, tuple[arb, arb]] = {}
         self.identity = identity(p)
         self._sum(progress)
         self._widen()
@@ -233,32 +232,27 @@ class Integrals:
             ends.append((float(grid[max(within[0] - 1, 0)]), float(grid[min(far[-1] + 1, grid.size - 1)])))
         return ends, float(logsumexp(inside)) + m * math.log(step)
 
-    def _sum(self, progress: Callable[[float], None] | None) -> None:
-        model = self.model
-        sizes = [len(line) for line in self.indices]
-        log_det = np.empty([size + 1 for size in sizes])
-        r2 = np.empty(sizes)
-        rows = list(product(*(range(size + 1) for size in sizes)))
-        for number, place in enumerate(rows):
-            if progress is not None and number % 64 == 0:
-                progress(number / len(rows))
+    def _sum(self, progress: Progress) -> None:
+        corners = [[arb(0), *line] for line in self.taus]
+        log_det, r2 = np.empty([len(line) for line in corners]), np.empty([len(line) for line in self.taus])
+        for number, place in enumerate(np.ndindex(log_det.shape)):
+            if number % 64 == 0:
+                progress("", number / log_det.size)
             inside = all(place)
-            tau = [self.taus[k][j - 1] if j else arb(0) for k, j in enumerate(place)]
-            node = model.node(tau, effects=inside)
+            tau = [corner[j] for corner, j in zip(corners, place, strict=True)]
+            node = self.model.node(tau, effects=inside)
             log_det[place] = float(node.log_det.mid())
-            if not inside:
-                continue
-            here = tuple(j - 1 for j in place)
-            r2[here] = float(node.r2.mid())
-            index = [self.indices[k][j] for k, j in enumerate(here)]
-            self._node(index, tau, node, float(log_det[place]), float(r2[here]))
+            if inside:
+                here = tuple(j - 1 for j in place)
+                r2[here] = float(node.r2.mid())
+                self._node([line[j] for line, j in zip(self.indices, here, strict=True)], tau, node)
         doubles = [np.array([float(tau.mid()) for tau in line]) for line in self.taus]
-        least = float(model.least_rss.lower())
-        self.bounds = Bounds(self.shape, doubles, self.along, log_det, r2, least)
+        least = float(self.model.least_rss.lower())
+        self.bounds = bounds(self.shape, doubles, self.along, log_det, r2, least)
 
-    def _node(self, index: list[int], tau: list[arb], node: Node, log_det: float, r2: float) -> None:
-        t = [float(value.log().mid()) for value in tau]
-        log_base = -0.5 * log_det + sum(value - math.exp(value) for value in t)
+    def _node(self, index: list[int], tau: list[arb], node: Node) -> None:
+        t, r2 = [float(value.log().mid()) for value in tau], float(node.r2.mid())
+        log_base = -0.5 * float(node.log_det.mid()) + sum(value - math.exp(value) for value in t)
         log_most = log_base + self.log_cell + float(self.shape.log_both(r2))
         factor = self.shape.sum_factor(self.along_s.step)
         if log_most + math.log(factor) < self.negligible:
@@ -268,10 +262,10 @@ class Integrals:
         first, last = self.shape.window(r2, log_most - self.negligible + 1, step)
         self._left_out(t, log_base + self.log_cell + self.shape.beyond(r2, first, last, step))
         base = -node.log_det / 2 + sum((value.log() - value for value in tau), arb(0)) - arb(self.top)
-        weight, x, xx = arb(0), arb_mat(self.model.p, 1), arb_mat(self.model.p, self.model.p)
-        powers = {power: arb(0) for power in (1, 2, 4)}
+        weight, sigma2, x, xx = arb(0), arb(0), arb_mat(self.model.p, 1), arb_mat(self.model.p, self.model.p)
         for k in range(first, last + 1):
-            sigma, inverse, log_s = self._at(k)
+            square, log_s = self._at(k)
+            inverse = 1 / square
             A = self.identity + node.XX * inverse
             covariance = A.inv()
             h = node.Xr * inverse
@@ -281,11 +275,7 @@ class Integrals:
             weight += f
             x += mean * f
             xx += (covariance + mean * mean.transpose()) * f
-            power = f * sigma
-            powers[1] += power
-            power *= sigma
-            powers[2] += power
-            powers[4] += power * sigma * sigma
+            sigma2 += f * square
             self.line[k] += f
             for i, plane in enumerate(self.planes):
                 plane[k, index[i]] += f
@@ -297,33 +287,26 @@ class Integrals:
         self.total += weight
         self.x += x
         self.xx += xx
-        for k, value in powers.items():
-            self.sigma[k] += value
-        for i, value in enumerate(tau):
-            square = value * value
-            self.variance[i][0] += square * powers[2]
-            self.variance[i][1] += square * square * powers[4]
-        self._effects(node, weight, x, xx, powers[2])
+        self._effects(node, weight, x, xx, sigma2)
 
     def _effects(self, node: Node, weight: arb, x: arb_mat, xx: arb_mat, sigma2: arb) -> None:
-        p = self.model.p
+        below = [-value for value in x.entries()]
+        products = arb_mat([*([*row, own] for row, own in zip(xx.tolist(), below, strict=True)), [*below, weight]])
         for term, level, gain, spread in node.effects:
-            g, own = arb_mat([[-value for value in gain[:p]]]), gain[p]
-            linear = (g * x)[0, 0]
-            square = own * own * weight + 2 * own * linear + (g * xx * g.transpose())[0, 0] + spread * sigma2
+            first = gain * products
             sums = self.effects.setdefault((term, level), [arb(0), arb(0)])
-            sums[0] += own * weight + linear
-            sums[1] += square
+            sums[0] += first[0, self.model.p]
+            sums[1] += (first * gain.transpose())[0, 0] + spread * sigma2
 
-    def _at(self, k: int) -> tuple[arb, arb, arb]:
-        """σ, 1/σ², and what the log density adds at a point of the lattice in log σ."""
+    def _at(self, k: int) -> tuple[arb, arb]:
+        """σ², and what the log density adds at a point of the lattice in log σ."""
         if k not in self.at_s:
             s = k * self.step_s
             sigma = s.exp()
             ratio = sigma / self.model.sd_y
             n = self.model.n
             log_s = -n * s - arb(n) / 2 * (2 * arb.pi()).log() - ratio + ratio.log()
-            self.at_s[k] = sigma, 1 / (sigma * sigma), log_s
+            self.at_s[k] = sigma * sigma, log_s
         return self.at_s[k]
 
     def _left_out(self, t: list[float], log_amount: float) -> None:
@@ -333,45 +316,46 @@ class Integrals:
                 self.beyond[term, power] += amount * math.exp(power * value)
 
     # ------------------------------------------------------------------------------------------------- remainders
-    def _remainder(self, term: int, tau_power: int, half: str | None = None) -> float:
-        """What the sums may lack, for a functional bounded by τ^power (1 + (σ/σ₀)⁴)."""
+    def _remainder(self, term: int | None, tau_power: int, half_line: bool = False) -> float:
+        """What the sums may lack, for a functional bounded by τ^power (1 + (σ/σ₀)⁴), τ that of a term.
+
+        On a half-line the functional is 0 beyond a value of σ, or of the term's variance.
+        """
         factor = self.shape.sum_factor(self.along_s.step)
-        U = math.exp(self.bounds.log_all[term, tau_power] - self.top)
-        ends = math.exp(self.bounds.log_ends[term, tau_power] - self.top) * factor
-        ends += self.beyond[term, tau_power]
-        along_s = self.along_s.log_half if half == "sigma" else self.along_s.log_whole
-        share = math.exp(along_s)
+        U, ends = (math.exp(size - self.top) for size in self.bounds[term or 0, tau_power])
+        ends = ends * factor + self.beyond[term or 0, tau_power]
+        share = math.exp(self.along_s.log_half if half_line and term is None else self.along_s.log_whole)
         for k, a in enumerate(self.along):
-            share += math.exp(a.log_half) * factor if half == "variance" and k == term else math.exp(a.log_whole)
-        return MARGIN * (U * share + (LARGEST_WEIGHT if half else 1.0) * ends)
+            share += math.exp(a.log_half) * factor if half_line and k == term else math.exp(a.log_whole)
+        return MARGIN * (U * share + (LARGEST_WEIGHT if half_line else 1.0) * ends)
 
     def _widen(self) -> None:
         """Add to each integral what the sums may lack of it."""
-        sigma0, plain = math.exp(self.shape.log_sigma0), self._remainder(0, 0)
+        plain = self._remainder(None, 0)
         self.remainder = plain / float(self.total.mid())
         self.total += arb(0, plain)
-        for power in self.sigma:
-            self.sigma[power] += arb(0, sigma0**power * plain)
-        for term, sums in enumerate(self.variance):
-            for k, power in enumerate((2, 4)):
-                sums[k] += arb(0, sigma0**power * self._remainder(term, power))
         for (term, _), sums in self.effects.items():
             for k, power in enumerate((1, 2)):
-                sums[k] += arb(0, 1.22 * self.model.n * sigma0**power * self._remainder(term, power))
+                size = 1.22 * self.model.n * math.exp(power * self.shape.log_sigma0)
+                sums[k] += arb(0, size * self._remainder(term, power))
         self.x, self.xx = _widened(self.x, plain), _widened(self.xx, plain)
         self.loss = arb(0, plain) + self.loss.union(0)
 
-    def below_sigma(self, threshold: arb) -> arb:
-        """Integral of the density where σ is below a threshold."""
-        weights = [(k * self.step_s, weight) for k, weight in self.line.items()]
-        return _below(weights, self.step_s, threshold.log()) + arb(0, self._remainder(0, 0, "sigma"))
-
-    def below_variance(self, term: int, threshold: arb) -> arb:
-        """Integral of the density where a term's variance, σ²τ², is below a threshold."""
+    def _log_sds(self, term: int | None) -> list[tuple[arb, arb]]:
+        """The values of log σ, or of log στ of a term, each with its share of the density."""
+        if term is None:
+            return [(k * self.step_s, weight) for k, weight in self.line.items()]
         step = self.steps_t[term]
-        weights = [(k * self.step_s + at * step, weight) for (k, at), weight in self.planes[term].items()]
-        return _below(weights, step, threshold.log() / 2) + arb(0, self._remainder(term, 0, "variance"))
+        return [(k * self.step_s + at * step, weight) for (k, at), weight in self.planes[term].items()]
 
+    def moment(self, power: int, term: int | None = None) -> arb:
+        """Integral of the density times a power of σ, or of στ of a term."""
+        found = sum((weight * (power * place).exp() for place, weight in self._log_sds(term)), arb(0))
+        size = math.exp(power * self.shape.log_sigma0)
+        return found + arb(0, size * self._remainder(term, 0 if term is None else power))
 
-def _below(weights: list[tuple[arb, arb]], step: arb, threshold: arb) -> arb:
-    return sum((weight * share_below(threshold - place, step) for place, weight in weights), arb(0))
+    def below(self, threshold: arb, term: int | None = None) -> arb:
+        """Integral of the density where σ, or a term's variance σ²τ², is below a threshold."""
+        log_sd, step = (threshold.log(), self.step_s) if term is None else (threshold.log() / 2, self.steps_t[term])
+        found = sum((weight * share_below(log_sd - place, step) for place, weight in self._log_sds(term)), arb(0))
+        return found + arb(0, self._remainder(term, 0, half_line=True))

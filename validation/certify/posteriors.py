@@ -11,9 +11,10 @@ estimates of the error, and no more than that. They stand where nothing is enclo
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,17 +31,19 @@ from pyimpl.posterior.priors import Priors
 from pyimpl.posterior.quadrature import integrate
 from pyimpl.posterior.specification import specify
 from validation.cases import Case
+from validation.certify.criterion import part
 from validation.certify.enclose import NotCertifiedError
 from validation.certify.integrals import CollapsedModel, Integrals, NotEnclosedError, Settings
 from validation.certify.recompute import PRECISION_OF_POSTERIOR, Recomputed, one_term
-from validation.certify.run import data_of, data_stored_on, decimal, provenance, write_each
-from validation.progress import Tracker
+from validation.certify.run import decimal, provenance, write_each
+from validation.options import Progress, silent
 from validation.references.certified import (
     ENCLOSED,
     ESTIMATED,
     LOG_EVIDENCE,
     CertifiedPosterior,
     PosteriorRow,
+    check_data,
     load_posterior,
 )
 from validation.references.store import DamagedReferenceError, model_hash
@@ -95,12 +98,18 @@ PROBABILITIES = {"q2.5": fmpq(1, 40), "q50": fmpq(1, 2), "q97.5": fmpq(39, 40)}
 #: parameter, statistic, ball
 Statistic: TypeAlias = tuple[str, str, arb]
 
-_STATISTICS = {"mean": "mean", "sd": "sd", "2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
+#: Columns of the sums in double precision, and what they are here.
+STATISTICS = {"mean": "mean", "sd": "sd", "2.5%": "q2.5", "50%": "q50", "97.5%": "q97.5"}
 
 
 def posterior_name(case: Case) -> str:
     """Name of a case's posterior: ``M1-bayes`` of ``M1-ml`` and ``M1-reml``."""
     return case.name.removesuffix("-reml").removesuffix("-ml") + "-bayes"
+
+
+def by_posterior(cases: Iterable[Case]) -> dict[str, Case]:
+    """Names of the cases' posteriors, each with one of its cases."""
+    return {posterior_name(case): case for case in cases}
 
 
 @dataclass(frozen=True)
@@ -138,28 +147,21 @@ def estimate(design: Design) -> Estimates | None:
     rows: dict[tuple[str, str], tuple[float, float]] = {}
     sds: dict[str, float] = {}
     errors = fine.error + (fine.table - other.table).abs()
-    for table, error in ((fine.table, errors), (fine.ranef, (fine.ranef - other.ranef).abs())):
-        for parameter in table.index:
-            name, sd = str(parameter), float(table.loc[parameter, "sd"])
-            if math.isnan(sd):  # of a random effect among several terms: a scale will do
-                sd = float(table["mean"].std())
-            sds[name] = sd
-            for column, statistic in _STATISTICS.items():
-                if column not in table.columns:
-                    continue
-                value, size = float(table.loc[parameter, column]), float(error.loc[parameter, column])
-                size += rounding * sd + ROUNDING * abs(value)
-                if statistic.startswith("q"):
-                    size += ROOT * sd + RELATIVE_ROOT * abs(value)
-                if table is fine.ranef:
-                    size += LEFT_OUT * sd
-                rows[name, statistic] = value, size
+    of_ranef = (fine.ranef, (fine.ranef - other.ranef).abs(), LEFT_OUT)
+    for table, error, left_out in ((fine.table, errors, 0.0), of_ranef):
+        sd = table["sd"].fillna(table["mean"].std())  # of a random effect among several terms a scale will do
+        sds |= {str(parameter): float(value) for parameter, value in sd.items()}
+        root = np.array([STATISTICS[column] in PROBABILITIES for column in table.columns])
+        size = error + np.outer(sd, rounding + left_out + ROOT * root) + table.abs() * (ROUNDING + RELATIVE_ROOT * root)
+        places = product(map(str, table.index), map(STATISTICS.__getitem__, table.columns))
+        pairs = zip(table.to_numpy().ravel().tolist(), size.to_numpy().ravel().tolist(), strict=True)
+        rows |= dict(zip(places, pairs, strict=True))
     log_error = fine.log_evidence_error + abs(fine.log_evidence - other.log_evidence) + rounding
     rows[LOG_EVIDENCE, "value"] = fine.log_evidence, log_error
     return Estimates(rows, sds, fine.log_evidence, density.dim, fine.points, step)
 
 
-def certify_posterior(case: Case, progress: Callable[[float], None] | None = None) -> CertifiedPosterior | None:
+def certify_posterior(case: Case, progress: Progress = silent) -> CertifiedPosterior | None:
     """Enclose a case's posterior as far as it can be, and estimate the rest; None where it has too many dimensions.
 
     Raises
@@ -167,7 +169,7 @@ def certify_posterior(case: Case, progress: Callable[[float], None] | None = Non
     NotCertifiedError
         What is enclosed and what is estimated contradict each other.
     """
-    data = data_of(case)
+    data = case.load("recorded")
     design = build_design(case.formula, data, checks=STAN_LMER_CHECKS)
     estimates = estimate(design)
     if estimates is None:
@@ -205,7 +207,7 @@ def certify_posterior(case: Case, progress: Callable[[float], None] | None = Non
 
 
 def enclose_posterior(
-    design: Design, estimates: Estimates, progress: Callable[[float], None] | None = None
+    design: Design, estimates: Estimates, progress: Progress = silent
 ) -> tuple[list[PosteriorRow], dict[str, object]]:
     """Rows that are enclosed, and how.
 
@@ -217,9 +219,8 @@ def enclose_posterior(
     settings = SEVERAL if len(design.terms) > 1 else SINGLE
     with ctx.workprec(settings.bits):
         found = Integrals(CollapsedModel(design), estimates.log_evidence, settings, progress)
-        starts = {key: value for key, (value, _) in estimates.rows.items()}
         rows: list[PosteriorRow] = []
-        for parameter, statistic, value in statistics(design, found, starts):
+        for parameter, statistic, value in statistics(design, found, estimates):
             if float(value.rad()) <= KNOWN_TO * estimates.sds.get(parameter, 1.0):
                 rows.append((parameter, statistic, *decimal(value), ENCLOSED))
     how = {
@@ -233,10 +234,10 @@ def enclose_posterior(
     return rows, how
 
 
-def statistics(design: Design, integrals: Integrals, estimates: Mapping[tuple[str, str], float]) -> Iterator[Statistic]:
+def statistics(design: Design, integrals: Integrals, estimates: Estimates) -> Iterator[Statistic]:
     """Means, sds, quantiles and log evidence as balls, by R's names; quantiles of variances where half-lines are known.
 
-    The quantiles are looked for where approximate sds and quantiles, the ``estimates``, have them.
+    The quantiles are looked for where the estimates have them.
 
     Raises
     ------
@@ -253,30 +254,21 @@ def statistics(design: Design, integrals: Integrals, estimates: Mapping[tuple[st
         yield name, "mean", shift + mean
         yield name, "sd", variance.sqrt()
 
-    for name, weights, shift in _coefficients(design, model):
-        row = arb_mat([weights])
+    for k, name in enumerate(design.coef_names):
+        row, shift = part(model.to_R, slice(k, k + 1), slice(None)), model.mean_y if k == 0 else arb(0)
         yield from moments(name, (row * integrals.x)[0, 0], (row * integrals.xx * row.transpose())[0, 0], shift)
         yield from _quantiles(name, _mixture(integrals, row, shift), total, estimates)
-    yield from moments("sigma", integrals.sigma[1], integrals.sigma[2])
-    yield from _quantiles("sigma", integrals.below_sigma, total, estimates)
+    yield from moments("sigma", integrals.moment(1), integrals.moment(2))
+    yield from _quantiles("sigma", integrals.below, total, estimates)
     for k, name in enumerate(Sigma_labels(design.terms)):
-        yield from moments(name, *integrals.variance[k])
+        yield from moments(name, integrals.moment(2, k), integrals.moment(4, k))
         if integrals.settings.half_lines:
-            yield from _quantiles(name, partial(integrals.below_variance, k), total, estimates)
+            yield from _quantiles(name, partial(integrals.below, term=k), total, estimates)
     for k, term in enumerate(design.terms):
         for level, label in enumerate(term.levels):
             name = f"b[{term.effects[0]} {term.group}:{level_label(label)}]"
             yield from moments(name, *integrals.effects[k, level])
     yield LOG_EVIDENCE, "value", total.log() + arb(integrals.top)
-
-
-def _coefficients(design: Design, model: CollapsedModel) -> Iterator[tuple[str, list[arb], arb]]:
-    """R's coefficients as combinations of the standardised ones, and what is added."""
-    p = model.p
-    centred = [-centre * scale for centre, scale in zip(model.centres, model.scales[1:], strict=True)]
-    yield design.coef_names[0], [model.scales[0], *centred], model.mean_y
-    for k in range(1, p):
-        yield design.coef_names[k], [model.scales[k] if j == k else arb(0) for j in range(p)], arb(0)
 
 
 def _mixture(integrals: Integrals, row: arb_mat, shift: arb) -> Callable[[arb], arb]:
@@ -295,14 +287,12 @@ def _mixture(integrals: Integrals, row: arb_mat, shift: arb) -> Callable[[arb], 
     return below
 
 
-def _quantiles(
-    name: str, below: Callable[[arb], arb], total: arb, estimates: Mapping[tuple[str, str], float]
-) -> Iterator[Statistic]:
+def _quantiles(name: str, below: Callable[[arb], arb], total: arb, estimates: Estimates) -> Iterator[Statistic]:
     """Quantiles by a distribution function known at points: below the probability left of them, above it right."""
-    sd = estimates[name, "sd"]
+    sd = estimates.sds[name]
     for label, probability in PROBABILITIES.items():
         mass = probability * total
-        centre = arb(estimates[name, label])
+        centre = arb(estimates.rows[name, label][0])
         for _ in range(_ROUNDS):  # Newton's method, with the secant over a narrow interval for the slope
             step = 1e-7 * sd
             slope = ((below(centre + step) - below(centre - step)) / (2 * step)).mid()
@@ -347,8 +337,9 @@ def check_posterior(case: Case, directory: Path | None = None) -> Recomputed:
     DamagedReferenceError
         The file was changed, or the data are not those of the posterior.
     """
-    stored = load_posterior(posterior_name(case), directory)
-    design = build_design(case.formula, data_stored_on(case, stored), checks=STAN_LMER_CHECKS)
+    stored, data = load_posterior(posterior_name(case), directory), case.load("recorded")
+    check_data(stored, data)
+    design = build_design(case.formula, data, checks=STAN_LMER_CHECKS)
     rough = estimate(design)
     if rough is None:
         raise DamagedReferenceError(f"{stored.name} has too many dimensions to be integrated")
@@ -382,8 +373,8 @@ def compared(stored: CertifiedPosterior, rough: Estimates, precise: Mapping[tupl
 
 
 def certify_posteriors(
-    cases: tuple[Case, ...], directory: Path | None = None, progress: Tracker | None = None, anew: bool = False
+    cases: Iterable[Case], directory: Path | None = None, progress: Progress = silent, anew: bool = False
 ) -> list[Path]:
     """Integrate the posteriors of cases and write them; finished ones are kept. The files written are returned."""
-    work = {posterior_name(case): case for case in cases}
+    work = by_posterior(cases)
     return write_each(work, certify_posterior, load_posterior, {"method": METHOD}, directory, progress, anew)

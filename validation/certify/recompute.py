@@ -1,9 +1,10 @@
 """Certified values recomputed by another road, in mpmath.
 
-*Fits* by penalised least squares. Nothing is shared with the enclosure but the design, its labels and the stored θ:
-floating point with many digits in place of balls, one sparse Cholesky factor of [ZΛ X y]'[ZΛ X y] + [I 0; 0 0] in place
-of (I + AΣ)⁻¹ block by block (Bates et al. 2015, eq. 18 to 34), the criterion's differences in place of its derivatives.
-A value passes where it lies within its radius; θ̂ passes where Newton's step from it is nothing.
+*Fits* by penalised least squares. Nothing is shared with the enclosure but the design, the stored θ, and what names the
+numbers and takes AIC, t or a correlation from the rest (``validation.certify.values.labelled``): floating point with
+many digits in place of balls, one sparse Cholesky factor of [ZΛ X y]'[ZΛ X y] + [I 0; 0 0] in place of (I + AΣ)⁻¹ block
+by block (Bates et al. 2015, eq. 18 to 34), the criterion's differences in place of its derivatives. A value passes
+where it lies within its radius; θ̂ passes where Newton's step from it is nothing.
 
 *Posteriors* of one term with one effect: log evidence, means and sds, by Gauss-Legendre panels (not trapezoidal sums)
 in 1/σ² and τ (not their logarithms), the sums of squares by group in floating point (not whole numbers), and
@@ -12,7 +13,7 @@ A = I + Q/σ² by the eigenvalues of Q (not inverted at each point).
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement, pairwise
@@ -28,7 +29,8 @@ from scipy.stats import gamma
 from pyimpl.covariance.base import Covariance
 from pyimpl.design.design import Design
 from pyimpl.posterior.labels import Sigma_labels, level_label
-from validation.certify.values import Key, labelled
+from validation.certify.values import Computed, labelled
+from validation.quantities import Key
 from validation.references.certified import LOG_EVIDENCE, Certificate
 
 #: Decimal digits, for fits other than the enclosure's 96; for posteriors.
@@ -205,54 +207,29 @@ class _Model:
         T = self.templates(theta)
         Lambda = self.Lambda(T)
         R, end = self.factor(Lambda), self.q + self.p
-        criterion, npar = self.criterion(theta), self.p + len(theta) + 1
-        sigma, last = R[end][end] / mpmath.sqrt(self.df), {j: R[j][end] for j in range(end)}
+        sigma2, last = R[end][end] ** 2 / self.df, {j: R[j][end] for j in range(end)}
         half = [_forward(R, row, end) for row in Lambda[:end]]
-
-        def fixef(i: int) -> mpf:
-            return _product(half[self.q + i], last, end)
-
-        def vcov(i: int, j: int) -> mpf:
-            return sigma**2 * _product(half[self.q + i], half[self.q + j], end)
-
-        def covariance(*at: int) -> mpf:
-            if not at:
-                return sigma**2
-            t, i, j = at[0], at[1], at[-1]
-            return sigma**2 * mpmath.fsum(row[i] * row[j] for row in T[t][: min(i, j) + 1])
-
-        def correlation(t: int, i: int, j: int) -> mpf | None:
-            square = covariance(t, i) * covariance(t, j)
-            return covariance(t, i, j) / mpmath.sqrt(square) if square else None
 
         def column(t: int, level: int, k: int) -> int:
             return int(self.starts[t] + level * self.design.terms[t].p + k)
 
         def conditional(t: int, level: int, k: int, other: int) -> mpf:  # given β: without the columns of X
-            return sigma**2 * _product(half[column(t, level, k)], half[column(t, level, other)], self.q)
+            return sigma2 * _product(half[column(t, level, k)], half[column(t, level, other)], self.q)
 
-        of: dict[str, Callable[..., mpf | None]] = {
-            "logLik": lambda: -criterion / 2,
-            "REMLcrit": lambda: criterion if self.reml else None,
-            "deviance": lambda: None if self.reml else criterion,
-            "AIC": lambda: criterion + 2 * npar,
-            "BIC": lambda: criterion + npar * mpmath.log(self.n),
-            "sigma": lambda: sigma,
-            "fixef": fixef,
-            "se": lambda i: mpmath.sqrt(vcov(i, i)),
-            "t": lambda i: fixef(i) / mpmath.sqrt(vcov(i, i)),
-            "vcov": vcov,
-            "theta": lambda t, i, j: T[t][j][i],
-            "par": lambda k: theta[k],
-            "variance": covariance,
-            "sd": lambda *at: mpmath.sqrt(covariance(*at)),
-            "covariance": covariance,
-            "cor": correlation,
-            "ranef": lambda *at: _product(half[column(*at)], last, end),
-            "condsd": lambda t, level, k: mpmath.sqrt(conditional(t, level, k, k)),
-            "condcov": conditional,
-        }
-        return dict(labelled(self.design, of))
+        computed = Computed(
+            self.criterion(theta),
+            theta,
+            sigma2,
+            fixef=lambda i: _product(half[self.q + i], last, end),
+            vcov=lambda i, j: sigma2 * _product(half[self.q + i], half[self.q + j], end),
+            T=lambda t, i, j: T[t][j][i],
+            covariance=lambda t, i, j: sigma2 * mpmath.fsum(row[i] * row[j] for row in T[t][: min(i, j) + 1]),
+            ranef=lambda *at: _product(half[column(*at)], last, end),
+            condcov=conditional,
+            sqrt=mpmath.sqrt,
+            log=mpmath.log,
+        )
+        return labelled(self.design, self.reml, computed)
 
 
 def exactly(values: np.ndarray) -> np.ndarray:

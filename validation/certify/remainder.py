@@ -43,7 +43,7 @@ from itertools import product
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln, lambertw, logsumexp
 
 #: Bounds are multiplied by this, so that their own rounding (relative 1e-9 at most) cannot make them too small.
 MARGIN = 1.01
@@ -134,17 +134,11 @@ class Shape:
     def window(self, r2: float, drop: float, step: float) -> tuple[int, int]:
         """First and last lattice point such that G falls by e^−drop to either side of its peak."""
         ends = []
-        for power, side in ((0, -1.0), (4, 1.0)):
+        for power, branch in ((0, -1), (4, 0)):
             m = self.n - 1 - power
-
-            def fall(x: float, m: int = m) -> float:
-                return drop - m * x - m / 2 * math.expm1(-2 * x)
-
-            far = side
-            while fall(far) > 0:
-                far *= 2
-            peak = 0.5 * math.log(self.shrunk(r2) / m)
-            ends.append((peak + brentq(fall, 0.0, far)) / step)
+            # where σ² is the peak's over u, G has fallen by m(u − 1 − log u)/2: u e^−u is known
+            u = -float(lambertw(-math.exp(-1 - 2 * drop / m), branch).real)
+            ends.append(0.5 * math.log(self.shrunk(r2) / (m * u)) / step)
         return math.floor(ends[0]), math.ceil(ends[1])
 
     def beyond(self, r2: float, first: int, last: int, step: float) -> float:
@@ -164,38 +158,32 @@ class Shape:
         return -m * s - quadratic - 0.5 * self.n * math.log(2 * math.pi) - self.log_sd_y - power * self.log_sigma0
 
 
-class Bounds:
-    """U and the share of it in the infinite cells, as logarithms, for each term and power of its τ.
+def bounds(
+    shape: Shape, taus: list[np.ndarray], axes: list[Axis], log_det: np.ndarray, r2: np.ndarray, least_rss: float
+) -> dict[tuple[int, int], tuple[float, float]]:
+    """Logarithms of U and of the share of it in the infinite cells, for each term and power of its τ.
 
     The term does not matter with power 0. Cells lie between 0, the lattice points ``taus`` of each τ (ascending), and
     infinity; ``log_det`` is log|V| at their lower corners (one longer than ``taus`` along each dimension), ``r2`` is r²
     at the lattice points, their upper corners, and at least ``least_rss`` where a τ is infinite.
     """
-
-    def __init__(
-        self,
-        shape: Shape,
-        taus: list[np.ndarray],
-        axes: list[Axis],
-        log_det: np.ndarray,
-        r2: np.ndarray,
-        least_rss: float,
-    ) -> None:
-        upper = np.full(log_det.shape, least_rss)
-        upper[tuple(slice(0, -1) for _ in taus)] = r2
-        body = -0.5 * log_det + shape.log_both(upper)
-        ends = np.ones(log_det.shape, dtype=bool)
-        ends[tuple(slice(1, -1) for _ in taus)] = False
-        self.log_all: dict[tuple[int, int], float] = {}
-        self.log_ends: dict[tuple[int, int], float] = {}
-        for term, power in product(range(len(taus)), POWERS):
-            weights = [
-                _log_weights(tau, along, power if k == term else 0)
-                for k, (tau, along) in enumerate(zip(taus, axes, strict=True))
-            ]
-            total = sum(np.ix_(*weights), start=body)
-            self.log_all[term, power] = float(logsumexp(total)) + math.log(MARGIN)
-            self.log_ends[term, power] = float(logsumexp(total[ends])) + math.log(MARGIN)
+    upper = np.full(log_det.shape, least_rss)
+    upper[tuple(slice(0, -1) for _ in taus)] = r2
+    body = -0.5 * log_det + shape.log_both(upper)
+    ends = np.ones(log_det.shape, dtype=bool)
+    ends[tuple(slice(1, -1) for _ in taus)] = False
+    found = {}
+    for term, power in product(range(len(taus)), POWERS):
+        weights = [
+            _log_weights(tau, along, power if k == term else 0)
+            for k, (tau, along) in enumerate(zip(taus, axes, strict=True))
+        ]
+        total = sum(np.ix_(*weights), start=body)
+        found[term, power] = (
+            float(logsumexp(total)) + math.log(MARGIN),
+            float(logsumexp(total[ends])) + math.log(MARGIN),
+        )
+    return found
 
 
 def _log_weights(tau: np.ndarray, along: Axis, power: int) -> np.ndarray:

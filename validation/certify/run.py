@@ -5,12 +5,10 @@ import platform
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from flint import arb, ctx
 
 from pyimpl.design.design import Design, build_design
@@ -22,10 +20,16 @@ from validation.certify.recompute import Recomputed, recompute
 from validation.certify.values import certified_values
 from validation.covariances import parameters_of
 from validation.judge.objective import theta_points
-from validation.options import silent
-from validation.progress import Tracker
-from validation.references.certified import ENCLOSED, Certificate, CertifiedPosterior, load_certificate, save
-from validation.references.store import DamagedReferenceError, model_hash, save_data
+from validation.options import Progress, silent
+from validation.references.certified import (
+    ENCLOSED,
+    Certificate,
+    CertifiedPosterior,
+    check_data,
+    load_certificate,
+    save,
+)
+from validation.references.store import DamagedReferenceError, model_hash
 
 #: Working precision.
 BITS = 320
@@ -42,14 +46,9 @@ DIGITS, DIGITS_OF_THETA = 20, 40
 #: Name of the method, written into the files; a change of it makes them be written anew.
 METHOD = "interval Newton (Krawczyk) on the profiled criterion, exact sums, ball arithmetic"
 
-#: Data sets of more rows are not recorded beside the values (a repository is no place for them): they come from R.
-ROWS_RECORDED = 10_000
-
 
 def decimal(value: arb, digits: int = DIGITS) -> tuple[str, str]:
     """A ball as a decimal number and a radius about it that holds the ball."""
-    if value.is_zero() and value.is_exact():
-        return "0", "0"
     text = value.mid().str(digits, radius=False)
     error = float(abs(value - arb(text)).upper())
     return text, "0" if error == 0.0 else f"{error * 1.01:.2e}"
@@ -63,7 +62,7 @@ def certify_case(case: Case) -> Certificate:
     NotCertifiedError
         The optimum could not be proved.
     """
-    data = data_of(case)
+    data = case.load("recorded")
     design = build_design(case.formula, data)
     with warnings.catch_warnings(action="ignore"):  # a singular fit is certified too
         fit = fit_design(design, case.REML)
@@ -72,19 +71,18 @@ def certify_case(case: Case) -> Certificate:
         enclosure = enclose(sums.balls(), case.REML, terms_of(design), start.to_numpy())
         rows = tuple(
             (*key, *decimal(value, DIGITS_OF_THETA if key[0] in ("theta", "par") else DIGITS))
-            for key, value in certified_values(design, enclosure)
+            for key, value in certified_values(design, enclosure).items()
         )
-        optimum = np.array([float(value.mid()) for value in enclosure.problem.full(enclosure.values)])
-        free = replace(enclosure.problem, bound=(False,) * optimum.size)
+        problem, optimum = enclosure.problem, np.array([float(parameter.mid()) for parameter in enclosure.par])
         points = tuple(
-            (name, tuple(map(float, theta)), *decimal(free.evaluate(list(map(arb, theta))).value))
-            for name, theta in theta_points(optimum, None, enclosure.problem.bounds(), seed=20180101)
+            (name, tuple(map(float, theta)), *decimal(problem.evaluate(list(map(arb, theta))).value))
+            for name, theta in theta_points(optimum, None, problem.bounds(), seed=20180101)
         )
     proof = {
         "method": METHOD,
         "bits": BITS,
-        "free": len(enclosure.values),
-        "at their bound 0": start.index[list(enclosure.problem.bound)].tolist(),
+        "free": enclosure.held.count(False),
+        "at their bound 0": start.index[list(enclosure.held)].tolist(),
         "unique within": enclosure.radius,
         "least pivot of the Hessian": min(enclosure.pivots, default=None),
         "least slope at the bounds": min(enclosure.slopes, default=None),
@@ -109,23 +107,12 @@ def certify_case(case: Case) -> Certificate:
 
 def _lowest(design: Design, sums: ExactSums, enclosure: Enclosure, fit: LmerFit) -> dict[str, object]:
     """Why the proved minimum is held to be the lowest: a proof where θ is one number, evidence otherwise."""
-    if [term.p for term in design.terms] == [1]:
-        with ctx.workprec(BITS_OF_SEARCH):
-            pieces, why = prove_only(sums, enclosure, fit.fixef().tolist())
-        if not why:
-            return {"proved": True, "how": "the only local minimum over all θ ≥ 0", "pieces": pieces}
-    else:
-        why = "θ has several elements"
-    rng = np.random.default_rng(STARTS_SEED)
-    optimum = parameters_of(fit).to_numpy()
-    low, high = np.array(enclosure.problem.bounds()).T
-    diagonal, between = low == 0.0, np.isfinite(low) & np.isfinite(high)
-    size = np.where(np.abs(optimum) > 1e-3, np.abs(optimum), 1.0)
-    ends = []
-    for _ in range(STARTS):
-        z = rng.normal(size=optimum.size)
-        start = size * np.where(diagonal, np.exp(2 * z), 2 * z)
-        start[between] = rng.uniform(low[between], high[between])
+    with ctx.workprec(BITS_OF_SEARCH):
+        pieces, why = prove_only(sums, enclosure)
+    if not why:
+        return {"proved": True, "how": "the only local minimum over all θ ≥ 0", "pieces": pieces}
+    optimum, ends = parameters_of(fit).to_numpy(), []
+    for _, start in theta_points(optimum, None, enclosure.problem.bounds(), STARTS_SEED, STARTS, spread=2.0)[-STARTS:]:
         with warnings.catch_warnings(action="ignore"):
             other = fit_design(design, enclosure.problem.REML, start=start)
         ends.append(2 * (fit.logLik() - other.logLik()))
@@ -149,34 +136,9 @@ def check_case(case: Case, directory: Path | None = None) -> Recomputed:
     DamagedReferenceError
         The file was changed, or the data are not those of the certificate.
     """
-    stored = load_certificate(case.name, directory)
-    return recompute(stored, build_design(case.formula, data_stored_on(case, stored)))
-
-
-def data_stored_on(case: Case, stored: Certificate | CertifiedPosterior) -> pd.DataFrame:
-    """The case's data, which must be those that the stored values are of.
-
-    Raises
-    ------
-    DamagedReferenceError
-        They are not.
-    """
-    data = data_of(case)
-    if model_hash(case.formula, data) != stored.model_hash:
-        raise DamagedReferenceError(f"the data of {case.name} are not those that its values were certified on")
-    return data
-
-
-def data_of(case: Case) -> pd.DataFrame:
-    """The data as recorded, so that every machine certifies the same; from R where they are not recorded."""
-    from validation.references.store import dataset_names
-
-    data = case.load("recorded")
-    if case.dataset and case.dataset not in dataset_names() and len(data) <= ROWS_RECORDED:
-        from bridge import datasets
-
-        save_data(case.dataset, datasets.load(case.dataset, package=case.package))
-    return data
+    stored, data = load_certificate(case.name, directory), case.load("recorded")
+    check_data(stored, data)
+    return recompute(stored, build_design(case.formula, data))
 
 
 def provenance(case: Case, *packages: str) -> dict[str, str]:
@@ -190,7 +152,7 @@ def provenance(case: Case, *packages: str) -> dict[str, str]:
 
 
 def certify(
-    cases: Iterable[Case], directory: Path | None = None, progress: Tracker | None = None, anew: bool = False
+    cases: Iterable[Case], directory: Path | None = None, progress: Progress = silent, anew: bool = False
 ) -> list[Path]:
     """Certify cases and write their values.
 
@@ -205,11 +167,11 @@ def certify(
 
 def write_each(
     work: Mapping[str, Case],
-    make: Callable[[Case, Callable[[float], None]], Certificate | CertifiedPosterior | None],
+    make: Callable[[Case, Progress], Certificate | CertifiedPosterior | None],
     load: Callable[[str, Path | None], Certificate | CertifiedPosterior],
     method: Mapping[str, object],
     directory: Path | None,
-    progress: Tracker | None,
+    progress: Progress,
     anew: bool,
 ) -> list[Path]:
     """Make and write each name's file, but for those there that are whole, by the same method and of the same data.
@@ -220,22 +182,20 @@ def write_each(
     def finished(name: str, case: Case) -> bool:
         try:
             stored = load(name, directory)
+            check_data(stored, case.load("recorded"))
         except (LookupError, DamagedReferenceError):
             return False
         how = stored.proof.get(ENCLOSED, stored.proof)
-        same = isinstance(how, Mapping) and method.items() <= how.items()
-        return same and stored.model_hash == model_hash(case.formula, data_of(case))
+        return isinstance(how, Mapping) and method.items() <= how.items()
 
-    report = progress or silent
     left = {name: case for name, case in work.items() if anew or not finished(name, case)}
-
-    def far(number: int, fraction: float) -> None:
-        report("", (number + fraction) / len(left))
-
     written = []
     for number, (name, case) in enumerate(left.items()):
-        report(f"certifying {name}", number / len(left))
-        made = make(case, partial(far, number))
+
+        def far(message: str = "", fraction: float = 0.0, done: int = number) -> None:
+            progress(message, (done + fraction) / len(left))
+
+        far(f"certifying {name}")
+        made = make(case, far)
         written += [] if made is None else [save(made, directory)]
-    report("certified", 1.0)
     return written

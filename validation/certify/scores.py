@@ -20,8 +20,8 @@ from validation.cases import Case
 from validation.contract import LinearMixedFit
 from validation.files import write_atomically
 from validation.judge.rows import DOUBLE_DIGITS, digits
-from validation.progress import Tracker
-from validation.quantities import draws_of, likelihood_quantities, posterior_summary
+from validation.options import Progress, silent
+from validation.quantities import QUANTILES, draws_of, likelihood_quantities, posterior_summary
 from validation.references import certified
 from validation.references.provenance import provenance
 from validation.references.store import DIRECTORY, load
@@ -104,7 +104,7 @@ def _digits(titles: Mapping[str, tuple[str, ...]], compared: pd.DataFrame) -> di
     return out
 
 
-def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: Tracker | None = None) -> Scores:
+def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: Progress = silent) -> Scores:
     """Fit certified cases with live lme4 (as users call it, and tight) and with ours, score them, and write the scores.
 
     Scores of other cases are kept, as long as they were made with the same R, lme4 and BLAS.
@@ -115,8 +115,7 @@ def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: 
     chosen = [case for case in cases if case.name in certified.available(directory)]
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for number, case in enumerate(chosen):
-        if progress is not None:
-            progress(f"scoring {case.name}", number / len(chosen))
+        progress(f"scoring {case.name}", number / len(chosen))
         data = case.load("live")
         with warnings.catch_warnings(action="ignore"):  # lme4's warnings are part of what it is scored with
             fits: tuple[LinearMixedFit, ...] = (
@@ -136,13 +135,7 @@ def score_cases(cases: Iterable[Case], directory: Path | None = None, progress: 
 
 
 def load_scores(directory: Path | None = None) -> Scores:
-    """The digits as last written.
-
-    Raises
-    ------
-    LookupError
-        There are none.
-    """
+    """The digits as last written; a LookupError where there are none."""
     return cast("Scores", _read(_DIGITS, directory))
 
 
@@ -191,13 +184,11 @@ def score_summary(summary: pd.DataFrame, posterior: certified.CertifiedPosterior
         The summary lacks a parameter.
     """
     z = []
-    for parameter, statistic, value, _, kind in posterior.rows:
-        if kind != certified.ENCLOSED or parameter == certified.LOG_EVIDENCE:
-            continue
+    for parameter, statistic, value in posterior.enclosed():
         if parameter not in summary.index:
             raise LookupError(f"the summary has no parameter {parameter!r}, which {posterior.name} has")
         got, error = summary.loc[parameter, [statistic, f"mcse_{statistic}"]].to_numpy(dtype=float)
-        z.append((got - float(value)) / error)
+        z.append((got - value) / error)
     size = len(z)
     return {
         "numbers": size,
@@ -212,26 +203,23 @@ def _score_estimates(case: Case, posterior: certified.CertifiedPosterior) -> dic
     from pyimpl.design.checks import STAN_LMER_CHECKS
     from pyimpl.design.design import build_design
     from pyimpl.posterior.quadrature import integrate
-    from validation.certify.posteriors import default_density
-    from validation.certify.run import data_of
+    from validation.certify.posteriors import STATISTICS, default_density
 
     with warnings.catch_warnings(action="ignore"):
-        found = integrate(default_density(build_design(case.formula, data_of(case), checks=STAN_LMER_CHECKS)))
+        found = integrate(default_density(build_design(case.formula, case.load("recorded"), checks=STAN_LMER_CHECKS)))
+    table = found.table.rename(columns=STATISTICS)
     worst = {"moments": 0.0, "quantiles": 0.0}
-    columns = {"q2.5": "2.5%", "q50": "50%", "q97.5": "97.5%"}
-    for parameter, statistic, value, _, kind in posterior.rows:
-        if kind != certified.ENCLOSED or parameter not in found.table.index:
-            continue
-        got, sd = found.table.loc[parameter, [columns.get(statistic, statistic), "sd"]].to_numpy(dtype=float)
-        away = abs(got - float(value)) / sd
-        what = "quantiles" if statistic in columns else "moments"
-        worst[what] = max(worst[what], away)
+    for parameter, statistic, value in posterior.enclosed():
+        if parameter in table.index:  # random effects have a table of their own
+            got, sd = table.loc[parameter, [statistic, "sd"]].to_numpy(dtype=float)
+            what = "quantiles" if statistic in QUANTILES else "moments"
+            worst[what] = max(worst[what], abs(got - value) / sd)
     worst["log evidence"] = abs(found.log_evidence - posterior.log_evidence)
     return worst
 
 
 def score_posteriors(
-    cases: Iterable[Case], directory: Path | None = None, progress: Tracker | None = None
+    cases: Iterable[Case], directory: Path | None = None, progress: Progress = silent
 ) -> PosteriorScores:
     """Judge our sampler, our quadrature and the recorded rstanarm by the enclosed posteriors, and write the scores.
 
@@ -239,23 +227,20 @@ def score_posteriors(
     it was recorded.
     """
     from pyimpl import stan_lmer
-    from validation.certify.posteriors import posterior_name
-    from validation.certify.run import data_of
+    from validation.certify.posteriors import by_posterior
 
     there = certified.available_posteriors(directory)
-    chosen = {posterior_name(case): case for case in cases if posterior_name(case) in there}
-    try:
+    chosen = {name: case for name, case in by_posterior(cases).items() if name in there}
+    scores: PosteriorScores = {}
+    with contextlib.suppress(LookupError):  # nothing was scored before
         scores = load_posterior_scores(directory)
-    except LookupError:
-        scores = {}
     for number, (name, case) in enumerate(chosen.items()):
         posterior = certified.load_posterior(name, directory)
         if not posterior.count(certified.ENCLOSED):
             continue
-        if progress is not None:
-            progress(f"judging samplers by {name}", number / len(chosen))
+        progress(f"judging samplers by {name}", number / len(chosen))
         with warnings.catch_warnings(action="ignore"):
-            fit = stan_lmer(case.formula, data_of(case), seed=SEED)
+            fit = stan_lmer(case.formula, case.load("recorded"), seed=SEED)
         scores[name] = {
             "quadrature": _score_estimates(case, posterior),
             "sampler": score_summary(posterior_summary(*draws_of(fit)), posterior),
@@ -267,28 +252,22 @@ def score_posteriors(
 
 
 def load_posterior_scores(directory: Path | None = None) -> PosteriorScores:
-    """The scores as last written.
-
-    Raises
-    ------
-    LookupError
-        There are none.
-    """
+    """The scores as last written; a LookupError where there are none."""
     return cast("PosteriorScores", _read(_POSTERIORS, directory))
 
 
 def posterior_markdown(scores: PosteriorScores) -> str:
     """Judgements of samplers as a Markdown table."""
     head = ["posterior", "quadrature: mean, sd", "quantiles", "log evidence", "sampler: z", "rstanarm, recorded: z"]
+
+    def cell(found: Mapping[str, float] | None) -> str:
+        if found is None:
+            return "–"
+        return f"{found['rms z']:.2f}, {found['largest z']:.2f} of {found['numbers']} (limit {found['limit']:.2f})"
+
     rows = []
     for name, sides in scores.items():
-        quadrature = sides["quadrature"]
-        quantiles = f"{quadrature['quantiles']:.0e}" if quadrature["quantiles"] else "–"
-        samplers = [
-            f"{found['rms z']:.2f}, {found['largest z']:.2f} of {found['numbers']} (limit {found['limit']:.2f})"
-            if found
-            else "–"
-            for found in (sides.get(side) for side in ("sampler", "rstanarm"))
-        ]
-        rows.append([name, f"{quadrature['moments']:.0e}", quantiles, f"{quadrature['log evidence']:.0e}", *samplers])
+        errors = [sides["quadrature"][what] for what in ("moments", "quantiles", "log evidence")]
+        differences = [f"{error:.0e}" if error else "–" for error in errors]
+        rows.append([name, *differences, *(cell(sides.get(side)) for side in ("sampler", "rstanarm"))])
     return "\n".join(table(head, rows))

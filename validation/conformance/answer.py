@@ -18,13 +18,13 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from r_scripts.variances import Block, ConditionalVariances
-from validation.checked_fit import CheckedFit
 from validation.contract import BayesianFit, Draws, LinearMixedFit
 from validation.covariances import FREE, semidefinite_factor, structures_of, triangle
-from validation.quantities import DrawsAlone, columns_of, records
+from validation.quantities import DrawsAlone, columns_of, quietly, records
 from validation.references.recorded import by_level
 from validation.tolerances import SINGULAR
 from validation.wellformed import (
+    CheckedFit,
     MalformedError,
     by_group,
     components_of,
@@ -189,9 +189,9 @@ def _singular(fit: "Answer") -> bool:
 
 
 def _npar(fit: "Answer") -> int:
-    sizes = [len(effects) for _, effects, _ in fit.terms()] if "theta" not in fit.given else []
-    n_theta = sum(p * (p + 1) // 2 for p in sizes) if sizes else len(fit.read.getME("theta"))
-    return len(fit.read.fixef()) + n_theta + 1
+    given = "theta" in fit.given
+    n = len(fit.read.getME("theta")) if given else sum(FREE.n_par(len(effects)) for _, effects, _ in fit.terms())
+    return len(fit.read.fixef()) + n + 1
 
 
 class Answer:
@@ -225,7 +225,12 @@ class Answer:
         self._data, self._reml = data, reml
         self.criterion = "REMLcrit" if reml else "deviance"
         self.devfun = cast("Callable[..., float] | None", self.given.get("devfun"))  # the objective at any θ
-        self._order, self._groups, self._pairs = _labels_in(reference)
+        # a reference that lacks these has no order to write pairs of labels in
+        like = cast("LinearMixedFit", reference)
+        self._order = quietly(lambda: [str(name) for name in like.fixef().index], [])
+        pairs = quietly(lambda: like.VarCorr()[["grp", *_EFFECTS]], pd.DataFrame(columns=["grp", *_EFFECTS]))
+        self._groups = [str(group) for group in dict.fromkeys(pairs["grp"])]
+        self._pairs = {tuple(map(str, pair)) for pair in pairs.itertuples(index=False)}
         if "structures" in self.given:  # otherwise all covariances are free
             self.getReCovs = self._structures
         self.formula = str(self.given.get("formula", formula))
@@ -382,19 +387,6 @@ _PIECES: dict[str, Callable[[Answer], object]] = {
     "beta": Answer.fixef,
     "cnms": _given_or("cnms", lambda fit: {group: effects for group, effects, _ in fit.terms()}),
 }
-
-
-def _labels_in(reference: LinearMixedFit | None) -> tuple[list[str], list[str], set[tuple[str, str, str]]]:
-    """The reference's coefficients, its random terms, and its pairs of effects, in its order."""
-    if reference is None:
-        return [], [], set()
-    try:
-        components = reference.VarCorr()
-        pairs = components[components["var2"].notna()][["grp", *_EFFECTS]].astype(str)
-        names = [str(name) for name in reference.fixef().index]
-        return names, [*map(str, dict.fromkeys(components["grp"]))], {*pairs.itertuples(index=False, name=None)}
-    except Exception:  # a reference that lacks them has nothing to align with
-        return [], [], set()
 
 
 def _texts(value: object, name: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from types import ModuleType
 from typing import TypeAlias
@@ -15,19 +15,8 @@ from validation.conformance.answer import OFFERS, POSTERIOR_OFFERS
 from validation.errors import error_in_words
 from validation.suite import FEATURES
 
-#: Adapters that ship with mlmparity: short name -> module in ``validation.candidates``.
-SHIPPED = {
-    "pyimpl": "own",
-    "lme4": "lme4",
-    "statsmodels": "statsmodels",
-    "bambi": "bambi",
-    "pymer4": "pymer4",
-    "glmm": "glmm",
-    "mixedlm": "mixedlm",
-    "interlace-lme": "interlace",
-    "lme-python": "lme_python",
-}
-
+#: Adapters that ship with mlmparity: modules in ``validation.candidates``, of the same name with ``_`` for ``-``.
+SHIPPED = ("pyimpl", "lme4", "statsmodels", "bambi", "pymer4", "glmm", "mixedlm", "interlace-lme", "lme-python")
 
 #: What a candidate claims unless it denies it (``no-missing``): R drops rows with missing values without being asked.
 ASSUMED = frozenset({"missing"})
@@ -67,17 +56,6 @@ class Candidate:
         return sorted(set(needs) - self.can)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What there is of a candidate, and what it says of itself."""
-
-    fit: Function | None
-    sample: Function | None
-    can: Words  # ``CAN`` and ``MISSING``, of the function or its module; None where it says nothing
-    missing: Words
-    versions: Mapping[str, str]
-
-
 def words(text: Words) -> list[str]:
     """Split ``"a,b c"`` into words."""
     parts = [text] if isinstance(text, str) else [*(text or ())]
@@ -86,21 +64,21 @@ def words(text: Words) -> list[str]:
     return [word for part in parts for word in re.split(r"[,\s]+", part) if word]
 
 
-def find_candidate(target: str) -> Found:
-    """Import a candidate: ``package.module:function``, a module, or the short name of an adapter that ships."""
-    path = f"validation.candidates.{SHIPPED[target]}" if target in SHIPPED else target
+def find_candidate(target: str) -> Candidate:
+    """Import a candidate.
+
+    The target is ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors,
+    ``sample`` (or ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`). Claims and gaps are
+    ``CAN`` and ``MISSING`` of the function or its module, as they say them.
+    """
+    path = f"validation.candidates.{target.replace('-', '_')}" if target in SHIPPED else target
     module_name, _, attribute = path.partition(":")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a candidate may raise anything while it is imported
-        hint = ""
-        if isinstance(error, ModuleNotFoundError):
-            near = difflib.get_close_matches(target, SHIPPED, n=1)
-            hint = (
-                f". Did you mean {near[0]!r}?" if near else ". Is it installed in this environment, or on PYTHONPATH?"
-            )
-            if target in SHIPPED:
-                hint = f". Install it in this environment: pip install {target}"
+        near = difflib.get_close_matches(target, SHIPPED, n=1)
+        asked = f"Did you mean {near[0]!r}?" if near else "Is it installed in this environment, or on PYTHONPATH?"
+        hint = f". {asked}" if isinstance(error, ModuleNotFoundError) else ""
         raise CandidateError(f"the candidate {target!r} cannot be imported: {error_in_words(error)}{hint}") from error
     if attribute:
         function: object = module
@@ -110,7 +88,7 @@ def find_candidate(target: str) -> Found:
             near = difflib.get_close_matches(attribute, [name for name in dir(module) if name[:1] != "_"], n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise CandidateError(f"the module {module_name} has no function {attribute!r}{hint}")
-        return _found(function, function, function, module)
+        return _found(target, function, function, function, module)
     fit, sample = (
         next((found for name in names if callable(found := getattr(module, name, None))), None)
         for names in (("fit", "lmer"), ("sample", "stan_lmer"))
@@ -120,59 +98,45 @@ def find_candidate(target: str) -> Found:
             f"the module {module_name} has no function 'fit' or 'lmer' (nor 'sample' or 'stan_lmer' for "
             f"posteriors); name the function: {module_name}:FUNCTION"
         )
-    return _found(fit, sample, module, module)
+    return _found(target, fit, sample, module, module)
 
 
-def _found(fit: Function | None, sample: Function | None, home: object, module: ModuleType | None) -> Found:
-    can, missing = (
-        next((words(said) for place in (home, module) if (said := getattr(place, name, None)) is not None), None)
-        for name in ("CAN", "MISSING")
-    )
-    return Found(fit, sample, can, missing, _versions(module))
-
-
-def load_candidate(target: str, can: Words = None, missing: Words = None) -> Candidate:
-    """Import a candidate.
-
-    The target is ``package.module:function``; or a module, which has ``fit`` (or ``lmer``) and, for posteriors,
-    ``sample`` (or ``stan_lmer``); or the short name of an adapter that ships (:data:`SHIPPED`). Claims and gaps are
-    ``CAN`` and ``MISSING`` of the function or its module where not given, otherwise every feature of likelihood fits
-    and no gap.
-    """
-    return claiming(target, find_candidate(target), can, missing)
+def _found(
+    name: str, fit: Function | None, sample: Function | None, home: object, module: ModuleType | None
+) -> Candidate:
+    own = ((getattr(home, key, None), getattr(module, key, None)) for key in ("CAN", "MISSING"))
+    can, missing = (frozenset(words(said if said is not None else of_module)) for said, of_module in own)
+    return Candidate(name, fit, sample, can, missing, _versions(module))
 
 
 def candidate_of(function: Function, can: Words = None, missing: Words = None) -> Candidate:
     """Make a candidate of a function in hand (for likelihood fits and, where it claims ``bayes``, posteriors)."""
     module = sys.modules.get(str(getattr(function, "__module__", "")))
     name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
-    return claiming(name, _found(function, function, function, module), can, missing)
+    return claiming(_found(name, function, function, function, module), can, missing)
 
 
-def claiming(name: str, found: Found, can: Words = None, missing: Words = None) -> Candidate:
-    """A candidate with its claims and gaps: those that are given, or else its own.
+def claiming(found: Candidate, can: Words = None, missing: Words = None) -> Candidate:
+    """A candidate with the claims and gaps that are given, or else its own, where each is one that there is.
 
-    A claim is what it names and what it need not name, less what it denies (``no-missing``); one that only denies is of
-    everything else.
+    A claim is what it names and what it need not name, less what it denies (``no-missing``); one that only denies, or
+    says nothing, is of everything else.
     """
     usual = frozenset(FEATURES) - ({"bayes"} if found.fit is not None else {"ml", "reml"})
-    can, missing = (own if given is None else given for given, own in ((can, found.can), (missing, found.missing)))
-    said = usual if can is None else frozenset(words(can))
+    said = found.can if can is None else frozenset(words(can))
     denied = frozenset(word.removeprefix("no-") for word in said if word.startswith("no-"))
-    _check(denied, FEATURES, "--can no-", "feature")
-    named = frozenset(word for word in said if not word.startswith("no-"))
-    claimed = ((named or (usual if denied else named)) | ASSUMED) - denied
-    _check(claimed, FEATURES, "--can", "feature")
-    gaps = frozenset(words(missing))
-    _check(gaps, [*OFFERS, *POSTERIOR_OFFERS], "--missing", "quantity")
-    return Candidate(name, found.fit, found.sample, claimed, gaps, found.versions)
-
-
-def _check(given: frozenset[str], known: Iterable[str], option: str, kind: str) -> None:
-    for word in sorted(given - {*known}):
-        near = difflib.get_close_matches(word, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise CandidateError(f"{option} names {word!r}, which is no {kind}{hint} There are: {', '.join(known)}")
+    claimed = (frozenset(word for word in said if not word.startswith("no-")) or usual) | ASSUMED
+    gaps = found.missing if missing is None else frozenset(words(missing))
+    for given, known, option, kind in (
+        (denied, FEATURES, "--can no-", "feature"),
+        (claimed, FEATURES, "--can", "feature"),
+        (gaps, [*OFFERS, *POSTERIOR_OFFERS], "--missing", "quantity"),
+    ):
+        for word in sorted(given - {*known}):
+            near = difflib.get_close_matches(word, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise CandidateError(f"{option} names {word!r}, which is no {kind}{hint} There are: {', '.join(known)}")
+    return replace(found, can=claimed - denied, missing=gaps)
 
 
 def _versions(module: ModuleType | None) -> dict[str, str]:

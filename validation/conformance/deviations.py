@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from validation.checks import Row
+from validation.comparison import Row
 from validation.files import FileError, read_bytes
 from validation.tolerances import Multiple
 

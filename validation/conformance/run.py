@@ -15,9 +15,8 @@ from typing import cast
 import pandas as pd
 
 from validation.cases import Case
-from validation.checks import Check, Side
 from validation.compare import About, is_refusal, judge_pair
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison, Fitted, Reference, Side
 from validation.conformance.answer import OFFERS, as_fit, as_posterior
 from validation.conformance.candidate import Candidate
 from validation.conformance.deviations import Deviation
@@ -28,7 +27,6 @@ from validation.judge.rows import Row, check_of, rows_of, table_of
 from validation.options import DEFAULT_SEED
 from validation.progress import Tracker
 from validation.references.choose import Source, choose_source, reference_of
-from validation.references.reference import Fitted, Reference
 from validation.report.wording import cell
 from validation.tolerances import FAILED_ALIKE
 from validation.verdict import Verdict
@@ -99,8 +97,29 @@ class Result:
 
     @cached_property
     def figures(self) -> pd.DataFrame:
-        """:func:`figures_of` what was compared."""
-        return figures_of(self.rows)
+        """A row for each check and quantity: numbers, failures, fewest digits, the largest difference in its unit."""
+        parts: dict[tuple[str, str], list[Row]] = {}
+        for r in self.rows:
+            parts.setdefault((r.check, r.quantity), []).append(r)
+        figures = []
+        for (check, quantity), own in parts.items():
+            worst = max(own, key=lambda r: -math.inf if math.isnan(r.scaled) else r.scaled)
+            verdicts = [r.verdict for r in own]
+            figures.append(
+                {
+                    "check": check,
+                    "quantity": quantity,
+                    "numbers": len(own),
+                    "failed": sum(verdict.failed for verdict in verdicts),
+                    "missing": verdicts.count(Verdict.MISSING),
+                    "malformed": verdicts.count(Verdict.MALFORMED),
+                    "digits": min((r.digits for r in own if math.isfinite(r.digits)), default=math.nan),
+                    "scaled": worst.scaled,
+                    "unit": worst.unit,
+                    "tolerance": worst.tolerance,
+                }
+            )
+        return pd.DataFrame(figures)
 
 
 def overall_status(results: Sequence[Result], problems: Sequence[str] = ()) -> Verdict:
@@ -317,32 +336,3 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
     causes = tuple(cause for cause in comparison.causes if not cause.quantities or cause.quantities & failed)
     causes = causes or (unknown_cause(checks, left),) if failed else ()
     return replace(comparison, checks=tuple(checks), table=table, causes=causes), tuple(sorted(set().union(*hits)))
-
-
-# ---------------------------------------------------------------------------------------------------- figures
-
-
-def figures_of(rows: Iterable[Row]) -> pd.DataFrame:
-    """One row for each check and quantity: numbers, failures, fewest digits, and the largest difference in its unit."""
-    parts: dict[tuple[str, str], list[Row]] = {}
-    for r in rows:
-        parts.setdefault((r.check, r.quantity), []).append(r)
-    figures = []
-    for (check, quantity), own in parts.items():
-        worst = max(own, key=lambda r: -math.inf if math.isnan(r.scaled) else r.scaled)
-        verdicts = [r.verdict for r in own]
-        figures.append(
-            {
-                "check": check,
-                "quantity": quantity,
-                "numbers": len(own),
-                "failed": sum(verdict.failed for verdict in verdicts),
-                "missing": verdicts.count(Verdict.MISSING),
-                "malformed": verdicts.count(Verdict.MALFORMED),
-                "digits": min((r.digits for r in own if math.isfinite(r.digits)), default=math.nan),
-                "scaled": worst.scaled,
-                "unit": worst.unit,
-                "tolerance": worst.tolerance,
-            }
-        )
-    return pd.DataFrame(figures)

@@ -6,13 +6,11 @@ judge to the candidate, goes by pickle: the judge is trusted by the candidate, n
 """
 
 import base64
-import hashlib
 import io
-import json
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -23,21 +21,13 @@ from validation.wellformed import MalformedError, filled, label, pairs_of
 
 #: Longest message.
 MOST_BYTES = 1 << 30
+#: What stands before each message, the mark and its length: whatever else is written to the line is noticed.
+MARK, HEADER = b"\x93mlmparity:", struct.Struct(">11sQ")
 
-_MARK = b"\x93mlmparity:"
-_DIGEST_BYTES = 16
 _DEEPEST = 30
 #: No mapping of more entries is sent: longer tables are series and arrays.
 _MOST_KEYS = 5_000_000
 _NUMBERS = "iufbc"
-
-
-#: A value with its parts, or a whole message.
-Message: TypeAlias = Mapping[str, Json]
-
-
-class WireError(ValueError):
-    """A message that is no message of ours."""
 
 
 class Unreadable:
@@ -48,53 +38,6 @@ class Unreadable:
 
     def __repr__(self) -> str:
         return f"<{self.kind}>"
-
-
-def framed(data: bytes) -> bytes:
-    """A message with its mark, length and digest before it, so that whatever else is written to the line is noticed."""
-    return _MARK + struct.pack(">Q", len(data)) + _digest(data) + data
-
-
-def receive(read: Callable[[int], bytes], most: int = MOST_BYTES) -> bytes | None:
-    """The next message on a line; None where the line ended before the message did.
-
-    ``read`` reads so many bytes, or as many as there are before the end; no message has more than ``most``.
-    """
-    size = len(_MARK) + 8 + _DIGEST_BYTES
-    header = read(size)
-    if not header:
-        return None
-    if len(header) < size or header[: len(_MARK)] != _MARK:
-        raise WireError("no message of ours begins like this")
-    (length,) = struct.unpack_from(">Q", header, len(_MARK))
-    if length > most:
-        raise WireError(f"a message of {length} bytes")
-    data = read(length)
-    if len(data) < length:
-        return None
-    if header[-_DIGEST_BYTES:] != _digest(data):
-        raise WireError("something was written into a message")
-    return data
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
-
-
-def dumps(message: Message) -> bytes:
-    """A message as bytes."""
-    return json.dumps(message, ensure_ascii=True).encode("ascii")
-
-
-def loads(data: bytes) -> dict[str, Json]:
-    """Bytes as a message."""
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"not JSON: {type(error).__name__}") from None
-    if not isinstance(found, dict):
-        raise WireError("no JSON object")
-    return found
 
 
 # ---------------------------------------------------------------------------------------------------- there and back
@@ -112,21 +55,9 @@ def _of(*types: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, types)
 
 
-def _in_numpy(value: pd.api.extensions.ExtensionArray) -> np.ndarray:
-    """An array of pandas' own as numpy has it: its numbers with NaN where they are missing."""
-    if isinstance(value, pd.arrays.NumpyExtensionArray):
-        return value.to_numpy()
-    if value.dtype.kind in "iuf":
-        return value.to_numpy(dtype=np.float64, na_value=np.nan)
-    return value.to_numpy(dtype=object, na_value=None)  # type: ignore[arg-type]
-
-
 def _bytes_of(array: np.ndarray) -> str:
-    native = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    if native.dtype.itemsize > 8 * (1 + (native.dtype.kind == "c")):  # long doubles differ from machine to machine
-        native = native.astype("<c16" if native.dtype.kind == "c" else "<f8")
     file = io.BytesIO()
-    np.save(file, native, allow_pickle=False)
+    np.save(file, array, allow_pickle=False)
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 
@@ -135,12 +66,6 @@ def _array(text: str) -> np.ndarray:
     if array.dtype.kind not in _NUMBERS:
         raise ValueError(array.dtype)
     return array.astype(array.dtype.newbyteorder("="))
-
-
-def _frame(index: pd.Index, columns: pd.Index, values: list[Any]) -> pd.DataFrame:
-    series = [pd.Series(column, index=index) for column in values]
-    frame = pd.concat(series, axis=1) if series else pd.DataFrame(index=index)
-    return frame.set_axis(columns, axis=1)
 
 
 def _sparse_parts(value: sp.sparray) -> Sequence[object]:
@@ -190,7 +115,7 @@ _KINDS: dict[str, _Kind] = {
     "frame": _Kind(
         _of(pd.DataFrame),
         lambda value: [value.index, value.columns, [value.iloc[:, j].array for j in range(value.shape[1])]],
-        _frame,
+        lambda index, columns, values: pd.DataFrame(dict(enumerate(values)), index=index).set_axis(columns, axis=1),
     ),
     "sparse": _Kind(sp.issparse, _sparse_parts, _sparse),
     "tree": _of_xarray("DataTree"),
@@ -199,8 +124,8 @@ _KINDS: dict[str, _Kind] = {
 }
 
 
-def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json:
-    """A value as JSON; ``keep`` takes a function that the judge may call later, and gives its number."""
+def encode(value: object, keep: Callable[[object], Json], depth: int = 0) -> Json:
+    """A value as JSON; ``keep`` takes a function that the judge may call later, and gives what stands for it."""
     if depth > _DEEPEST:
         return _unreadable(value)
     if value is None:  # not offered
@@ -219,7 +144,8 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
     if isinstance(value, complex | np.complexfloating):
         value = np.asarray(complex(value))
     elif isinstance(value, pd.api.extensions.ExtensionArray) and not isinstance(value, pd.Categorical):
-        value = _in_numpy(value)
+        plain = isinstance(value, pd.arrays.NumpyExtensionArray)
+        value = np.asarray(value if plain else value.astype(object))  # with what is missing there as it is
     if isinstance(value, np.ndarray):
         value = filled(value)
         if value.dtype.kind in "UO":
@@ -238,57 +164,47 @@ def encode(value: object, keep: Callable[[object], int], depth: int = 0) -> Json
     if isinstance(value, list | tuple):
         return {"$": "list", "items": [encode(item, keep, depth + 1) for item in value]}
     if callable(value):
-        return {"$": "call", "handle": keep(value)}
+        return keep(value)
     return _unreadable(value)
 
 
 def _key(item: object) -> bool | int | float | str:
-    if isinstance(item, str):
-        return label(item)
-    if isinstance(item, bool | np.bool_):
-        return bool(item)
-    if isinstance(item, int | np.integer) and abs(int(item)) < 1 << 63:
-        return int(item)
-    return float(item) if isinstance(item, float | np.floating) else str(item)
+    """A label: a name, a number or a truth value; of anything else its text."""
+    found = encode(item, _unreadable)
+    return found if isinstance(found, bool | int | float | str) else str(item)
 
 
 def _unreadable(value: object) -> dict[str, str]:
     return {"$": "unreadable", "kind": type(value).__name__[:80]}
 
 
-def _no_function(handle: int) -> object:
-    return Unreadable("function")
-
-
-def decode(value: Json, function: Callable[[int], object] = _no_function) -> object:
+def decode(
+    value: Json,
+    remote: Callable[[int, dict[str, bool], str], object] = lambda handle, verbs, kind: Unreadable(kind),
+) -> object:
     """What :func:`encode` made, as plain data; what does not fit together is :class:`Unreadable`.
 
-    ``function`` makes one that is called in the candidate's process, of its number.
+    ``remote`` makes what stands for a value that is kept in the candidate's process, of its number, verbs and kind.
     """
-    if isinstance(value, list):
-        return Unreadable("list")
     if not isinstance(value, dict):
-        return value
-    name = str(value.get("$"))[:80]
+        return Unreadable("list") if isinstance(value, list) else value
+    name, given = str(value.get("$"))[:80], cast("dict[str, Any]", value)
     try:
-        return _decode(name, value, function)
+        if name == "kept":
+            verbs = {str(verb): bool(method) for verb, method in given["verbs"].items()}
+            return remote(int(given["handle"]), verbs, str(given["kind"]))
+        if name == "unreadable":
+            return Unreadable(str(given["kind"]))
+        if name == "list":
+            return [decode(item, remote) for item in given["items"]]
+        if name == "map":
+            found = {key: decode(item, remote) for key, item in given["items"]}
+            if len(found) < len(given["items"]):
+                raise ValueError("a key twice")
+            return found
+        parts = [decode(part) for part in given["parts"]]
+        if any(isinstance(part, Unreadable) for part in parts):
+            raise ValueError("a part that cannot be read")
+        return _KINDS[name].make(*parts)
     except Exception as error:  # a message that contradicts itself: shapes, types, lengths
         return Unreadable(f"{name} that contradicts itself: {type(error).__name__}")
-
-
-def _decode(name: str, given: dict[str, Any], function: Callable[[int], object]) -> object:
-    if name == "call":
-        return function(int(given["handle"]))
-    if name == "unreadable":
-        return Unreadable(str(given["kind"]))
-    if name == "list":
-        return [decode(item, function) for item in given["items"]]
-    if name == "map":
-        found = {key: decode(item, function) for key, item in given["items"]}
-        if len(found) < len(given["items"]):
-            raise ValueError("a key twice")
-        return found
-    parts = [decode(part) for part in given["parts"]]
-    if any(isinstance(part, Unreadable) for part in parts):
-        raise ValueError("a part that cannot be read")
-    return _KINDS[name].make(*parts)

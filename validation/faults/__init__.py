@@ -7,6 +7,6 @@ after one) spoil them: each fault is registered where it is defined, with its ro
 
 from validation.faults import likelihood, posterior, tables  # noqa: F401 (they register)
 from validation.faults.fault import FAULTS, Fault, FaultSize
-from validation.faults.likelihood import at_theta
+from validation.references.whole import at_theta
 
 __all__ = ["FAULTS", "Fault", "FaultSize", "at_theta"]

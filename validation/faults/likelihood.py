@@ -11,61 +11,18 @@ import pandas as pd
 import scipy.optimize
 from scipy import stats
 
-from validation.algebra import pieces_of, solve
+from validation.algebra import optimum_of, pieces_of, solve
 from validation.faults.bases import BaseFit
 from validation.faults.fault import FaultSize, fault
-from validation.judge.diagnosis.model import least_objective
-from validation.judge.implied import implied_numbers
-from validation.quantities import numbered, records
 from validation.references.recorded import RecordedLmerFit
+from validation.references.whole import at_theta, criteria_of
 
 _Table = TypeVar("_Table", pd.DataFrame, pd.Series, np.ndarray)
-
-#: What VarCorr's columns hold of a variance, and of a covariance.
-_QUANTITIES = (("variance", "sd"), ("covariance", "cor"))
-
-
-def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) -> RecordedLmerFit:
-    """The fit that another θ (or the other criterion) implies, everything consistent with it."""
-    reml = fit.reml if reml is None else reml
-    pieces = pieces_of(fit)
-    solution = solve(pieces, theta, reml)
-    known = implied_numbers(solution)
-    components = fit.components.copy()
-    for i, row in enumerate(records(components)):
-        effects = [effect if isinstance(effect, str) else None for effect in (row["var1"], row["var2"])]
-        for column, quantity in zip(("vcov", "sdcor"), _QUANTITIES[effects[1] is not None], strict=True):
-            components.loc[i, column] = known[quantity, row["grp"], *effects, None]
-    modes, variances = {}, {}
-    for group, frame in fit.modes.items():
-        # An effect that two terms of a group have is two columns of one name.
-        names = numbered(map(str, frame.columns))
-        of_levels = [[(group, name, None, str(level)) for name in names] for level in frame.index]
-        modes[group] = frame.copy()
-        modes[group][:] = [[known["ranef", *key] for key in keys] for keys in of_levels]
-        variances[group] = np.array(fit.mode_variances[group], dtype=float)
-        diagonal = np.einsum("lee->le", variances[group])
-        diagonal[:] = np.square([[known["condsd", *key] for key in keys] for keys in of_levels])
-    names, beta, se = list(pieces.coef_names), solution.beta, solution.se
-    return replace(
-        fit,
-        reml=reml,
-        scalars={**fit.scalars, "sigma": solution.sigma, **_criteria(replace(fit, reml=reml), solution.objective)},
-        coefficients=pd.DataFrame({"Estimate": beta, "Std. Error": se, "t value": beta / se}, index=names),
-        covariance=pd.DataFrame(solution.vcov, index=names, columns=names),
-        components=components,
-        theta=pd.Series(pieces.elements(theta), index=fit.theta.index),
-        par=None if fit.par is None else pd.Series(np.asarray(theta, dtype=float), index=fit.par.index),
-        modes=modes,
-        mode_variances=variances,
-        fits=pd.Series(solution.fitted, index=fit.y.index),
-        objective=lambda point: solve(pieces, np.asarray(point, dtype=float), reml).objective,
-    )
 
 
 def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
     pieces = pieces_of(fit)
-    found = least_objective(lambda theta: solve(pieces, theta, reml), fit.theta.to_numpy(), pieces)
+    found = optimum_of(pieces, reml, fit.theta.to_numpy())
     if found is None:
         raise ValueError("the criterion cannot be computed at any θ")
     return at_theta(fit, found.theta, reml)
@@ -81,14 +38,6 @@ def _with(fit: RecordedLmerFit, scalars: Mapping[str, float] | None = None, **pa
 
 #: A fault whose function gives what is other of the right fit: its parts, by name, or some scalars.
 changed = partial(fault, how=lambda parts, base, *size: _with(base.fit, **parts(base.fit, *size)))
-
-
-def _criteria(fit: RecordedLmerFit, value: float, npar: float | None = None) -> dict[str, float]:
-    """The log-likelihood and the information criteria that belong to a value of the objective."""
-    npar = fit.npar if npar is None else npar
-    of_reml = {"REMLcrit": value} if "REMLcrit" in fit.scalars or fit.reml else {}
-    penalised = {"AIC": value + 2 * npar, "BIC": value + math.log(fit.nobs()) * npar}
-    return {"logLik": -value / 2, "deviance": value, **penalised, **of_reml}
 
 
 def _with_errors(fit: RecordedLmerFit, factor: float | np.ndarray) -> pd.DataFrame:
@@ -178,20 +127,20 @@ def _swapped_pair(frame: pd.DataFrame, fit: RecordedLmerFit, size: float) -> pd.
 @changed(10, "N log(2 pi) lost", "constant-offset")
 def _constant_lost(fit: RecordedLmerFit) -> dict[str, Any]:
     offset = fit.nobs() * math.log(2 * math.pi)
-    scalars = _criteria(fit, fit.deviance() - offset)
+    scalars = criteria_of(fit, fit.deviance() - offset)
     return {"scalars": scalars, "objective": lambda theta: fit.devfun(theta) - offset}
 
 
 @changed(10, "log|X'X| lost in logLik", "constant-offset", without="weighted")
 def _constant_lost_in_loglik(fit: RecordedLmerFit) -> dict[str, Any]:
     offset = float(np.linalg.slogdet(fit.X.to_numpy().T @ fit.X.to_numpy())[1])
-    return {"scalars": _criteria(fit, fit.deviance() - offset)}
+    return {"scalars": criteria_of(fit, fit.deviance() - offset)}
 
 
 @changed(10, "sigma not counted", "parameter-count")
 def _sigma_not_counted(fit: RecordedLmerFit) -> dict[str, Any]:
     npar = fit.npar - 1
-    criteria = _criteria(fit, fit.deviance(), npar)
+    criteria = criteria_of(fit, fit.deviance(), npar)
     return {"scalars": {"npar": npar, "df_residual": fit.nobs() - npar, **criteria}}
 
 
@@ -291,7 +240,7 @@ def _by_crossproducts(base: BaseFit) -> RecordedLmerFit:
     sds = _components(wrong, "variances", lambda t, fit: {"sdcor": t["sdcor"] * ratio})
     return _with(
         wrong,
-        {"sigma": sigma, **_criteria(wrong, objective(found.x))},
+        {"sigma": sigma, **criteria_of(wrong, objective(found.x))},
         components=sds.assign(vcov=sds["vcov"] * ratio**2),
         coefficients=_with_errors(wrong, ratio),
         covariance=wrong.covariance * ratio**2,

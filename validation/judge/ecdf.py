@@ -9,10 +9,10 @@ a's among the first k values of two pooled samples of one continuous distributio
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.special import bdtr, bdtrc, gammaln, xlog1py, xlogy
+from scipy.special import gammaln, xlog1py, xlogy
 
 #: p-values below this are all the same to any limit in use.
 _NEGLIGIBLE = 1e-10
@@ -40,10 +40,17 @@ class _Chain:
     n: int
     values: int  # that the limits are among: pooled ones, or possible ranks
     limits: np.ndarray  # how many of these are below each
-    tails: tuple[np.ndarray, np.ndarray]  # P(C <= c) and P(C >= c) at each limit (rows) for c = 0..n (columns)
     #: (limit before, limit, states, gained) -> log probability of gaining so many (columns) from each state (rows).
-    log_steps: Callable[[int, int, np.ndarray, np.ndarray], np.ndarray]
+    log_steps: Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     difference: Callable[[np.ndarray], np.ndarray]  # the ECDF difference that counts are
+
+    @cached_property
+    def tails(self) -> tuple[np.ndarray, np.ndarray]:
+        """P(C <= c) and P(C >= c) at each limit (rows) for c = 0..n (columns): one step from no limit at all."""
+        pmf = np.exp(self.log_steps(0, self.limits[:, None], np.zeros((1, 1), int), np.arange(self.n + 1)[None, :]))
+        pmf /= pmf.sum(axis=1, keepdims=True)
+        lower, upper = np.cumsum(pmf, axis=1), np.cumsum(pmf[:, ::-1], axis=1)[:, ::-1]
+        return np.minimum(lower, 1.0), np.minimum(upper, 1.0)
 
     def bounds(self, level: float, strict: bool) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest counts whose both tail probabilities are at least (``strict``: above) level / 2."""
@@ -60,7 +67,7 @@ class _Chain:
         if (low > high).any():
             return 0.0
         before, states, weights = 0, np.array([0]), np.array([1.0])
-        for limit, lowest, highest in zip(self.limits.tolist(), low, high, strict=True):
+        for limit, lowest, highest in zip(self.limits, low, high, strict=True):
             new = np.arange(lowest, highest + 1)
             gained = new[None, :] - states[:, None]
             weights = weights @ np.exp(self.log_steps(before, limit, states[:, None], gained))
@@ -81,6 +88,7 @@ class _Chain:
         p_value = max(p_value, float(np.finfo(float).eps))
         return Ecdf(self.limits / self.values, self.difference(counts), p_value)
 
+    @cached_property
     def band(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Limits, and the lower and upper edge of the difference's simultaneous band."""
         low_level, high_level = 0.0, 1.0 - _CONFIDENCE
@@ -100,13 +108,9 @@ def _limits(values: int, points: int) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _two_samples(n: int, other: int) -> _Chain:
     """The a's among the first k of the pooled values, of samples of sizes ``n`` and ``other``."""
-    values, limits, counts = n + other, _limits(n + other, _OF_SAMPLES), np.arange(n + 1)
-    log_pmf = _log_choose(n, counts)[None, :] + _log_choose(other, limits[:, None] - counts[None, :])
-    pmf = np.exp(log_pmf - _log_choose(values, limits)[:, None])
-    pmf /= pmf.sum(axis=1, keepdims=True)
-    lower, upper = np.cumsum(pmf, axis=1), np.cumsum(pmf[:, ::-1], axis=1)[:, ::-1]
+    values, limits = n + other, _limits(n + other, _OF_SAMPLES)
 
-    def log_steps(before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
+    def log_steps(before: int, limit: np.ndarray, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
         step = limit - before
         ways = _log_choose(n - states, gained) + _log_choose(other - before + states, step - gained)
         return np.asarray(ways - _log_choose(values - before, step))
@@ -114,17 +118,15 @@ def _two_samples(n: int, other: int) -> _Chain:
     def difference(counts: np.ndarray) -> np.ndarray:
         return counts / n - (limits - counts) / other
 
-    return _Chain(n, values, limits, (np.minimum(lower, 1.0), np.minimum(upper, 1.0)), log_steps, difference)
+    return _Chain(n, values, limits, log_steps, difference)
 
 
 @lru_cache(maxsize=64)
 def _ranks(n: int, draws: int) -> _Chain:
     """Ranks below each limit, of ``n`` uniform ones among so many draws."""
-    values, limits, counts = draws + 1, _limits(draws + 1, _OF_RANKS), np.arange(n + 1)
-    share = (limits / values)[:, None]
-    upper = np.where(counts > 0, bdtrc(np.maximum(counts - 1, 0), n, share), 1.0)
+    values, limits = draws + 1, _limits(draws + 1, _OF_RANKS)
 
-    def log_steps(before: int, limit: int, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
+    def log_steps(before: int, limit: np.ndarray, states: np.ndarray, gained: np.ndarray) -> np.ndarray:
         step, left = (limit - before) / (values - before), n - states
         possible = (gained >= 0) & (gained <= left)
         kept = np.where(possible, gained, 0)
@@ -134,7 +136,7 @@ def _ranks(n: int, draws: int) -> _Chain:
     def difference(counts: np.ndarray) -> np.ndarray:
         return counts / n - limits / values
 
-    return _Chain(n, values, limits, (bdtr(counts, n, share), upper), log_steps, difference)
+    return _Chain(n, values, limits, log_steps, difference)
 
 
 @lru_cache(maxsize=8)
@@ -169,10 +171,9 @@ def ecdf_difference(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Ecdf:
     return chain.compared(np.cumsum(from_a[order])[chain.limits - 1])
 
 
-@lru_cache(maxsize=64)
 def band(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Simultaneous band of the ECDF difference of two samples, for a plot: share of the pool, lower and upper edge."""
-    return _two_samples(n, m).band()
+    return _two_samples(n, m).band
 
 
 def rank_ecdf(ranks: np.ndarray, draws: int) -> Ecdf:
@@ -187,7 +188,6 @@ def rank_ecdf(ranks: np.ndarray, draws: int) -> Ecdf:
     return chain.compared(np.searchsorted(np.sort(ranks), chain.limits, side="left"))
 
 
-@lru_cache(maxsize=64)
 def rank_band(n: int, draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Simultaneous band of the ECDF difference of n uniform ranks, for a plot: position, lower and upper edge."""
-    return _ranks(n, draws).band()
+    return _ranks(n, draws).band

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
 from validation import tolerances
-from validation.algebra import Solution, by_label
+from validation.algebra import Solution, by_label, solve
 from validation.judge.evidence import Evidence
-from validation.judge.implied import accept_implied, implied_by
 from validation.judge.rows import Found, Row, counts, judge_number, judge_p, judge_record, missing_row
-from validation.judge.units import ComponentErrors, component_errors, components
+from validation.judge.units import ComponentErrors, component_errors, curvature
 from validation.quantities import Key, key_of, named, records
 from validation.tolerances import Match, Tolerance
 from validation.verdict import Verdict
@@ -60,8 +60,7 @@ def estimates(evidence: Evidence) -> Found:
     """Tier 4: coefficients, SEs, vcov, θ, σ, variances, SDs, correlations, in units of their standard error."""
     limit = estimate_limit(evidence)
     errors = _errors(evidence)
-    se = {r["term"]: r["error_reference"] for r in records(evidence.rows("fixef"))}
-    se |= {r["term"]: r["reference"] for r in records(evidence.rows("se"))}
+    se = evidence.standard_errors
 
     def scale_of(quantity: str, reference: float, *place: str | None) -> tuple[float, str]:
         _, term, term2 = place
@@ -142,8 +141,8 @@ def theta_apart(evidence: Evidence, errors: ComponentErrors | None, limit: float
     if theta is None or pieces is None or errors is None or theta.size != pieces.n_theta:
         return ""
     sigma, reference_sigma = evidence.value("candidate", "sigma"), evidence.value("reference", "sigma")
-    known = {} if own is None else components(pieces, own, reference_sigma)
-    implied = components(pieces, theta, sigma if math.isfinite(sigma) else reference_sigma)
+    known = {} if own is None else pieces.components(own, reference_sigma)
+    implied = pieces.components(theta, sigma if math.isfinite(sigma) else reference_sigma)
     for key in [key for key in implied if key[0] in ("variance", "covariance")]:
         quantity, group, first, second, _ = key
         value = evidence.candidate_covariances.get((str(group), str(first), str(second or first)), math.nan)
@@ -254,7 +253,6 @@ def _level_errors(evidence: Evidence, sigma: float) -> dict[tuple[str, str, str]
 def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, str, str], float]) -> list[Row]:
     """One row for each of coef (by effect), fitted values and residuals: the worst of many, and how many failed."""
     rows: list[Row] = []
-    se = {r["term"]: r["error_reference"] for r in records(evidence.rows("fixef"))}
     for quantity in ("coef", "fitted", "residuals", "scaled_residuals", "predict-marginal", "predict-new"):
         why = evidence.problem(quantity)
         for labels, part in evidence.rows(quantity).groupby(["group", "term"], dropna=False, sort=False):
@@ -271,7 +269,7 @@ def _bulk(evidence: Evidence, limit: float, sigma: float, sds: dict[tuple[str, s
             unit = tolerances.BULK.unit
             scale = np.full(len(part), sigma)
             if quantity == "coef":
-                fixed = se.get(term, math.nan)
+                fixed = evidence.standard_errors.get(term, math.nan)
                 random = np.array([sds.get((group, term, level), math.nan) for level in part["level"]])  # type: ignore[arg-type]
                 scale = np.sqrt(np.nan_to_num(fixed) ** 2 + np.nan_to_num(random) ** 2)
                 # An effect of another factor's, without a fixed part, is 0 at every level here: no error of its own.
@@ -331,3 +329,141 @@ def _expected_bulk(solution: Solution, judged: Row, levels: pd.Series, rows_used
         return solution.fitted
     residuals = solution.pieces.y - solution.fitted
     return residuals if quantity == "residuals" else residuals / solution.sigma
+
+
+# ---------------------------------------------------------------------------------------------------- what follows
+
+
+#: Step of the differences, in units in which θ moves the response by about σ: its square is what a second difference
+#: is off by, and the rounding error of the deviance over its square is small beside the deviance's curvature.
+_STEP = 2e-3
+
+
+def implied_by(evidence: Evidence) -> tuple[Verdict, str, Solution, Solution | None] | None:
+    """What numbers are that differ and yet follow from the candidate's θ̂, and the solutions that they follow from.
+
+    BETTER where its objective is lower; INCONCLUSIVE where the data do not tell the two θ̂ apart, and the reference's
+    number follows from its own θ̂ (the second solution) as well; otherwise None.
+    """
+    improvement, solution = evidence.improvement, evidence.solve(evidence.candidate_theta)
+    if improvement is None or solution is None:
+        return None
+    if improvement > tolerances.ROUNDINGS * evidence.noise:
+        reason = (
+            f"follows from a better optimum than the reference's (objective lower by {improvement:.3g}): the value "
+            "that the candidate's θ implies"
+        )
+        return Verdict.BETTER, reason, solution, None
+    if not evidence.undetermined or evidence.at_reference is None:
+        return None
+    reason = (
+        f"the data do not determine it: from one θ to the other the objective varies by {evidence.variation:.2g}, "
+        "which is rounding. The value is that which the candidate's θ implies"
+    )
+    return Verdict.INCONCLUSIVE, reason, solution, evidence.at_reference
+
+
+def accept_implied(evidence: Evidence, rows: list[Row], limit: float) -> list[Row]:
+    """Judge anew what failed and is no more than what another θ̂, as good or better, implies by the judge's algebra.
+
+    That algebra also judges what the reference has no value of, at an optimum as good as the reference's: lme4 2.1-0
+    gives NaN for variances of ``cs()`` and ``ar1()`` where a standard deviation is 0.
+    """
+    if not any(r.verdict is Verdict.DISAGREES for r in rows):
+        return rows
+    improvement, solution = evidence.improvement, evidence.solve(evidence.candidate_theta)
+    if improvement is None or solution is None:
+        return rows
+    expected, found = solution.numbers(), implied_by(evidence)
+    expected_reference = {} if found is None or found[3] is None else found[3].numbers()
+
+    def judged(r: Row) -> Row:
+        value = expected.get(r.key, math.nan)
+        if r.verdict is not Verdict.DISAGREES:
+            return r
+        if math.isnan(r.reference):
+            if improvement < -tolerances.OPTIMUM.limit or not abs(r.candidate - value) <= limit * abs(value):
+                return r
+            own = f"the judge's own algebra gives {value:.8g} at the candidate's θ"
+            return r._replace(verdict=Verdict.INCONCLUSIVE, reason=f"the reference has no value (NaN); {own}")
+        if r.quantity in ("theta", "par"):
+            value = r.candidate
+        distance = max(abs(r.candidate - value), abs(r.reference - expected_reference.get(r.key, r.reference)))
+        scale = abs(r.difference) / r.scaled if 0.0 < r.scaled < math.inf else math.nan
+        if found is None or not distance <= limit * scale:
+            return r
+        return r._replace(verdict=found[0], reason=found[1])
+
+    accepted = [judged(r) for r in rows]
+    return accepted if found is None else _accept_tests(evidence, accepted, *found[:3])
+
+
+def degrees_of_freedom(at: Solution, reml: bool) -> np.ndarray:
+    """Satterthwaite's degrees of freedom of the coefficients, at the optimum of a criterion.
+
+    As Kuznetsova, Brockhoff & Christensen (2017, J. Stat. Softw. 82(13), section 2.1): df = 2V² / g'Ag, with V the
+    variance of a coefficient, g its gradient in the variance parameters (θ, σ), and A = 2H⁻¹ their covariance, H the
+    Hessian of the deviance. Derivatives are central differences; those in σ are known.
+    """
+    pieces, n = at.pieces, at.theta.size
+    nu = len(pieces.y) - (len(at.beta) if reml else 0)
+    steps = _STEP * np.maximum(np.abs(at.theta), pieces.theta_scale)
+    sigma2 = at.sigma**2
+
+    def there(theta: np.ndarray) -> tuple[float, np.ndarray, float]:
+        """At another θ: the deviance and the coefficients' variances at σ̂, and σ² profiled."""
+        solution = solve(pieces, theta, reml)
+        ratio = solution.sigma**2 / sigma2
+        deviance = solution.objective + nu * (ratio - 1.0 - math.log(ratio))
+        return deviance, np.diag(solution.vcov) / ratio, solution.sigma**2
+
+    hessian = np.empty((n + 1, n + 1))
+    gradient = np.empty((n + 1, len(at.beta)))
+    hessian[:n, :n] = curvature(lambda theta: there(theta)[0], at.theta, steps)
+    for i, step in enumerate(np.diag(steps)):
+        up, down = there(at.theta + step), there(at.theta - step)
+        gradient[i] = (up[1] - down[1]) / (2.0 * steps[i])
+        hessian[i, n] = hessian[n, i] = -2.0 * nu / at.sigma**3 * (up[2] - down[2]) / (2.0 * steps[i])
+    hessian[n, n] = 4.0 * nu / sigma2
+    variances = np.diag(at.vcov)
+    gradient[n] = 2.0 * variances / at.sigma
+    # lmerTest leaves out directions in which the deviance does not rise
+    rates, directions = np.linalg.eigh(hessian)
+    rising = rates > np.sqrt(np.finfo(float).eps)
+    along = directions[:, rising].T @ gradient
+    return variances**2 / np.sum(along**2 / rates[rising, None], axis=0)
+
+
+def _accept_tests(evidence: Evidence, rows: list[Row], verdict: Verdict, reason: str, solution: Solution) -> list[Row]:
+    """Judge anew the df and p of tier 4 that differ, where they follow from the candidate's θ̂: ``verdict`` then.
+
+    Inconclusive where the reference's own df are not Satterthwaite's: the judge knows no other.
+    """
+    if not any(r.quantity in ("df", "p") and r.verdict is Verdict.DISAGREES for r in rows):
+        return rows
+    names = solution.pieces.coef_names
+    own = evidence.at_reference
+    if own is None:
+        return rows
+    implied, known = (dict(zip(names, degrees_of_freedom(at, evidence.reml), strict=True)) for at in (solution, own))
+    ts = dict(zip(names, solution.beta / solution.se, strict=True))
+    given = {r.term: r.reference for r in rows if r.quantity == "df"}
+    satterthwaite = all(
+        math.isclose(df, known.get(str(term), math.nan), rel_tol=Match.ROUGH) for term, df in given.items()
+    )
+    unknown = "the reference's optimum is another, and its degrees of freedom are not Satterthwaite's: none to judge by"
+
+    def judged(r: Row) -> Row:
+        term, quantity = r.term, r.quantity
+        if quantity not in ("df", "p") or r.verdict is not Verdict.DISAGREES or term not in implied:
+            return r
+        if not satterthwaite or not given:
+            return r._replace(verdict=Verdict.INCONCLUSIVE, reason=unknown)
+        if quantity == "df":
+            follows = math.isclose(r.candidate, implied[term], rel_tol=tolerances.DEGREES_OF_FREEDOM.limit)
+        else:
+            p = 2.0 * float(stdtr(implied[term], -abs(ts[term])))
+            follows = judge_p(named("p"), p, r.candidate, tolerances.P_VALUE).verdict is Verdict.AGREES
+        return r._replace(verdict=verdict, reason=reason) if follows else r
+
+    return [judged(r) for r in rows]

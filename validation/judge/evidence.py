@@ -4,19 +4,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from validation import tolerances
-from validation.algebra import Pieces, Solution, objective_floor, pieces_of, solve
-from validation.checked_fit import CheckedFit
+from validation.algebra import Pieces, Solution, objective_floor, optimum_of, pieces_of, solve
 from validation.contract import LinearMixedFit
 from validation.covariances import Structure, parameters_of, structures_of
-from validation.judge.devfun import Objective, measured_noise
 from validation.judge.rows import Row, missing_row
+from validation.judge.units import Objective, measured_noise
 from validation.quantities import (
     Extraction,
     inference_quantities,
@@ -25,10 +23,13 @@ from validation.quantities import (
     named,
     prediction_quantities,
     quietly,
+    records,
 )
 from validation.tolerances import Match, objective_noise
+from validation.wellformed import CheckedFit
 
-_T = TypeVar("_T")
+#: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
+_MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
 
 
 def _row_order(reference: LinearMixedFit, candidate: LinearMixedFit) -> np.ndarray | None:
@@ -38,29 +39,6 @@ def _row_order(reference: LinearMixedFit, candidate: LinearMixedFit) -> np.ndarr
         return None
     positions = right.get_indexer(left) if left.is_unique and right.is_unique else np.array([-1])
     return None if (positions < 0).any() else np.asarray(positions)
-
-
-class _Reordered:
-    """A fit with its rows in another order: rows are compared by their labels, like everything else."""
-
-    def __init__(self, fit: LinearMixedFit, order: np.ndarray) -> None:
-        self._fit, self._order = fit, order
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._fit, name)
-
-    def fitted(self) -> pd.Series:
-        """Fitted values in the other order."""
-        return self._fit.fitted().iloc[self._order]
-
-    def getME(self, name: str) -> Any:
-        """Pieces with rows in the other order; the others as they are."""
-        value = self._fit.getME(name)
-        if name not in ("X", "Z", "y", "flist", "weights", "offset", "mu") or np.ndim(value) == 0:
-            return value
-        if isinstance(value, pd.DataFrame | pd.Series):
-            return value.iloc[self._order]
-        return sp.csc_array(value)[self._order] if sp.issparse(value) else np.asarray(value)[self._order]
 
 
 @dataclass
@@ -77,17 +55,16 @@ class Evidence:
     same_theta: pd.DataFrame = field(default_factory=pd.DataFrame)  # tier 2's points, and both objectives there
     objective_agrees: bool | None = None  # tier 2: one function on both sides; None where it could not tell
     undetermined: bool = False  # tier 4: the objective is flat between the two θ̂
-    _once: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.reference = CheckedFit(self.reference, strict=False)
-        self.candidate = CheckedFit(self.candidate, rows=quietly(self.reference.nobs, None))
+        self.candidate = candidate = CheckedFit(self.candidate, rows=quietly(self.reference.nobs, None))
         if self.reml and quietly(lambda: len(self.reference.fixef()), 1) == 0:
             # Nothing to restrict: both criteria are one, lme4 fits by ML, and its REMLcrit adds uninitialised memory.
             self.reml = False
         order = _row_order(self.reference, self.candidate)
         if order is not None:
-            self.candidate = _Reordered(self.candidate, order)
+            candidate.reorder(order)
         self.left = likelihood_quantities(self.reference, self.reml)
         self.right = likelihood_quantities(self.candidate, self.reml)
         self._add_common(inference_quantities)
@@ -106,13 +83,6 @@ class Evidence:
 
         if common:
             self.left, self.right = extended(self.left, left), extended(self.right, right)
-
-    def once(self, compute: Callable[["Evidence"], _T]) -> _T:
-        """What a function computes of this evidence, computed where it is first asked for."""
-        if compute not in self._once:
-            self._once[compute] = compute(self)
-        found: _T = self._once[compute]
-        return found
 
     def fit(self, side: str) -> LinearMixedFit:
         """The fit of ``"reference"`` or ``"candidate"``."""
@@ -160,7 +130,7 @@ class Evidence:
         return [missing_row(named(quantity), False, False, why=self.problem(quantity)) for quantity in lost]
 
     def malformed(self, side: str) -> Mapping[str, str]:
-        """Part -> what is wrong with it, of what a side handed over (:class:`validation.checked_fit.CheckedFit`)."""
+        """Part -> what is wrong with it, of what a side handed over (:class:`validation.wellformed.CheckedFit`)."""
         found: Mapping[str, str] = getattr(self.fit(side), "malformed", {})
         return found
 
@@ -263,6 +233,13 @@ class Evidence:
         return own.reindex(reference.index).to_numpy() if own.index.is_unique else own.to_numpy()
 
     @cached_property
+    def standard_errors(self) -> dict[str | None, float]:
+        """The reference's standard error of each coefficient: as it says, or by its covariance matrix."""
+        variances = [(r["term"], r["reference"]) for r in records(self.rows("vcov")) if r["term"] == r["term2"]]
+        found = {term: math.sqrt(max(variance, 0.0)) for term, variance in variances}
+        return found | {r["term"]: r["reference"] for r in records(self.rows("se"))}
+
+    @cached_property
     def candidate_covariances(self) -> dict[tuple[str, str, str], float]:
         """Σ as the candidate gives it, by (term, effect, effect2), both ways round."""
         found: dict[tuple[str, str, str], float] = {}
@@ -292,6 +269,52 @@ class Evidence:
                 return None
             found.append(term.structure.parameters(matrix / sigma**2))
         return None if any(part is None for part in found) else np.concatenate([[], *found])
+
+    @cached_property
+    def columns_differ(self) -> bool:
+        """Whether the two sides have other columns of X, as far as X or the coefficients' names say."""
+        left, right = self.reference_pieces, self.candidate_pieces
+        if left is not None and right is not None:
+            return left.coef_names != right.coef_names
+        ours, theirs = (self.rows("fixef")[f"has_{side}"] for side in ("reference", "candidate"))
+        return bool(theirs.any() and (ours != theirs).any())  # where it gives none, nothing is known of them
+
+    @cached_property
+    def another_model(self) -> bool:
+        """Whether what the candidate gives contradicts that it fitted the same model to the same rows."""
+        nobs, pieces = self.pair("nobs"), self.reference_pieces
+        # θ of structured covariances has other elements than that of free ones, which a candidate may speak of
+        silent = self.structures("reference") is not None and self.structures("candidate") is None
+        silent = silent and pieces is not None and pieces.structured
+        other_theta = self.theta("candidate") is not None and self.candidate_theta is None and not silent
+        other_rows = math.isfinite(nobs[1]) and nobs[0] != nobs[1]
+        return other_theta or other_rows or self.columns_differ or not self.rows("variance")["has_reference"].all()
+
+    @property
+    def same_model(self) -> bool:
+        """Whether both sides have the same rows, columns and θ: otherwise numbers of one θ say nothing of the other."""
+        return self.known_theta is not None and not self.another_model
+
+    @cached_property
+    def searchable(self) -> Pieces | None:
+        """The reference's y, X and Z, where the judge's algebra holds of them and they are few enough for a search."""
+        pieces = self.reference_pieces if self.referee_holds else None
+        fits = pieces and pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
+        return pieces if fits else None
+
+    @cached_property
+    def other_optimum(self) -> Solution | None:
+        """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large.
+
+        Five detectors ask for it; it is searched for once.
+        """
+        pieces, theta, other = self.searchable, self.reference_theta, not self.reml
+        if pieces is None or theta is None or self.another_model:
+            return None
+        # if the candidate was fitted by the other criterion, its θ̂ is that one's optimum
+        found = [one for point in (theta, self.known_theta) if (one := self.solve(point, other)) is not None]
+        nearest = min(found, key=lambda solution: solution.objective, default=None)
+        return None if nearest is None else optimum_of(pieces, other, nearest.theta)
 
     @cached_property
     def improvement(self) -> float | None:

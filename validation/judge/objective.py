@@ -166,13 +166,15 @@ def theta_points(
     seed: int,
     n_random: int = 6,
     scale: np.ndarray | None = None,
+    spread: float = 1.0,
 ) -> list[tuple[str, np.ndarray]]:
     """Where tier 2 compares the objectives: both optima, lme4's start, the boundary, and random feasible θ.
 
     Of the random points what is bounded below by 0 is log-normal about the optimum (about its unit where it is 0), what
-    has two bounds (a correlation) uniform, the others normal. ``scale`` is the unit of each element of θ, in which
-    lme4's start is 1: that of its predictors (:attr:`validation.algebra.Pieces.theta_scale`). At θ = 1 itself a
-    predictor in Hz, whose θ̂ is 1e-4, leaves both sides no digits to agree in.
+    has two bounds (a correlation) uniform, the others normal, with the sd ``spread`` (of the logarithm). ``scale`` is
+    the unit of each element of θ, in which lme4's start is 1: that of its predictors
+    (:attr:`validation.algebra.Pieces.theta_scale`). At θ = 1 itself a predictor in Hz, whose θ̂ is 1e-4, leaves both
+    sides no digits to agree in.
     """
     unit = np.ones(len(optimum)) if scale is None else scale
     low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
@@ -186,7 +188,7 @@ def theta_points(
     rng = np.random.default_rng(seed)
     size = np.where(np.abs(optimum) > Match.ROUGH * unit, np.abs(optimum), unit)
     for i in range(n_random):
-        factor = np.where(diagonal, np.exp(rng.normal(size=optimum.size)), rng.normal(size=optimum.size))
+        factor = np.where(diagonal, np.exp(rng.normal(0, spread, optimum.size)), rng.normal(0, spread, optimum.size))
         point = size * factor
         point[between] = rng.uniform(low[between], high[between])
         points.append((f"random {i + 1}", point))

@@ -28,15 +28,14 @@ from validation.quantities import (
 class PosteriorEvidence:
     """Two posteriors, read once.
 
-    What a side lacks is absent from ``names``, ``draws`` and ``summaries``, which are by side.
+    What a side lacks is absent from ``draws`` and ``summaries``, which are by side.
     """
 
     reference: BayesianFit
     candidate: BayesianFit
     truth: pd.DataFrame | None = None  # summary by quadrature (as posterior_summary), ``mcse_`` its error
     density: bool = True
-    names: dict[str, list[str]] = field(default_factory=dict)
-    draws: dict[str, np.ndarray] = field(default_factory=dict)  # parameters x chains x draws
+    draws: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # by parameter, each chains x draws
     summaries: dict[str, pd.DataFrame] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     joined: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -55,12 +54,11 @@ class PosteriorEvidence:
                 if hasattr(fit, "posterior_summary"):
                     self.summaries[side] = fit.posterior_summary()
                 else:
-                    self.names[side], self.draws[side] = draws_of(fit)
-                    self.summaries[side] = posterior_summary(self.names[side], self.draws[side])
+                    names, values = draws_of(fit)
+                    self.summaries[side] = posterior_summary(names, values)
+                    self.draws[side] = dict(zip(names, values, strict=True))
             except RAISED as error:  # the side has no usable draws: every row of the other is a missing row
                 self.problems[side] = error_in_words(error)
-                for found in (self.names, self.draws, self.summaries):
-                    found.pop(side, None)
         # The names of both sides tell the grouping factors: so one name is taken apart alike on both.
         self.groups = groups_of(str(name) for summary in self.summaries.values() for name in summary.index)
         summaries = (self.summaries.get(side, pd.DataFrame()) for side in ("reference", "candidate"))
@@ -69,9 +67,9 @@ class PosteriorEvidence:
     def freedom(self, side: str) -> dict[tuple[object, ...], float]:
         """Degrees of freedom of each mean's and sd's mcse, by (quantity, group, term, term2, level)."""
         found: dict[tuple[object, ...], float] = {}
-        for i, name in enumerate(self.names.get(side, ())):
+        for i, (name, own) in enumerate(self.draws.get(side, {}).items()):
             ess = float(self.summaries[side]["ess_bulk"].iloc[i])
-            mean, sd = mcse_freedom(self.draws[side][i], ess if math.isfinite(ess) else 2.0)
+            mean, sd = mcse_freedom(own, ess if math.isfinite(ess) else 2.0)
             keys = split_parameter(name, self.groups)
             found["post-mean", *keys], found["post-sd", *keys] = mean, sd
         return found
@@ -81,7 +79,7 @@ class PosteriorEvidence:
         fit = self.reference if side == "reference" else self.candidate
         if side in self.draws:
             summary = self.summaries[side]
-            return {name: thinned(self.draws[side][i], summary.iloc[i]) for i, name in enumerate(self.names[side])}
+            return {name: thinned(own, summary.iloc[i]) for i, (name, own) in enumerate(self.draws[side].items())}
         if hasattr(fit, "independent_draws"):
             frame = fit.independent_draws()
             return {str(name): frame[name].dropna().to_numpy(dtype=float) for name in frame.columns}

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import pandas as pd
 
-from validation.checks import TABLE_COLUMNS, Check, Row
+from validation.comparison import TABLE_COLUMNS, Check, Row
 from validation.errors import RAISED, error_in_words
 from validation.quantities import Key, frame_of, key_of
 from validation.tolerances import SAME_DIGITS, TITLES, Match, Tolerance

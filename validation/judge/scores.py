@@ -1,4 +1,4 @@
-"""Gates 3 to 5, and quadrature: z-scores of all summaries, sizes in posterior sds, whole distributions and dependence.
+"""Gates 3 to 6, and quadrature: z-scores of all summaries, sizes in posterior sds, distributions, what is reported.
 
 z-scores of quantiles go by proportions instead of densities. The Monte Carlo standard error of a quantile needs the
 density there, which a few thousand autocorrelated draws give to 10% or 20% (in the tails worse): z-scores made with it
@@ -9,21 +9,28 @@ p(1 − p)/ESS (Vehtari et al. 2021, section 4: the ESS of a quantile is that of
 Dependence is what no comparison of margins can see: draws that were put together wrongly (each parameter's own draws
 right, in an order of their own) have right means, sds, quantiles and distributions, and wrong predictions, contrasts
 and R².
+
+What a fit reports of its draws (coefficients, σ, VarCorr) is judged against these draws by rstanarm's rules: ``fixef``
+and ``ranef`` are medians, ``se`` is the MAD_SD (1.4826 times the median absolute deviation), ``sigma`` the median;
+``VarCorr`` has posterior *means* of the covariance matrix, its ``sdcor`` are their roots and the correlations of the
+mean matrix, and its residual row is the mean of sigma and its square. There is no Monte Carlo error in this: a number
+is R's or it is not.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtr
 
 from validation import tolerances
+from validation.contract import BayesianFit
 from validation.judge.ecdf import ecdf_difference
 from validation.judge.posterior_evidence import PosteriorEvidence, error_and_limit, main_parameters, z_limit
-from validation.judge.rows import Found, Row, counts, judge_record, row
+from validation.judge.rows import Found, Row, counts, judge_number, judge_record, row
 from validation.quantities import (
     MAIN_EXCLUDED,
     QUANTILES,
@@ -32,6 +39,7 @@ from validation.quantities import (
     key_of,
     named,
     records,
+    reported_quantities,
     split_parameter,
     summary_quantities,
 )
@@ -148,15 +156,17 @@ class Quantile(NamedTuple):
     draws: np.ndarray | None = None  # where a side has more than summaries
 
 
-def quantile_side(summary: pd.DataFrame, probability: float, draws: np.ndarray | None = None) -> dict[str, Quantile]:
+def quantile_side(
+    summary: pd.DataFrame, probability: float, draws: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Quantile]:
     """One side's quantile of each parameter, from its summary (``quantities.posterior_summary``) and its draws."""
     column, missing = f"q{100 * probability:g}", pd.Series(np.nan, index=summary.index)
-    values, given = summary.get(column, missing), [None] * len(summary) if draws is None else list(draws)
+    values, given = summary.get(column, missing), [None] * len(summary) if draws is None else list(draws.values())
     if draws is not None:
         from arviz_stats.base import array_stats
 
         with np.errstate(all="ignore"):
-            sizes = np.atleast_1d(np.asarray(array_stats.ess(draws, method="quantile", prob=probability), dtype=float))
+            sizes = np.atleast_1d(array_stats.ess(np.array(given), method="quantile", prob=probability)).astype(float)
     else:
         exact = summary.get(f"mcse_{column}", missing).to_numpy(dtype=float) == 0.0
         kind = "ess_bulk" if column == "q50" else "ess_tail"
@@ -194,10 +204,7 @@ def distributions(evidence: PosteriorEvidence) -> Found:
     """Gate 5: two-sample ECDF-difference test of every parameter that has draws on both sides, and of dependences."""
     left, right = evidence.independent("reference"), evidence.independent("candidate")
     names = [name for name in left if name in right]
-    known = [
-        dict(zip(evidence.names.get(side, ()), evidence.draws.get(side, ()), strict=True))
-        for side in ("reference", "candidate")
-    ]
+    known = [evidence.draws.get(side, {}) for side in ("reference", "candidate")]
     both = [name for name in known[0] if name in known[1]]  # whose draws both sides keep together
     together = pairs(main_parameters(both), both, evidence.groups)
     limit = tolerances.FALSE_ALARM_RATE / max(len(names) + len(together), 1)
@@ -279,3 +286,152 @@ def p_value(left: tuple[float, float], right: tuple[float, float], freedom: floa
     if math.isnan(difference) or error == 0.0:
         return 1.0 if math.isnan(left[0]) and math.isnan(right[0]) else float(difference == 0.0)
     return float(2.0 * stdtr(freedom, -abs(difference) / error))
+
+
+# ---------------------------------------------------------------------------------------------------- what is reported
+
+#: R's ``mad(constant = 1.4826)``.
+_MAD_FACTOR = 1.4826
+
+
+def _mad_sd(x: np.ndarray) -> float:
+    return _MAD_FACTOR * float(np.median(np.abs(x - np.median(x))))
+
+
+def _correlation(c: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    return float(c.mean() / np.sqrt(a.mean() * b.mean()))
+
+
+_Rule: TypeAlias = tuple[str, Callable[..., float]]
+_COEFFICIENTS: dict[str, _Rule] = {"R": ("posterior medians", np.median), "mean": ("posterior means", np.mean)}
+
+#: Each reported quantity: R's rule first (by the name "R"), then what other programs do, with words for it. A rule of
+#: one vector takes the draws of the parameter; of an sd the draws of the variance; of a correlation those of the
+#: covariance and of both variances.
+RULES: dict[str, dict[str, _Rule]] = {
+    "fixef": _COEFFICIENTS,
+    "se": {
+        "R": ("MAD_SD, 1.4826 times the median absolute deviation", _mad_sd),
+        "sd": ("posterior sds", lambda x: x.std(ddof=1)),
+        "sd-ddof0": ("posterior sds with ddof = 0", np.std),
+        "mad": ("median absolute deviations without the factor 1.4826", lambda x: _mad_sd(x) / _MAD_FACTOR),
+        "variance": ("posterior variances", lambda x: x.var(ddof=1)),
+    },
+    "sigma": {
+        "R": ("the posterior median of sigma", np.median),
+        "mean": ("the posterior mean of sigma", np.mean),
+        "variance": ("a residual variance", lambda x: np.median(x) ** 2),
+        "mean-variance": ("the posterior mean of the residual variance", lambda x: np.mean(x**2)),
+    },
+    "ranef": _COEFFICIENTS,
+    "reported-sd": {
+        "R": ("roots of the posterior mean variances", lambda v: np.sqrt(np.mean(v))),
+        "median-sd": ("posterior medians of the sds", lambda v: np.median(np.sqrt(v))),
+        "mean-sd": ("posterior means of the sds", lambda v: np.mean(np.sqrt(v))),
+        "squared": ("variances: their roots are R's", np.mean),
+        "median-variance": ("posterior medians of the variances", np.median),
+    },
+    "reported-variance": {
+        "R": ("posterior means of the variances", np.mean),
+        "median": ("posterior medians of the variances", np.median),
+        "median-sd": ("squares of the posterior medians of the sds", lambda v: np.median(np.sqrt(v)) ** 2),
+        "mean-sd": ("squares of the posterior means of the sds", lambda v: np.mean(np.sqrt(v)) ** 2),
+        "square-root": ("sds, the roots of the mean variances", lambda v: np.sqrt(np.mean(v))),
+    },
+    "reported-correlation": {
+        "R": ("correlations of the posterior mean covariance matrix", _correlation),
+        "mean": ("posterior means of the correlations", lambda c, a, b: np.mean(c / np.sqrt(a * b))),
+        "median": ("posterior medians of the correlations", lambda c, a, b: np.median(c / np.sqrt(a * b))),
+        "covariance": ("covariances", lambda c, a, b: np.mean(c)),
+    },
+    "reported-covariance": {
+        "R": ("posterior means of the covariances", lambda c, a, b: np.mean(c)),
+        "median": ("posterior medians of the covariances", lambda c, a, b: np.median(c)),
+        "correlation": ("correlations of the mean covariance matrix", _correlation),
+    },
+    "residual-sd": {
+        "R": ("the posterior mean of sigma", np.mean),
+        "median": ("the posterior median of sigma", np.median),
+        "root-mean": ("the root of the posterior mean of sigma²", lambda s: np.sqrt(np.mean(s**2))),
+        "squared": ("the square of the posterior mean of sigma", lambda s: np.mean(s) ** 2),
+    },
+    "residual-variance": {
+        "R": ("the square of the posterior mean of sigma", lambda s: np.mean(s) ** 2),
+        "median": ("the square of the posterior median of sigma", lambda s: np.median(s) ** 2),
+        "mean-variance": ("the posterior mean of sigma²", lambda s: np.mean(s**2)),
+        "square-root": ("an sd: the posterior mean of sigma", np.mean),
+    },
+}
+
+
+#: What a number is a summary of, draw by draw and in its own unit, where that is not the first of its vectors.
+_DRAW_BY_DRAW: dict[str, Callable[..., np.ndarray]] = {
+    "reported-sd": np.sqrt,
+    "reported-correlation": lambda c, a, b: c / np.sqrt(a * b),
+    "residual-variance": np.square,
+}
+
+
+def _posterior_sd(quantity: str, vectors: tuple[np.ndarray, ...]) -> float:
+    """Spread of what is summarised, in the unit of the number; 0 where its draws are not all numbers."""
+    with np.errstate(all="ignore"):  # a fault's draws may have negative variances
+        own = _DRAW_BY_DRAW[quantity](*vectors) if quantity in _DRAW_BY_DRAW else vectors[0]
+        spread = float(own.std())
+    return spread if math.isfinite(spread) else 0.0
+
+
+def covariance_of(draws: Mapping[str, np.ndarray], group: str, first: str, second: str) -> np.ndarray | None:
+    """Draws of an element of Sigma; None where there are none."""
+    return draws.get(f"Sigma[{group}:{first},{second}]", draws.get(f"Sigma[{group}:{second},{first}]"))
+
+
+def reported(fit: BayesianFit, draws: Mapping[str, np.ndarray]) -> dict[Key, tuple[float, tuple[np.ndarray, ...]]]:
+    """What a fit reports, and for each number the draws that R's rule takes it from.
+
+    A verb that the fit does not have, and a number of which there are no draws, are left out: gates 3 to 5 say what is
+    missing.
+    """
+    found: dict[Key, tuple[float, tuple[np.ndarray, ...]]] = {}
+    for record in records(reported_quantities(fit)):
+        quantity, group, first, second, level = key_of(record)
+        if quantity in ("fixef", "se", "sigma"):
+            vectors = [draws.get(first or "sigma")]
+        elif quantity == "ranef":
+            vectors = [draws.get(f"b[{first} {group}:{str(level).replace(' ', '_')}]")]
+        elif first is None:
+            quantity, vectors = f"residual-{quantity}", [draws.get("sigma")]
+        else:
+            pairs = [(first, second), (first, first), (second, second)] if second else [(first, first)]
+            vectors = [covariance_of(draws, str(group), *pair) for pair in pairs]
+            quantity = "reported-correlation" if quantity == "cor" else f"reported-{quantity}"
+        known = tuple(vector for vector in vectors if vector is not None)
+        if len(known) == len(vectors):
+            found[quantity, group, first, second, level] = record["value"], known
+    return found
+
+
+def by_rules(key: Key, vectors: tuple[np.ndarray, ...], rule: str = "R") -> float:
+    """A number by one of :data:`RULES`; NaN where it has none."""
+    with np.errstate(all="ignore"):  # a variance of 0, or a negative one among a fault's draws
+        value = float(RULES[key[0]][rule][1](*vectors))
+    return value if math.isfinite(value) else math.nan
+
+
+def summaries(evidence: PosteriorEvidence) -> Found | None:
+    """Gate 6: what each side reports, against its own draws by R's rules; None where neither side reports anything.
+
+    In the rows the reference's column is R's rule of that side's draws; ``level`` is the side, where a row has none.
+    """
+    rows: list[Row] = []
+    for side, fit in (("reference", evidence.reference), ("candidate", evidence.candidate)):
+        draws, of_side = evidence.draws.get(side), side if side == "reference" else None
+        for key, (value, vectors) in reported(fit, draws).items() if draws else ():
+            quantity, group, term, term2, level = key
+            right = by_rules(key, vectors)
+            scale = max(abs(right), _posterior_sd(quantity, vectors), abs(value) if not right else 0.0)
+            shown = f"reported-{quantity.removeprefix('reported-')}", group, term, term2, level or of_side
+            judged = judge_number(shown, right, value, scale if scale > 0 else 1.0, tolerances.REPORTED)
+            words = RULES[quantity]["R"][0]
+            told = f"the {side}'s own draws by R's rule ({words}), and what it reports. {judged.reason}"
+            rows.append(judged._replace(reason=told))
+    return (rows, counts(rows)) if rows else None

@@ -6,18 +6,17 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 from validation import tolerances
-from validation.checked_fit import PART_OF
-from validation.checks import Check
+from validation.comparison import Check
 from validation.judge.estimates import conditional_modes, estimates
 from validation.judge.evidence import Evidence
 from validation.judge.objective import optimum, same_theta, structure
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.judge.rows import Found, Row, conclude
-from validation.judge.scores import against_truth, distributions, sizes, z_scores
-from validation.judge.summaries import summaries
+from validation.judge.scores import against_truth, distributions, sizes, summaries, z_scores
 from validation.judge.validity import same_density, validity
 from validation.options import Progress
 from validation.verdict import Verdict
+from validation.wellformed import PART_OF
 
 E = TypeVar("E")
 #: A tier or gate by its check's name: what judges (None where there is nothing to judge), and the rule.
@@ -82,11 +81,10 @@ def _name_malformed(rows: list[Row], summary: str, evidence: Evidence) -> Found:
     said: dict[str, None] = {}  # texts in their order
     for r in rows:
         part = PART_OF.get(r.quantity, r.quantity)
-        sides = {"reference": r.reference, "candidate": r.candidate} if r.verdict is Verdict.MISSING else {}
-        lost = [side for side, value in sides.items() if math.isnan(value)]
-        wrong = {side: parts[part] for side in lost if part in (parts := evidence.malformed(side))}
-        if wrong:
-            text = "; ".join(f"malformed ({side}): {text}" for side, text in wrong.items())
+        lost = [side for side in ("reference", "candidate") if math.isnan(getattr(r, side))]
+        wrong = [f"malformed ({side}): {parts[part]}" for side in lost if part in (parts := evidence.malformed(side))]
+        if wrong and r.verdict is Verdict.MISSING:
+            text = "; ".join(wrong)
             said[text] = None
             r = r._replace(verdict=Verdict.MALFORMED, reason=text)
         judged.append(r)

@@ -1,20 +1,73 @@
-"""Standard errors of variance components: the unit in which tier 4 measures θ, Σ, SDs and correlations.
+"""An objective near its optimum: its rounding error, and from its curvature the standard errors of variance components.
 
-Neither side reports them, and an absolute or relative tolerance would be wrong for one component or another. They come
-from the curvature of the profiled deviance, or from a closed form where there is none (a boundary).
+These are the unit in which tier 4 measures θ, Σ, SDs and correlations. Neither side reports them, and an absolute or
+relative tolerance would be wrong for one component or another. They come from the curvature of the profiled deviance,
+or from a closed form where there is none (a boundary).
 """
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import block_diag
 
 from validation.algebra import Pieces
-from validation.judge.devfun import ask_ahead
-from validation.quantities import Key, named
+from validation.quantities import Key, named, quietly
+
+#: Relative step between the points, and their number: 13 fourth differences.
+_STEP, _POINTS = 1e-9, 17
+
+
+class Objective:
+    """A side's objective as a function of θ, asked at several points at once: R answers after the time of a message.
+
+    ``at_rows`` takes a matrix with a row for each θ, where the side can.
+    """
+
+    def __init__(
+        self, at_one: Callable[[np.ndarray], float], at_rows: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> None:
+        self._at_one, self._at_rows = at_one, at_rows
+        self._known: dict[bytes, float] = {}
+
+    def __call__(self, theta: np.ndarray) -> float:
+        """The value at θ."""
+        point = np.asarray(theta, dtype=float)
+        known = self._known.get(point.tobytes())
+        return self._at_one(point) if known is None else known
+
+    def ask(self, points: Iterable[np.ndarray]) -> None:
+        """Have the values at several points; what fails there is asked, and fails, one point at a time."""
+        at_rows = self._at_rows
+        if at_rows is not None:
+            rows = np.array(list(points), dtype=float)
+            values = quietly(lambda: dict(zip((row.tobytes() for row in rows), at_rows(rows), strict=True)), {})
+            self._known |= {point: float(value) for point, value in values.items()}
+
+
+def ask_ahead(objective: Callable[[np.ndarray], float], points: Iterable[np.ndarray]) -> None:
+    """:meth:`Objective.ask`, of what is one."""
+    if isinstance(objective, Objective):
+        objective.ask(points)
+
+
+def measured_noise(objective: Callable[[np.ndarray], float], theta: np.ndarray, seed: int = 1) -> float:
+    """Measure the standard deviation of the rounding errors of an objective near θ; NaN where a value is not finite.
+
+    Along a line so short that a smooth function is a low polynomial on it, fourth differences of the values hold
+    nothing but rounding errors: with independent errors of standard deviation ν their variance is (8!/(4!)²) ν² = 70 ν²
+    (Moré & Wild 2011, SIAM J. Sci. Comput. 33(3), eq. 3.1). All steps are upwards, in a random direction, so that a θ
+    on its lower bound stays feasible.
+    """
+    direction = np.random.default_rng(seed).uniform(0.5, 1.5, size=theta.size) * np.maximum(np.abs(theta), 1e-2)
+    points = [theta + i * _STEP * direction for i in range(_POINTS)]
+    ask_ahead(objective, points)
+    values = np.array([objective(point) for point in points], dtype=float)
+    if not np.isfinite(values).all():
+        return float("nan")
+    return float(np.sqrt(np.mean(np.square(np.diff(values, 4))) / 70.0))
 
 
 @dataclass(frozen=True)
@@ -31,22 +84,6 @@ class ComponentErrors:
         """One of them, of a pair of effects in either order; NaN where it is not known."""
         given = self.known.get((quantity, group, term, term2, None), math.nan)
         return given if term2 is None else self.known.get((quantity, group, term2, term, None), given)
-
-
-def components(pieces: Pieces, theta: np.ndarray, sigma: float) -> dict[Key, float]:
-    """The numbers of Σ = σ²TT', by (quantity, group, term, term2, level), each pair in the order of VarCorr."""
-    found: dict[Key, float] = {}
-    for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
-        Sigma = sigma**2 * T @ T.T
-        for i, first in enumerate(term.effects):
-            found["variance", term.name, first, None, None] = float(Sigma[i, i])
-            found["sd", term.name, first, None, None] = math.sqrt(Sigma[i, i])
-            for j in range(i + 1, term.p):
-                product = Sigma[i, i] * Sigma[j, j]
-                correlation = Sigma[i, j] / math.sqrt(product) if product > 0 else math.nan
-                found["covariance", term.name, first, term.effects[j], None] = float(Sigma[i, j])
-                found["cor", term.name, first, term.effects[j], None] = float(correlation)
-    return found
 
 
 def theta_covariance(devfun: Callable[[np.ndarray], float], theta: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
@@ -124,7 +161,7 @@ def component_errors(
     joint = block_diag(covariance, 1.0 / (2 * df))  # (θ, log σ)
 
     def numbers(values: np.ndarray) -> dict[Key, float]:
-        found = components(pieces, values[:-1], math.exp(values[-1]))
+        found = pieces.components(values[:-1], math.exp(values[-1]))
         elements = pieces.elements(values[:-1]) if pieces.element_names else ()
         return found | {
             named("theta", term=name): value for name, value in zip(pieces.element_names, elements, strict=True)
@@ -145,10 +182,8 @@ def component_errors(
 
 def _closed_form(pieces: Pieces, theta: np.ndarray, sigma: float) -> dict[Key, float]:
     found: dict[Key, float] = {}
-    start = 0
-    for term, T in zip(pieces.terms, pieces.templates(theta), strict=True):
-        block = pieces.squares[start : start + term.J * term.p].reshape(term.J, term.p)
-        start += term.J * term.p
+    parts = zip(pieces.terms, pieces.templates(theta), pieces.by_level(pieces.squares), strict=True)
+    for term, T, block in parts:
         Sigma = sigma**2 * T @ T.T
         with np.errstate(divide="ignore"):
             v = Sigma + np.diag(sigma**2 / block.mean(axis=0))

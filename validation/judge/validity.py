@@ -183,7 +183,7 @@ def validity(evidence: PosteriorEvidence) -> Found:
         why = f"the {' and the '.join(failed)} misses it. {rule.reason}"
         key = named(quantity.replace("_", "-"), term=term)
         rows.append(_of_sides(key, values, failed, Verdict.INCONCLUSIVE, why, rule))
-    copied = {side: repeated_draws(draws) for side, draws in evidence.draws.items()}
+    copied = {side: repeated_draws(np.array([*own.values()])) for side, own in evidence.draws.items()}
     if copied:
         failed = [side for side, share in copied.items() if share > 0.0]
         only = "a draw of a continuous distribution comes again only at once, where a move is rejected"

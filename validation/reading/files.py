@@ -1,8 +1,7 @@
-"""``read_data``: a data file as people have it.
+"""``read_data``: a data file as people have it; what kind it is, unpacked, and nothing larger than memory.
 
-Tables of text are read in :mod:`validation.reading.text`, Stata's and SPSS's files in
-:mod:`validation.reading.labelled`, Excel's in :mod:`validation.reading.workbook`; those of Arrow (Feather, Parquet) and
-R's own are read here.
+Tables of text are read in :mod:`validation.reading.text`, the files of other programs in
+:mod:`validation.reading.programs`.
 """
 
 import bz2
@@ -12,7 +11,6 @@ import io
 import lzma
 import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,15 +19,13 @@ from typing import IO
 
 import pandas as pd
 
-from pyimpl.extras import need
 from pyimpl.linalg.forecast import Forecast
 from pyimpl.linalg.memory import in_words, memory
 from validation.errors import InputError
 from validation.files import at_once
 from validation.owndata import as_factors, understood
-from validation.reading.labelled import partly_labelled, read_labelled
+from validation.reading.programs import read_arrow, read_labelled, read_rds, read_workbook
 from validation.reading.text import TextOptions, read_text
-from validation.reading.workbook import read_workbook
 
 _TEXT = {".csv": None, ".tsv": "\t", ".tab": "\t", ".txt": None}
 _BINARY = (".dta", ".sav", ".zsav", ".por", ".xlsx", ".feather", ".parquet", ".rds")
@@ -291,46 +287,8 @@ def _table(content: bytes, kind: str, options: TextOptions, sheet: str | int | N
     if kind == ".xlsx":
         return read_workbook(content, sheet)
     if kind in (".feather", ".parquet"):
-        return _arrow(content, kind)
-    return _rds(content) if kind == ".rds" else read_labelled(content, kind, options.encoding)
-
-
-def _arrow(content: bytes, kind: str) -> tuple[pd.DataFrame, list[str]]:
-    """A Feather or Parquet file; what pandas kept as an index is columns, as R's arrow reads it."""
-    need("files", f"reading a {kind} file", "pyarrow")
-    data = pd.read_feather(io.BytesIO(content)) if kind == ".feather" else pd.read_parquet(io.BytesIO(content))
-    said = []
-    named = [str(name) for name in data.index.names if name is not None and name not in data.columns]
-    if named:
-        data = data.reset_index(level=[name for name in data.index.names if name in named])
-        said.append(f"from pandas' index: {', '.join(named)}")
-    for name in data.columns if data.columns.is_unique else ():  # twins are refused by their name later
-        if pd.api.types.is_object_dtype(data[name].dtype):
-            data[name] = _of_one_kind(data[name])
-    return data, said
-
-
-def _of_one_kind(column: pd.Series) -> pd.Series:
-    """What Arrow hands over as Python's objects, as the type that it is: logical values with missing ones, decimals."""
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    if kind == "boolean" or (kind == "empty" and column.isna().all()):
-        return column.astype("boolean")
-    return column.astype(float) if kind == "decimal" else column
-
-
-def _rds(content: bytes) -> tuple[pd.DataFrame, list[str]]:
-    """R's own format, which only R reads: in the worker, which can neither start programs nor write."""
-    from bridge import datasets
-    from bridge.errors import DataError
-
-    with tempfile.TemporaryDirectory(prefix="mlmparity-") as folder:
-        path = Path(folder, "data.rds")
-        path.write_bytes(content)
-        try:
-            data = datasets.read_rds(str(path))
-        except DataError as error:
-            raise InputError(str(error)) from None
-    return data, partly_labelled(data.attrs.pop("partly_labelled"))
+        return read_arrow(content, kind)
+    return read_rds(content) if kind == ".rds" else read_labelled(content, kind, options.encoding)
 
 
 def _tidy_names(data: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

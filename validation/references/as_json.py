@@ -1,23 +1,23 @@
 """Recorded fits as JSON and back: plain data, each number to its last digit.
 
-What is read is written again and compared with what was found (:mod:`validation.references.store`): so a text in place
-of a number, or half a count, need not be looked for here.
+A field is written and read by its type. What is read is written again and compared with what was found
+(:mod:`validation.references.store`): so a text in place of a number, or half a count, need not be looked for here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 import validation.plain
+from validation.algebra import pieces_of
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 
-
-def plain(value: object) -> Any:
-    """A value as JSON, as the files of references have it."""
-    return validation.plain.plain(value, infinity="inf")
+#: A value as JSON, as the files of references have it.
+plain = partial(validation.plain.plain, infinity="inf")
 
 
 def _index(values: list[Any]) -> pd.Index:
@@ -31,107 +31,76 @@ def _array(values: Any) -> np.ndarray:
     return np.array(values, dtype=float)  # null becomes NaN, "inf" infinite
 
 
-def _number(value: Any) -> float:
-    return float(_array(value))
+def _numbers(values: Any) -> Any:
+    return plain(np.asarray(values, dtype=float))
 
 
-def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
-    """A table of numbers with its labels."""
-    return {
-        "columns": [str(name) for name in frame.columns],
-        "index": plain(frame.index),
-        "values": [plain(frame.iloc[:, j].tolist()) for j in range(frame.shape[1])],
-    }
+def _table(frame: pd.DataFrame) -> dict[str, Any]:
+    columns = [_numbers(frame.iloc[:, j]) for j in range(frame.shape[1])]
+    return {"columns": list(map(str, frame.columns)), "index": plain(frame.index), "values": columns}
 
 
-def frame_from_json(stored: Mapping[str, Any]) -> pd.DataFrame:
-    """The table that :func:`frame_to_json` wrote."""
+def _to_table(stored: Mapping[str, Any]) -> pd.DataFrame:
     columns = {name: _array(values) for name, values in zip(stored["columns"], stored["values"], strict=True)}
     return pd.DataFrame(columns, index=_index(stored["index"]), columns=list(columns))
 
 
 def _series(series: pd.Series) -> dict[str, Any]:
-    return {"index": plain(series.index), "values": plain(series.to_numpy(dtype=float))}
+    return {"index": plain(series.index), "values": _numbers(series)}
 
 
 def _to_series(stored: Mapping[str, Any]) -> pd.Series:
     return pd.Series(_array(stored["values"]), index=_index(stored["index"]), dtype=float)
 
 
-# ---------------------------------------------------------------------------------------------------- fits
-
-
 _COMPONENTS = ["grp", "var1", "var2", "vcov", "sdcor"]
 
 
-def components_to_json(frame: pd.DataFrame) -> list[list[Any]]:
+def _components(frame: pd.DataFrame) -> Any:
     """``as.data.frame(VarCorr(m))``, row by row."""
-    rows: list[list[Any]] = plain(list(frame[_COMPONENTS].itertuples(index=False, name=None)))
-    return rows
+    return plain(list(frame[_COMPONENTS].itertuples(index=False, name=None)))
 
 
 def components_from_json(stored: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """The table that :func:`components_to_json` wrote."""
+    """``as.data.frame(VarCorr(m))`` of its rows."""
     frame = pd.DataFrame(list(map(list, stored)), columns=_COMPONENTS, dtype=object)
     return frame.astype({"vcov": float, "sdcor": float})
 
 
-#: How a field of a fit is written and read.
-_Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
-_SERIES: _Codec = (_series, _to_series)
-_TABLE: _Codec = (frame_to_json, frame_from_json)
-_VECTOR: _Codec = (lambda values: plain(np.asarray(values, dtype=float)), _array)
-_TEXT: _Codec = (str, str)
-_TEXTS: _Codec = (list, lambda stored: tuple(map(str, stored)))
-
-
-def _by_group(codec: _Codec) -> _Codec:
-    write, read = codec
-    return (
-        lambda found: {group: write(one) for group, one in found.items()},
-        lambda stored: {group: read(one) for group, one in stored.items()},
-    )
-
-
-#: Field of a likelihood fit -> its codec; the factors and Z are written term by term.
-_LMER: dict[str, _Codec] = {
-    "scalars": (plain, lambda stored: {name: _number(value) for name, value in stored.items()}),
-    "groups": (_series, lambda stored: _to_series(stored).astype("int64")),
-    "components": (components_to_json, components_from_json),
-    "modes": _by_group(_TABLE),
-    "mode_variances": _by_group((plain, _array)),
-    "points": (plain, lambda stored: tuple(map(_point, stored))),
-    "optimizer": (plain, lambda stored: stored),
-    "printed": _TEXT,
-    **dict.fromkeys(("coefficients", "covariance", "X"), _TABLE),
-    **dict.fromkeys(("theta", "lower", "par"), _SERIES),
-    **dict.fromkeys(("y", "fits", "weights", "offset"), _VECTOR),
-    **dict.fromkeys(("warnings", "messages"), _TEXTS),
+#: How a value of a type is written, and how it is read.
+_CODECS: dict[object, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    pd.DataFrame: (_table, _to_table),
+    pd.Series: (_series, _to_series),
+    np.ndarray: (_numbers, _array),
+    float: (plain, lambda stored: float(_array(stored))),
+    int: (int, int),
+    str: (str, str),
+    object: (plain, lambda stored: stored),
+    "components": (_components, components_from_json),
 }
+_WRITE, _READ = 0, 1
 
-#: What of it is recorded of default lme4, too.
-_REPORTED = {name: _LMER[name] for name in ("coefficients", "components", "printed")}
-
-#: The same of a posterior.
-_STAN: dict[str, _Codec] = {
-    "table": (frame_to_json, lambda stored: _by_parameter(frame_from_json(stored))),
-    "draws": _TABLE,
-    "points": (plain, lambda stored: np.ascontiguousarray(_array(stored))),
-    "log_density": _VECTOR,
-    **dict.fromkeys(("divergences", "observations"), (int, int)),
-    **dict.fromkeys(("warnings", "messages"), _TEXTS),
-    **dict.fromkeys(("printed", "priors"), _TEXT),
-}
+#: Fields that stand in the file's header or term by term, or are never stored.
+_ELSEWHERE = {"formula", "reml", "provenance", "effects", "factors", "Z", "structures"}
+_ELSEWHERE |= {"objective", "tests", "predictor"}
+#: Fields that are written otherwise than their types say: rows, and numbers whose labels are those of X.
+_OTHERWISE = {"components": "components", "y": np.ndarray, "fits": np.ndarray}
 
 
-def _point(stored: Any) -> tuple[str, tuple[float, ...], float]:
-    name, theta, value = stored
-    return str(name), tuple(_array(theta).tolist()), _number(value)
+def _kinds(fit: type) -> dict[str, Any]:
+    """The fields of a fit that are stored, with their types."""
+    return {name: _OTHERWISE.get(name, kind) for name, kind in get_type_hints(fit).items() if name not in _ELSEWHERE}
 
 
-def _by_parameter(table: pd.DataFrame) -> pd.DataFrame:
-    table.index = table.index.astype(object).map(str).rename("parameter")
-    return table
+def _coded(kind: Any, value: Any, way: int) -> Any:
+    """A value of a type written or read: of a mapping and of a tuple each part."""
+    inner = get_args(kind)
+    if get_origin(kind) is Mapping:
+        return {name: _coded(inner[1], part, way) for name, part in value.items()}
+    if get_origin(kind) is tuple:
+        kinds = [inner[0]] * len(value) if ... in inner else inner
+        return tuple(_coded(one, part, way) for one, part in zip(kinds, value, strict=True))
+    return _CODECS[inner[0] if inner else kind][way](value)
 
 
 def _key(name: str) -> str:
@@ -139,40 +108,39 @@ def _key(name: str) -> str:
     return "fitted" if name == "fits" else name
 
 
-def _written(fit: object, layout: Mapping[str, _Codec]) -> dict[str, Any]:
-    values = {name: getattr(fit, name) for name in layout}
-    return {_key(name): layout[name][0](value) for name, value in values.items() if value is not None}
+def _read(fit: type, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a fit; one that it need not have may be missing."""
+    return {
+        name: _coded(kind, stored[_key(name)], _READ)
+        for name, kind in _kinds(fit).items()
+        if _key(name) in stored or type(None) not in get_args(kind)
+    }
 
 
-def _read(stored: Mapping[str, Any], layout: Mapping[str, _Codec]) -> dict[str, Any]:
-    """The fields of a fit; what is missing is found where the fit is checked (:mod:`validation.references.whole`)."""
-    left_out = {"par", "weights", "offset"} - stored.keys()
-    return {name: read(stored[_key(name)]) for name, (_, read) in layout.items() if name not in left_out}
+def to_json(fit: ReportedFit | RecordedStanFit) -> dict[str, Any]:
+    """A recorded fit as JSON: of lme4 tight or by default, or a posterior."""
+    found = {name: (kind, getattr(fit, name)) for name, kind in _kinds(type(fit)).items()}
+    written = {_key(name): _coded(*one, _WRITE) for name, one in found.items() if one[1] is not None}
+    if isinstance(fit, RecordedLmerFit):
+        return {**written, **_random_terms(fit)}
+    return written if isinstance(fit, RecordedStanFit) else written.pop("scalars") | written
 
 
 def _random_terms(fit: RecordedLmerFit) -> dict[str, Any]:
     """The factors and terms; of Z the values of each term's columns, for the factors say where they stand."""
     terms, start = [], 0
-    Z = sp.csr_array(fit.Z)
-    factors = list(map(str, fit.factors.columns))
-    for name, effects in fit.effects.items():
-        group = name if name in factors else max((g for g in factors if name.startswith(f"{g}.")), key=len)
-        codes = fit.factors[group].cat.codes.to_numpy().astype(int)
-        p = len(effects)
-        columns = np.stack(
-            [np.asarray(Z[np.arange(Z.shape[0]), start + codes * p + k]).ravel() for k in range(p)], axis=0
-        )
-        start += len(fit.factors[group].cat.categories) * p
-        terms.append({"name": name, "group": group, "effects": list(effects), "columns": plain(columns)})
-        if fit.structures is not None:
-            structure, hom = fit.structures.iloc[len(terms) - 1][["structure", "hom"]]
-            terms[-1] |= {"structure": str(structure), "hom": bool(hom)}
+    Z, rows = sp.csr_array(fit.Z), np.arange(len(fit.y))[:, None]
+    factors = {str(group): factor.cat for group, factor in fit.factors.items()}
+    for term in pieces_of(fit).terms:
+        codes = factors[term.group].codes.to_numpy().astype(int)
+        columns = Z[rows, start + codes[:, None] * term.p + np.arange(term.p)].toarray().T
+        start += term.J * term.p
+        known = {"name": term.name, "group": term.group, "effects": list(term.effects), "columns": plain(columns)}
+        structure = {} if fit.structures is None else {"structure": term.structure.name, "hom": term.structure.hom}
+        terms.append(known | structure)
     coded = {
-        str(group): {
-            "levels": [str(level) for level in fit.factors[group].cat.categories],
-            "codes": plain(fit.factors[group].cat.codes.to_numpy()),
-        }
-        for group in fit.factors.columns
+        group: {"levels": list(map(str, factor.categories)), "codes": plain(factor.codes)}
+        for group, factor in factors.items()
     }
     if abs(_random_design(terms, coded, len(fit.y)) - fit.Z).max() != 0.0:
         raise ValueError("Z is not made of one level of each grouping factor a row; it cannot be recorded")
@@ -182,15 +150,12 @@ def _random_terms(fit: RecordedLmerFit) -> dict[str, Any]:
 def _random_design(terms: list[Any], factors: Mapping[str, Any], N: int) -> sp.csc_array:
     blocks = []
     for term in terms:
-        factor = factors[term["group"]]
-        codes = np.asarray(factor["codes"], dtype=int)
-        columns = _array(term["columns"])
-        p = columns.shape[0]
-        block = sp.coo_array(
-            (columns.T.ravel(), (np.repeat(np.arange(N), p), (codes[:, None] * p + np.arange(p)).ravel())),
-            shape=(N, len(factor["levels"]) * p),
-        )
-        blocks.append(block)
+        factor, columns = factors[term["group"]], _array(term["columns"])
+        p = len(columns)
+        places = np.array(factor["codes"], dtype=int) * p + np.arange(p)[:, None]
+        rows = np.broadcast_to(np.arange(N), places.shape)
+        shape = N, len(factor["levels"]) * p
+        blocks.append(sp.coo_array((columns.ravel(), (rows.ravel(), places.ravel())), shape=shape))
     return sp.csc_array(sp.hstack(blocks, format="csc"))
 
 
@@ -203,28 +168,19 @@ def _structures(terms: list[Any]) -> pd.DataFrame | None:
     return pd.DataFrame({**columns, "nc": sizes}, index=[term["name"] for term in terms])
 
 
-def to_json(fit: ReportedFit | RecordedStanFit) -> dict[str, Any]:
-    """A recorded fit as JSON: of lme4 tight or by default, or a posterior."""
-    if isinstance(fit, RecordedStanFit):
-        return _written(fit, _STAN)
-    if isinstance(fit, RecordedLmerFit):
-        return {**_written(fit, _LMER), **_random_terms(fit)}
-    return {**_written(fit, _REPORTED), "logLik": plain(fit.logLik())}
-
-
 def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedLmerFit:
     """The likelihood fit that was written, of a file with this header."""
-    found = _read(stored, _LMER)
+    found = _read(RecordedLmerFit, stored)
     rows = found["X"].index
-    for name in ("y", "fits"):
-        found[name] = pd.Series(found[name], index=rows)
     factors = {
         group: pd.Categorical.from_codes(
             np.array(factor["codes"], dtype=np.int64), categories=pd.Index(map(str, factor["levels"]))
         )
         for group, factor in stored["factors"].items()
     }
+    labelled = {name: pd.Series(found[name], index=rows) for name in ("y", "fits")}
     return RecordedLmerFit(
+        **found | labelled | {"groups": found["groups"].astype("int64")},
         formula=header["formula"],
         reml=bool(header["reml"]),
         structures=_structures(stored["terms"]),
@@ -232,15 +188,14 @@ def lmer_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> Reco
         factors=pd.DataFrame(factors, index=rows),
         Z=_random_design(stored["terms"], stored["factors"], len(rows)),
         provenance=header["provenance"],
-        **found,
     )
 
 
 def stan_from_json(stored: Mapping[str, Any], header: Mapping[str, Any]) -> RecordedStanFit:
     """The posterior that was written."""
-    return RecordedStanFit(formula=header["formula"], provenance=header["provenance"], **_read(stored, _STAN))
+    return RecordedStanFit(formula=header["formula"], provenance=header["provenance"], **_read(RecordedStanFit, stored))
 
 
 def default_from_json(stored: Mapping[str, Any]) -> ReportedFit:
     """What lme4 reports with its default optimizer, as it was written."""
-    return ReportedFit(scalars={"logLik": _number(stored["logLik"])}, **_read(stored, _REPORTED))
+    return ReportedFit(**_read(ReportedFit, {**stored, "scalars": {"logLik": stored["logLik"]}}))

@@ -6,7 +6,7 @@ that holds the exact number.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from validation.checks import Side
+from validation.comparison import Reference, Side
 from validation.errors import NoReferenceError
-from validation.quantities import KEYS, Key
+from validation.quantities import KEYS, Key, named
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit
-from validation.references.reference import Reference
 from validation.references.store import DamagedReferenceError, Shelf, matching, model_hash
 
 #: Name of the folder, below that of the references.
@@ -29,8 +28,6 @@ FOLDER = "certified"
 COLUMNS = (*KEYS, "value", "radius")
 
 Row = tuple[str, str | None, str | None, str | None, str | None, str, str]
-
-_Values = dict[Key, float]
 
 
 @dataclass(frozen=True)
@@ -103,6 +100,12 @@ def load_posterior(name: str, directory: Path | None = None) -> "CertifiedPoster
     return _load(CertifiedPosterior, name, directory)
 
 
+def check_data(stored: "Certificate | CertifiedPosterior", data: pd.DataFrame) -> None:
+    """Raise a DamagedReferenceError where data are not those that stored values are of."""
+    if model_hash(stored.formula, data) != stored.model_hash:
+        raise DamagedReferenceError(f"the data of {stored.name} are not those that its values were certified on")
+
+
 def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> RecordedLmerFit:
     """The certified values of a case as a fit (``validation.contract.LinearMixedFit``, as far as it is certified).
 
@@ -112,8 +115,7 @@ def load(name: str, data: pd.DataFrame, directory: Path | None = None) -> Record
     from pyimpl.design.design import build_design
 
     certificate = load_certificate(name, directory)
-    if model_hash(certificate.formula, data) != certificate.model_hash:
-        raise DamagedReferenceError(f"the data of {name} are not those that its values were certified on")
+    check_data(certificate, data)
     return _fit(certificate, build_design(certificate.formula, data))
 
 
@@ -138,61 +140,52 @@ def find(
 def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
     from pyimpl.inference.random_effects import covariance_structures
 
-    values: _Values = {row[:5]: float(row[5]) for row in certificate.rows}
-
-    def one(quantity: str, term: str | None = None) -> float:
-        return values[quantity, None, term, None, None]
-
-    names = list(design.coef_names)
+    values: dict[Key, float] = {row[:5]: float(row[5]) for row in certificate.rows}
+    names, terms, structured = list(design.coef_names), design.terms, design.structure is not None
     titles = {"Estimate": "fixef", "Std. Error": "se", "t value": "t"}
-    table = {title: [one(quantity, name) for name in names] for title, quantity in titles.items()}
-    coefficients = pd.DataFrame(table, index=names)
-    covariance = pd.DataFrame(np.nan, index=names, columns=names)
-    for (quantity, _, first, second, _), value in values.items():
-        if quantity == "vcov":
-            covariance.loc[first, second] = covariance.loc[second, first] = value
-    theta = pd.Series({name: one("theta", name) for name in design.theta_names}, dtype=float)
-    searched, par, structures, lowest = theta, None, None, np.concatenate([t.covariance.lower for t in design.terms])
-    if design.structure is not None:
-        searched = par = pd.Series({key[2]: value for key, value in values.items() if key[0] == "par"}, dtype=float)
-        structures = covariance_structures(design)
-    lower = pd.Series(lowest, index=searched.index)
-    modes, variances = _modes(design, values)
-    fits = design.X @ coefficients["Estimate"].to_numpy()
+    coefficients = {title: [values[named(quantity, term=name)] for name in names] for title, quantity in titles.items()}
+    # one triangle is stored
+    vcov = np.array([[values.get(named("vcov", None, one, other), 0.0) for other in names] for one in names])
+    theta, par = (
+        pd.Series({name: values[named(quantity, term=name)] for name in labels}, dtype=float)
+        for quantity, labels in (("theta", design.theta_names), ("par", design.par_names if structured else ()))
+    )
+    searched = par if structured else theta
+    b = [
+        values[named("ranef", term.group, effect, None, level)]
+        for term in terms
+        for level in term.levels
+        for effect in term.effects
+    ]
+    fits = design.X @ np.array(coefficients["Estimate"]) + design.Z @ np.array(b)
     if design.offset is not None:
         fits = fits + design.offset
-    for term in design.terms:
-        b = modes[term.group].loc[:, list(term.effects)].to_numpy()
-        fits = fits + np.einsum("ij,ij->i", term.columns, b[term.codes])
-    criterion = one("REMLcrit" if certificate.reml else "deviance")
-    npar = len(names) + searched.size + 1
-    scalars = {
-        "sigma": one("sigma"),
-        "logLik": one("logLik"),
-        "deviance": criterion,
-        "AIC": one("AIC"),
-        "BIC": one("BIC"),
-        "npar": float(npar),
-        "nobs": float(design.N),
-        "df_residual": float(design.N - npar),
-        "singular": float(bool((searched.to_numpy()[lowest == 0.0] < 1e-4).any())),
-    }
-    if certificate.reml:
-        scalars["REMLcrit"] = criterion
-    groups = pd.Series({term.group: term.J for term in design.terms}, dtype="int64")
+    modes, variances = _modes(terms, values)
+    # as in VarCorr() the file has the variances of a term before its covariances
+    roots = {"variance": "sd", "covariance": "cor"}
+    components = [
+        (*key[1:4], value, values[roots[key[0]], *key[1:]]) for key, value in values.items() if key[0] in roots
+    ]
+    criterion, npar = values[named("REMLcrit" if certificate.reml else "deviance")], len(names) + searched.size + 1
     return RecordedLmerFit(
         formula=certificate.formula if not design.formula else design.formula,
         reml=certificate.reml,
-        scalars=scalars,
-        groups=groups,
-        coefficients=coefficients,
-        covariance=covariance,
-        components=_components(values),
+        scalars={
+            **{name: values[named(name)] for name in ("sigma", "logLik", "AIC", "BIC")},
+            **dict.fromkeys(("deviance", "REMLcrit") if certificate.reml else ("deviance",), criterion),
+            "npar": float(npar),
+            "nobs": float(design.N),
+            "df_residual": float(design.N - npar),
+        },
+        groups=pd.Series({term.group: term.J for term in terms}, dtype="int64"),
+        coefficients=pd.DataFrame(coefficients, index=names),
+        covariance=pd.DataFrame(vcov + np.tril(vcov, -1).T, index=names, columns=names),
+        components=components_from_json(components),
         theta=theta,
-        lower=lower,
+        lower=pd.Series(np.concatenate([term.covariance.lower for term in terms]), index=searched.index),
         modes=modes,
         mode_variances=variances,
-        effects=dict(zip(design.unique_groups, (list(term.effects) for term in design.terms), strict=True)),
+        effects=dict(zip(design.unique_groups, (list(term.effects) for term in terms), strict=True)),
         factors=design.flist,
         X=pd.DataFrame(design.X.copy(), index=design.index, columns=names),
         Z=design.Z.copy(),
@@ -202,40 +195,29 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
         printed="",
         optimizer={"optimizer": "certified", "feval": 0, "conv": 0, "message": "", "gradient": np.zeros(theta.size)},
         provenance={**certificate.provenance, "proof": dict(certificate.proof)},
-        par=par,
-        structures=structures,
+        par=par if structured else None,
+        structures=covariance_structures(design) if structured else None,
     )
 
 
-def _components(values: _Values) -> pd.DataFrame:
-    """``VarCorr()``: the order of the rows is that of the file, variances before covariances of each group."""
-    table = [
-        (group, first, second, value, values[root, group, first, second, None])
-        for name in dict.fromkeys(key[1] for key in values if key[0] == "variance")
-        for wanted, root in (("variance", "sd"), ("covariance", "cor"))
-        for (quantity, group, first, second, _), value in values.items()
-        if quantity == wanted and group == name
-    ]
-    return components_from_json(table)
-
-
-def _modes(design: Any, values: _Values) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
+def _modes(terms: Any, values: dict[Key, float]) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
     """Conditional modes by factor, and their variances (missing between terms of one factor, as R has them)."""
     modes: dict[str, pd.DataFrame] = {}
     variances: dict[str, np.ndarray] = {}
-    for group in dict.fromkeys(term.group for term in design.terms):
-        terms = [term for term in design.terms if term.group == group]
-        effects = [effect for term in terms for effect in term.effects]
-        levels = list(terms[0].levels)
-        modes[group] = pd.DataFrame(
-            {effect: [values["ranef", group, effect, None, level] for level in levels] for effect in effects},
-            index=levels,
-        )
-        known = {(a, b, level): value for (q, g, a, b, level), value in values.items() if (q, g) == ("condcov", group)}
-        known |= {(b, a, level): value for (a, b, level), value in known.items()}
-        known |= {(a, a, level): values["condsd", group, a, None, level] ** 2 for a in effects for level in levels}
-        cube = [[[known.get((a, b, level), math.nan) for b in effects] for a in effects] for level in levels]
-        variances[group] = np.array(cube)
+    for group in dict.fromkeys(term.group for term in terms):
+        own = [term for term in terms if term.group == group]
+        effects, levels = [effect for term in own for effect in term.effects], list(own[0].levels)
+
+        def of(quantity: str, effect: str, other: str | None = None) -> list[float]:
+            return [values.get(named(quantity, group, effect, other, level), math.nan) for level in levels]  # noqa: B023
+
+        modes[group] = pd.DataFrame({effect: of("ranef", effect) for effect in effects}, index=levels)
+        cube = np.full((len(levels), len(effects), len(effects)), math.nan)
+        for i, one in enumerate(effects):
+            cube[:, i, i] = np.square(of("condsd", one))
+            for j, other in enumerate(effects[:i]):
+                cube[:, i, j] = cube[:, j, i] = of("condcov", one, other)
+        variances[group] = cube
     return modes, variances
 
 
@@ -273,17 +255,18 @@ class CertifiedPosterior:
         """Log of the integral of likelihood times prior."""
         return float(self.row(LOG_EVIDENCE, "value")[2])
 
-    @property
-    def log_evidence_error(self) -> float:
-        """Error of the decimal number that is stored as the log evidence."""
-        return float(self.row(LOG_EVIDENCE, "value")[3])
-
     def row(self, parameter: str, statistic: str) -> PosteriorRow:
         """One number with its error and its kind; a LookupError where it is not there."""
         for row in self.rows:
             if row[:2] == (parameter, statistic):
                 return row
         raise LookupError(f"{self.name} has no certified {statistic} of {parameter}")
+
+    def enclosed(self) -> Iterator[tuple[str, str, float]]:
+        """Parameter, statistic and value of the enclosed numbers, but for the log evidence."""
+        for parameter, statistic, value, _, kind in self.rows:
+            if kind == ENCLOSED and parameter != LOG_EVIDENCE:
+                yield parameter, statistic, float(value)
 
     def count(self, kind: str) -> int:
         """How many numbers are of a kind."""
@@ -295,19 +278,16 @@ class CertifiedPosterior:
         Fit to be the ``truth`` of ``validation.compare_fits``. Values are the nearest doubles, and the errors hold that
         rounding too.
         """
-        statistics = ("mean", "sd", "q2.5", "q50", "q97.5")
         known = {
             (parameter, statistic): (float(value), float(error) + abs(float(value)) * 2.0**-52)
             for parameter, statistic, value, error, _ in self.rows
         }
-        parameters = list(dict.fromkeys(row[0] for row in self.rows if row[0] != LOG_EVIDENCE))
-        missing = (math.nan, math.nan)
-        columns = {
-            name: [known.get((parameter, statistic), missing)[k] for parameter in parameters]
-            for statistic in statistics
-            for k, name in enumerate((statistic, f"mcse_{statistic}"))
-        }
-        return pd.DataFrame(columns, index=pd.Index(parameters, name="parameter"))
+        parameters = pd.Index(dict.fromkeys(row[0] for row in self.rows if row[0] != LOG_EVIDENCE), name="parameter")
+        columns = {}
+        for statistic in ("mean", "sd", "q2.5", "q50", "q97.5"):
+            pairs = [known.get((parameter, statistic), (math.nan, math.nan)) for parameter in parameters]
+            columns[statistic], columns[f"mcse_{statistic}"] = zip(*pairs, strict=True)
+        return pd.DataFrame(columns, index=parameters)
 
 
 _SHELVES: dict[type, Shelf] = {

@@ -1,26 +1,35 @@
 """Which reference a candidate is judged by: the one place that decides.
 
 First where references come from (:func:`choose_source`), once for a run; then the reference of a model there
-(:func:`reference_of`).
+(:func:`reference_of`): stored, or fitted by live R, lme4 as users call it and with a tight optimizer, and rstanarm
+until its draws are valid.
 """
 
+import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 
-from validation.errors import NoReferenceError, NoRError, SourceError
+from validation import tolerances
+from validation.comparison import Reference, Side
+from validation.contract import LinearMixedFit, MultilevelFit
+from validation.errors import InputError, NoReferenceError, NoRError, SideError, error_in_words
 from validation.options import DEFAULT_SEED, Progress, silent
+from validation.quantities import draws_of, posterior_summary
 from validation.references import certified, store
-from validation.references.live import live_lmer, live_stan_lmer
-from validation.references.reference import Reference
+from validation.references.provenance import data_hash, r_versions
 
 if TYPE_CHECKING:
     from bridge.doctor import Diagnosis
 
 #: Where references come from.
 SOURCES = ("auto", "certified", "recorded", "live")
+
+#: Lengths of rstanarm's chains (``iter``) to go on with where its default run is not valid.
+RSTANARM_LENGTHS = (4000, 8000)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def choose_source(
         return asked
     parts = tuple(str(asked).split("+"))
     if not set(parts) <= set(SOURCES) or ("auto" in parts and len(parts) > 1):
-        raise SourceError(
+        raise InputError(
             f"the reference {asked!r}: it is {', '.join(SOURCES)}, or several in the order of preference, "
             "as in certified+recorded"
         )
@@ -159,11 +168,7 @@ def reference_of(model: Model, source: Source, progress: Progress = silent) -> R
 
 def _of_kind(model: Model, kind: str, source: Source, progress: Progress) -> Reference:
     if kind == "live":
-        arguments = {**model.options, **model.r_options}
-        data = model.load("live")
-        if model.kind == "bayes":
-            return live_stan_lmer(model.formula, data, model.seed, arguments, progress)
-        return live_lmer(model.formula, data, model.REML, arguments, progress, model.default)
+        return live(model, progress)
     if model.r_options or (model.options and not model.stated):
         why = source.reason or f"{kind} references were asked for"
         raise NoReferenceError(f"{why}, and stored references have no weights, offset or priors of your own")
@@ -174,3 +179,69 @@ def _of_kind(model: Model, kind: str, source: Source, progress: Progress) -> Ref
             raise NoReferenceError(f"no model with {', '.join(model.options)} is certified")
         return certified.find(*wanted)
     return store.find(*wanted, why=source.reason or "")
+
+
+def live(model: Model, progress: Progress = silent) -> Reference:
+    """Live R's fit: lme4 with a tight optimizer, and with its own beside it where that is wanted; or rstanarm.
+
+    Our own errors pass unchanged (they are clear already, and the command knows them); others are explained. Warnings
+    are fields of the fit and become notes.
+    """
+    from bridge.errors import BridgeError
+
+    bayes, data = model.kind == "bayes", model.load("live")
+    package, function = ("rstanarm", "rstanarm::stan_lmer") if bayes else ("lme4", "lme4::lmer")
+    started = time.perf_counter()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            fit, default, told = (_by_rstanarm if bayes else _by_lme4)(model, data, progress)
+    except BridgeError:
+        raise
+    except Exception as error:
+        raise SideError(f"R ({function}) could not fit the model: {error_in_words(error)}") from error
+    seconds, versions = round(time.perf_counter() - started, 3), r_versions()
+    label = " ".join(filter(None, (package, versions.get(package)))) + ", live"
+    side = Side(label, "live-r", {**versions, "seconds": seconds, "data": data_hash(data), **told})
+    return Reference(fit, side, default, data)
+
+
+#: A fit, the default optimizer's beside it, and what is to be told of its making.
+_Made = tuple[MultilevelFit, LinearMixedFit | None, dict[str, object]]
+
+
+def _by_lme4(model: Model, data: pd.DataFrame, progress: Progress) -> _Made:
+    from bridge import lme4
+
+    options: dict[str, Any] = {**model.options, **model.r_options}
+    default = None
+    if model.default:
+        progress("lme4: default optimizer", 0.0)
+        default = lme4.lmer(model.formula, data, REML=model.REML, **options)
+    progress("lme4: tight optimizer", 0.0)
+    tight = lme4.lmer(model.formula, data, REML=model.REML, control="tight", **options)
+    return tight, default, {"optimizer": "tight"}
+
+
+def _by_rstanarm(model: Model, data: pd.DataFrame, progress: Progress) -> _Made:
+    """Who sets the length of the chains keeps it; the default one is doubled until the draws are valid."""
+    from bridge import rstanarm
+
+    options: dict[str, Any] = {"seed": model.seed, **model.options, **model.r_options}
+    lengths = () if {"iter", "chains", "warmup", "thin"} & options.keys() else RSTANARM_LENGTHS
+    progress("rstanarm: sampling", 0.0)
+    fit = rstanarm.stan_lmer(model.formula, data, progress=progress, **options)
+    for length in lengths:
+        if converged(posterior_summary(*draws_of(fit))):
+            break
+        options["iter"] = length
+        progress(f"rstanarm: its draws are not valid yet; sampling again with iter = {length}", 0.0)
+        fit = rstanarm.stan_lmer(model.formula, data, progress=progress, **options)
+    return fit, None, {name: value for name, value in options.items() if isinstance(value, str | int | float | bool)}
+
+
+def converged(summary: pd.DataFrame) -> bool:
+    """Whether draws with this :func:`~validation.quantities.posterior_summary` pass gate 2 but for divergences."""
+    return bool(
+        (summary["rhat"] < tolerances.VALIDITY.rhat).all()
+        and (summary[["ess_bulk", "ess_tail"]] >= tolerances.VALIDITY.ess).all(axis=None)
+    )

@@ -1,51 +1,64 @@
-"""Where numbers come from: versions, platform, BLAS, date, hashes."""
+"""Where numbers come from: versions, platform, BLAS, date, hashes; and which R a side speaks for."""
 
 import datetime as dt
 import hashlib
 import platform
-from typing import Any
+import re
+from collections.abc import Mapping
+from importlib import resources
 
 import numpy as np
 import pandas as pd
 
+from r_scripts.dialect import PACKAGES, STACKS, Dialect, at_least
 from r_scripts.programs import platform_words
 
-#: What of R, and which of its packages, the numbers depend on.
+#: What of R the numbers depend on, besides its packages.
 _OF_R = ("R", "platform", "os", "BLAS", "LAPACK")
-_PACKAGES = ("lme4", "rstanarm", "rstan", "StanHeaders", "loo", "lmerTest", "reformulas", "mlmRev", "Matrix")
 
 
 def r_versions() -> dict[str, str]:
     """Versions of R, its packages and its BLAS, as far as the bridge can tell."""
     try:
-        from bridge import session
+        from bridge import provenance
 
-        default = session.default()
-        found: dict[str, Any] = {name: default.information.get(name) for name in _OF_R}
-        found |= default.call("package_versions", packages=list(_PACKAGES)).value
+        told = provenance.r_versions()
     except Exception:  # a label without a version is better than no comparison
         return {}
+    found = {name: told[name] for name in _OF_R} | told["packages"]
     return {name: str(value) for name, value in found.items() if value is not None}
 
 
-def scripts_hash() -> str:
-    """SHA-256 of all R scripts that the bridge runs, in order of their names."""
-    from importlib import resources
+def dialect_of(provenance: Mapping[str, object] | None) -> Dialect | None:
+    """The dialect of what was made with these versions; None where no R is named (certified values, another library).
 
-    files = {item.name: item for item in resources.files("r_scripts").iterdir() if item.name.endswith(".R")}
-    content = (name.encode() + b"\0" + files[name].read_bytes() + b"\0" for name in sorted(files))
-    return hashlib.sha256(b"".join(content)).hexdigest()
+    Of what a :class:`~validation.comparison.Side` or a stored reference says of its making ``R`` is read, and packages
+    under their names or under ``packages``. One that is not named has the version of the newest tested stack that the
+    named ones reach.
+    """
+    stated = dict(provenance or {})
+    packages = stated.get("packages")
+    if isinstance(packages, Mapping):
+        stated |= packages
+    versions = {name: re.search(r"\d+(?:[.-]\d+)+", str(stated.get(name) or "")) for name in PACKAGES}
+    found = {name: version.group() for name, version in versions.items() if version}
+    if not found:
+        return None
+    stacks = list(STACKS.values())
+    reached = [stack for stack in stacks if all(at_least(version, stack[name]) for name, version in found.items())]
+    return Dialect.of({**[stacks[0], *reached][-1], **found})
 
 
-def provenance(**more: object) -> dict[str, object]:
-    """All there is to know about the making of a reference: versions, platform, date, scripts, and what is given."""
+def provenance() -> dict[str, object]:
+    """All there is to know about the making of a reference: versions, platform, date, R scripts."""
+    scripts = {item.name: item for item in resources.files("r_scripts").iterdir() if item.name.endswith(".R")}
+    content = (name.encode() + b"\0" + scripts[name].read_bytes() + b"\0" for name in sorted(scripts))
     return {
         **r_versions(),
         "python": platform.python_version(),
         "python_platform": platform_words(),
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "scripts": scripts_hash(),
-        **more,
+        "scripts": hashlib.sha256(b"".join(content)).hexdigest(),
     }
 
 

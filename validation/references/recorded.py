@@ -27,13 +27,16 @@ class NotRecordedError(LookupError):
     """A recorded fit was asked for something that was not recorded."""
 
 
-def _number(name: str) -> Callable[[Any], float]:
-    """The contract's method that gives a number."""
-    return lambda fit: float(fit._scalar(name))
+def _number(name: str, kind: Callable[[float], _T]) -> Callable[[Any], _T]:
+    """The contract's method that gives a number of :attr:`ReportedFit.scalars`."""
 
+    def number(fit: "ReportedFit") -> _T:
+        try:
+            return kind(fit.scalars[name])
+        except KeyError:
+            raise NotRecordedError(f"{name} was not recorded; `mlmparity record` records it anew") from None
 
-def _count(name: str) -> Callable[[Any], int]:
-    return lambda fit: int(fit._scalar(name))
+    return number
 
 
 def _held(name: str, kind: type[_T]) -> Callable[[Any], _T]:
@@ -75,13 +78,7 @@ class ReportedFit:
             printed=str(fit.summary()),
         )
 
-    def _scalar(self, name: str) -> float:
-        try:
-            return float(self.scalars[name])
-        except KeyError:
-            raise NotRecordedError(f"{name} was not recorded; `mlmparity record` records it anew") from None
-
-    logLik = _number("logLik")
+    logLik = _number("logLik", float)
     coef_table = _held("coefficients", pd.DataFrame)
     VarCorr = _held("components", pd.DataFrame)
     summary = _held("printed", str)
@@ -170,14 +167,14 @@ class RecordedLmerFit(ReportedFit):
             predictor=getattr(fit, "predict", None) if live else None,
         )
 
-    sigma = _number("sigma")
-    deviance = _number("deviance")
-    REMLcrit = _number("REMLcrit")
-    AIC = _number("AIC")
-    BIC = _number("BIC")
-    nobs = _count("nobs")
-    npar = property(_count("npar"))
-    df_residual = _count("df_residual")
+    sigma = _number("sigma", float)
+    deviance = _number("deviance", float)
+    REMLcrit = _number("REMLcrit", float)
+    AIC = _number("AIC", float)
+    BIC = _number("BIC", float)
+    nobs = _number("nobs", int)
+    npar = property(_number("npar", int))
+    df_residual = _number("df_residual", int)
     ngrps = _held("groups", pd.Series)
     vcov = _held("covariance", pd.DataFrame)
     ranef = _held("modes", dict[str, pd.DataFrame])

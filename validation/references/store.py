@@ -16,7 +16,7 @@ from typing import Any, NotRequired, TypedDict, cast, get_type_hints
 import numpy as np
 import pandas as pd
 
-from validation.checks import Side
+from validation.comparison import Reference, Side
 from validation.contract import LinearMixedFit
 from validation.errors import NoReferenceError
 from validation.files import FileError, plain_name, read_json, write_atomically
@@ -24,8 +24,7 @@ from validation.plain import misfit
 from validation.quantities import columns_of
 from validation.references.as_json import default_from_json, lmer_from_json, plain, stan_from_json, to_json
 from validation.references.provenance import data_hash
-from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
-from validation.references.reference import Reference
+from validation.references.recorded import ReportedFit
 from validation.references.whole import check_recorded_default, check_recorded_lmer, check_recorded_stan
 
 #: Where the package's own references are.
@@ -75,6 +74,7 @@ class Shelf:
     schema: int  # the version
     what: str  # what was done to have such a file, for messages: "reference was recorded"
     command: str  # what writes one anew
+    says: type | None = None  # the TypedDict of what a file says besides its version and hash
 
     def names(self, directory: Path | None = None) -> list[str]:
         """Names of the files, without their ending."""
@@ -87,11 +87,8 @@ class Shelf:
         write_atomically(path, _in_lines({**content, "hash": content_hash(content)}))
         return path
 
-    def read(self, name: str, directory: Path | None = None, kind: type | None = None) -> dict[str, object]:
-        """What a file says, of the TypedDict that it is to be.
-
-        A LookupError that lists those there are, or a DamagedReferenceError, where that fails.
-        """
+    def read(self, name: str, directory: Path | None = None) -> dict[str, object]:
+        """What a file says: a LookupError that lists those there are, or a DamagedReferenceError, where that fails."""
         try:
             path = (directory or DIRECTORY) / self.folder / f"{plain_name(name)}.json"
             content = read_json(path)
@@ -102,11 +99,11 @@ class Shelf:
             if name not in self.names(directory):  # no file of the folder can have this name
                 raise LookupError(f"no {self.what} for it: {error}") from None
             raise self.damaged(str(error)) from None
-        schema = content.get("schema") if isinstance(content, dict) else None
+        schema = content.pop("schema", None) if isinstance(content, dict) else None
         if not isinstance(content, dict) or repr(schema) != repr(self.schema):
             raise self.damaged(f"{path.name} has schema {schema!r}, this version reads {self.schema}")
         try:
-            unchanged = content.get("hash") == content_hash(content)
+            unchanged = content.pop("hash", None) == content_hash({"schema": schema, **content})
         except (ValueError, RecursionError):  # a number beyond all, nested without end: nothing that was ever written
             unchanged = False
         if not unchanged:
@@ -115,9 +112,9 @@ class Shelf:
             )
         if content.get("name") != name:
             raise self.damaged(f"{path.name} holds what is called {content.get('name')!r}, not {name!r}")
-        if kind is not None:
-            unknown = sorted(content.keys() - get_type_hints(kind).keys())
-            wrong = f"it has {unknown[0]!r}, which no such file has" if unknown else misfit(content, kind)
+        if self.says is not None:
+            unknown = sorted(content.keys() - get_type_hints(self.says).keys())
+            wrong = f"it has {unknown[0]!r}, which no such file has" if unknown else misfit(content, self.says)
             if wrong:
                 raise self.damaged(f"{path.name} is incomplete ({wrong})")
         return content
@@ -145,13 +142,9 @@ def _in_lines(content: Mapping[str, object]) -> str:
 # ---------------------------------------------------------------------------------------------------- recorded fits
 
 
-_CASES = Shelf("cases", 1, "reference was recorded", "`mlmparity record`")
-
-
 class _Header(TypedDict):
     """What a record's file says."""
 
-    schema: int
     name: str
     formula: str
     kind: str
@@ -160,7 +153,9 @@ class _Header(TypedDict):
     provenance: dict[str, object]
     fit: dict[str, object]
     default: NotRequired[dict[str, object]]
-    hash: str
+
+
+_CASES = Shelf("cases", 1, "reference was recorded", "`mlmparity record`", _Header)
 
 
 def names(directory: Path | None = None) -> list[str]:
@@ -183,13 +178,12 @@ def load(name: str, directory: Path | None = None) -> Record:
 
 
 def _header(name: str, directory: Path | None) -> _Header:
-    return cast("_Header", _CASES.read(name, directory, _Header))
+    return cast("_Header", _CASES.read(name, directory))
 
 
 def _record(header: _Header) -> Record:
     """The record that a file holds, of which every part has been looked at."""
-    fit: RecordedLmerFit | RecordedStanFit
-    default = None
+    found: dict[str, Any] = {"default": None}
     try:
         if header["kind"] not in ("likelihood", "bayes"):
             raise ValueError(f"{header['kind']!r} is neither a likelihood nor a posterior")
@@ -199,28 +193,19 @@ def _record(header: _Header) -> Record:
         if isinstance(told, dict) and told.get("REML", header["reml"]) is not header["reml"]:
             raise ValueError("its arguments name another criterion than it was fitted by")
         if header["kind"] == "bayes":
-            fit = stan_from_json(header["fit"], header)
-            check_recorded_stan(fit)
+            found["fit"] = stan_from_json(header["fit"], header)
+            check_recorded_stan(found["fit"])
         else:
-            fit = lmer_from_json(header["fit"], header)
-            check_recorded_lmer(fit)
+            found["fit"] = lmer_from_json(header["fit"], header)
+            check_recorded_lmer(found["fit"])
             if "default" in header:
-                default = default_from_json(header["default"])
-                check_recorded_default(default, fit)
-                _demand_as_written(header["default"], to_json(default))
-        _demand_as_written(header["fit"], to_json(fit))
+                found["default"] = default_from_json(header["default"])
+                check_recorded_default(found["default"], found["fit"])
+                _demand_as_written(header["default"], to_json(found["default"]))
+        _demand_as_written(header["fit"], to_json(found["fit"]))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise _CASES.damaged(f"{header['name']}.json is incomplete ({error!r})") from error
-    return Record(
-        header["name"],
-        header["formula"],
-        header["kind"],
-        header["reml"],
-        header["model_hash"],
-        fit,
-        default,
-        header["provenance"],
-    )
+    return Record(**{**header, **found})
 
 
 def _demand_as_written(found: Mapping[str, object], written: Mapping[str, object]) -> None:
@@ -288,9 +273,6 @@ def find(
 # ---------------------------------------------------------------------------------------------------- data sets
 
 
-DATASETS = Shelf("datasets", 2, "data set was recorded", "`mlmparity record`")
-
-
 class _Column(TypedDict):
     """A column of a data set; a factor's values are the numbers of its levels, -1 where one is missing."""
 
@@ -304,10 +286,11 @@ class _Column(TypedDict):
 class _DataSet(TypedDict):
     """What a data set's file says."""
 
-    schema: int
     name: str
     columns: list[_Column]
-    hash: str
+
+
+_DATASETS = Shelf("datasets", 2, "data set was recorded", "`mlmparity record`", _DataSet)
 
 
 def save_data(name: str, data: pd.DataFrame, directory: Path | None = None) -> Path:
@@ -328,18 +311,18 @@ def save_data(name: str, data: pd.DataFrame, directory: Path | None = None) -> P
         else:
             entry["type"] = "text"
         columns.append({**entry, "values": plain(values)})
-    return DATASETS.write(name, {"name": name, "columns": columns}, directory)
+    return _DATASETS.write(name, {"name": name, "columns": columns}, directory)
 
 
 def load_data(name: str, directory: Path | None = None) -> pd.DataFrame:
     """Read a recorded data set, exactly as it was: a LookupError where there is none, else as :func:`load`."""
-    content = cast("_DataSet", DATASETS.read(name, directory, _DataSet))
+    content = cast("_DataSet", _DATASETS.read(name, directory))
     try:
         data = pd.DataFrame({entry["name"]: _column(entry) for entry in content["columns"]})
         if any(len(entry["values"]) != len(data) for entry in content["columns"]):
             raise ValueError("its columns have different lengths")
     except (KeyError, OverflowError, TypeError, ValueError) as error:
-        raise DATASETS.damaged(f"{name}.json is no table ({error!r})") from error
+        raise _DATASETS.damaged(f"{name}.json is no table ({error!r})") from error
     data.attrs["name"] = name
     return data
 
@@ -367,7 +350,7 @@ def dataset_names() -> list[str]:
     >>> "Gcsemv" in dataset_names()
     True
     """
-    return DATASETS.names()
+    return _DATASETS.names()
 
 
 def load_dataset(name: str) -> pd.DataFrame:

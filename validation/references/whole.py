@@ -7,14 +7,17 @@ that contradicts itself. All numbers of a likelihood fit follow from y, X, Z and
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from validation.algebra import Pieces, Solution, by_label, pieces_of, solve
+from validation.algebra import Pieces, pieces_of, solve
 from validation.covariances import parameters_of
-from validation.quantities import groups_of, numbered, split_parameter
+from validation.quantities import groups_of, records, split_parameter
+from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
+from validation.wellformed import whole
 
 #: Name of the point at which default lme4 ended.
 DEFAULT_OPTIMUM = "default optimum"
@@ -52,12 +55,60 @@ def _same(found: Iterable[object], expected: Iterable[object], what: str) -> Non
 
 
 def _follows(found: object, own: object, scale: object, what: str) -> None:
-    """Demand that recorded numbers are those that follow from others, but for rounding; both missing is equal."""
+    """Demand that recorded numbers are those that follow from others, but for rounding, under the same labels.
+
+    Missing on both sides is equal.
+    """
+    for axis, own_axis in zip(getattr(found, "axes", ()), getattr(own, "axes", ()), strict=False):
+        _same(axis, own_axis, what)
     left, right = np.asarray(found, dtype=float), np.asarray(own, dtype=float)
     with np.errstate(invalid="ignore"):
         close = np.abs(left - right) <= _COMPUTED * np.asarray(scale, dtype=float)
     alike = left.shape == right.shape and bool((close | (np.isnan(left) & np.isnan(right))).all())
     _demand(alike, f"{what}: the numbers contradict those that y, X, Z and theta give")
+
+
+def criteria_of(fit: RecordedLmerFit, value: float, npar: float | None = None) -> dict[str, float]:
+    """The log-likelihood and the information criteria that belong to a value of the objective."""
+    npar = fit.npar if npar is None else npar
+    of_reml = {"REMLcrit": value} if "REMLcrit" in fit.scalars or fit.reml else {}
+    penalised = {"AIC": value + 2 * npar, "BIC": value + math.log(fit.nobs()) * npar}
+    return {"logLik": -value / 2, "deviance": value, **penalised, **of_reml}
+
+
+def at_theta(fit: RecordedLmerFit, theta: np.ndarray, reml: bool | None = None) -> RecordedLmerFit:
+    """The fit that another θ (or the other criterion) implies by the judge's own algebra, consistent throughout."""
+    reml = fit.reml if reml is None else reml
+    pieces = pieces_of(fit)
+    own = solve(pieces, theta, reml)
+    known, names = own.numbers(), list(pieces.coef_names)
+    roots = {"variance": "sd", "covariance": "cor"}
+    components = [(*key[1:4], value, known[roots[key[0]], *key[1:]]) for key, value in known.items() if key[0] in roots]
+    blocks = list(zip(pieces.terms, pieces.by_level(np.arange(len(own.b))), strict=True))
+    term_of = np.repeat(np.arange(len(blocks)), [block.size for _, block in blocks])
+    # R has no covariances between two terms of one factor.
+    covariances = np.where(term_of[:, None] == term_of, own.conditional_covariance(), np.nan)
+    modes, variances = {}, {}
+    for group in dict.fromkeys(term.group for term in pieces.terms):
+        of_group = [(term, block) for term, block in blocks if term.group == group]
+        columns = np.hstack([block for _, block in of_group])
+        effects = [effect for term, _ in of_group for effect in term.effects]
+        modes[group] = pd.DataFrame(own.b[columns], of_group[0][0].levels, effects)
+        variances[group] = covariances[columns[:, :, None], columns[:, None, :]]
+    return replace(
+        fit,
+        reml=reml,
+        scalars={**fit.scalars, "sigma": own.sigma, **criteria_of(replace(fit, reml=reml), own.objective)},
+        coefficients=pd.DataFrame({"Estimate": own.beta, "Std. Error": own.se, "t value": own.beta / own.se}, names),
+        covariance=pd.DataFrame(own.vcov, names, names),
+        components=components_from_json(components),
+        theta=pd.Series(pieces.elements(theta), fit.theta.index),
+        par=None if fit.par is None else pd.Series(np.asarray(theta, dtype=float), fit.par.index),
+        modes=modes,
+        mode_variances=variances,
+        fits=pd.Series(own.fitted, fit.y.index),
+        objective=lambda point: solve(pieces, np.asarray(point, dtype=float), reml).objective,
+    )
 
 
 def check_recorded_lmer(fit: RecordedLmerFit) -> None:
@@ -66,35 +117,40 @@ def check_recorded_lmer(fit: RecordedLmerFit) -> None:
     _demand(bool(fit.points), "no points at which the objective is known")
     _finite([*fit.y, *fit.X.to_numpy().ravel(), *parameters_of(fit)], "y, X or theta")
     pieces, theta = pieces_of(fit), parameters_of(fit).to_numpy(dtype=float)
-    own = solve(pieces, theta, fit.reml)
     rows, npar = len(pieces.y), len(pieces.coef_names) + len(theta) + 1
-    criteria = {"logLik": -0.5 * own.objective, "deviance": own.objective}
-    criteria |= {"REMLcrit": own.objective} if fit.reml else {}
+    criteria = ["logLik", "deviance", *(["REMLcrit"] if fit.reml else [])]
     counts = {"npar": npar, "nobs": rows, "df_residual": rows - npar, "singular": float(fit.isSingular())}
     for name in ("sigma", *criteria, *counts, "AIC", "BIC"):
         _demand(not np.isnan(fit.scalars.get(name, np.nan)), f"no {name}")
-    _follows(fit.sigma(), own.sigma, own.sigma, "sigma")
-    for name, value in criteria.items():
-        _follows(fit.scalars[name], value, rows, name)
     for name, value in counts.items():
         _follows(fit.scalars[name], value, 0.0, name)
+    own = at_theta(fit, theta)
+    _follows(fit.sigma(), own.sigma(), own.sigma(), "sigma")
+    for name in criteria:
+        _follows(fit.scalars[name], own.scalars[name], rows, name)
     _same(fit.effects.items(), [(term.name, list(term.effects)) for term in pieces.terms], "terms and components")
     levels = {group: len(factor.cat.categories) for group, factor in fit.factors.items()}
     _same(fit.groups.items(), levels.items(), "factors and groups")
     _same(
         fit.lower.items(), zip(pieces.theta_names, (low for low, _ in pieces.bounds), strict=True), "theta and bounds"
     )
-    _follows(fit.theta, pieces.elements(theta), np.abs(fit.theta), "theta")
+    _follows(fit.theta, own.theta, np.abs(fit.theta), "theta")
     if not isinstance(fit.optimizer, Mapping):
         raise ValueError("the optimizer's account is no mapping")
     if fit.par is None and "theta" in fit.optimizer:
         _follows(fit.optimizer["theta"], theta, np.abs(theta), "the optimizer's theta")
     _check_reported(fit, own)
-    for labels in (fit.covariance.index, fit.covariance.columns):
-        _same(labels, pieces.coef_names, "coefficients and covariance")
-    _follows(fit.covariance, own.vcov, np.outer(own.se, own.se), "covariance")
-    _follows(fit.fits, own.fitted, own.sigma + np.abs(own.fitted), "fitted")
-    _check_modes(fit, own)
+    errors = own.coefficients["Std. Error"]
+    _follows(fit.covariance, own.covariance, np.outer(errors, errors), "coefficients and covariance")
+    _follows(fit.fits, own.fits, own.sigma() + np.abs(own.fits), "fitted")
+    for what, parts in (("modes", fit.modes), ("mode_variances", fit.mode_variances)):
+        _same(sorted(parts), sorted(map(str, fit.factors)), f"factors and {what}")
+    for group, frame in own.modes.items():
+        variances = own.mode_variances[group]
+        squares = frame.to_numpy() ** 2 + np.einsum("jee->je", variances)
+        sds = np.sqrt(squares.mean(axis=0))  # each effect's, as a step of EM has it
+        _follows(fit.modes[group], frame, sds, f"modes of {group}")
+        _follows(fit.mode_variances[group], variances, np.outer(sds, sds), f"mode_variances of {group}")
     _check_points(fit, pieces)
 
 
@@ -102,55 +158,25 @@ def check_recorded_default(default: ReportedFit, tight: RecordedLmerFit) -> None
     """Check what default lme4 reports, which is shown beside the fit that candidates are judged by."""
     ended = [theta for name, theta, _ in tight.points if name == DEFAULT_OPTIMUM]
     _demand(len(ended) == 1, "no objective where default lme4 ended")
-    own = solve(pieces_of(tight), np.array(ended[0]), tight.reml)
-    _follows(default.logLik(), -0.5 * own.objective, len(tight.y), "default lme4's logLik")
+    own = at_theta(tight, np.array(ended[0]))
+    _follows(default.logLik(), own.logLik(), len(tight.y), "default lme4's logLik")
     _check_reported(default, own)
 
 
-def _check_reported(fit: ReportedFit, own: Solution) -> None:
+def _check_reported(fit: ReportedFit, own: ReportedFit) -> None:
     """What ``summary()`` says: coefficients, and variance components in R's order."""
-    table = fit.coefficients
-    _same(table.index, own.pieces.coef_names, "coefficients and X")
-    _follows(table["Estimate"], own.beta, own.se + np.abs(own.beta), "estimates")
-    _follows(table["Std. Error"], own.se, own.se, "standard errors")
-    _follows(table["t value"], own.beta / own.se, 1.0 + np.abs(own.beta / own.se), "t values")
-    known, order = own.covariances(), [term.name for term in own.pieces.terms]
-    pairs = sorted(known, key=lambda pair: (order.index(pair[0]), pair[1] != pair[2]))  # variances, then covariances
-    labels = [(term, first, None if first == second else second) for term, first, second in pairs]
-    sds = {pair[:2]: math.sqrt(known[pair]) for pair in pairs if pair[1] == pair[2]}
-    products = np.array([*(sds[term, first] * sds[term, second] for term, first, second in pairs), own.sigma**2])
-    covariances = np.array([*(known[pair] for pair in pairs), own.sigma**2])
-    alone = np.array([*(second is None for _, _, second in labels), True])
-    with np.errstate(invalid="ignore"):
-        sdcor = np.where(alone, np.sqrt(products), covariances / products)
-    components = fit.components
-    named = components[["grp", "var1", "var2"]].itertuples(index=False, name=None)
-    _same(named, [*labels, ("Residual", None, None)], "terms and components")
-    _follows(components["vcov"], covariances, products, "variances and covariances")
-    _follows(components["sdcor"], sdcor, np.where(alone, sdcor, 1.0), "standard deviations and correlations")
-
-
-def _check_modes(fit: RecordedLmerFit, own: Solution) -> None:
-    """Conditional modes and their covariances, which R does not have between two terms of one factor."""
-    for what, parts in (("modes", fit.modes), ("mode_variances", fit.mode_variances)):
-        _same(sorted(parts), sorted(map(str, fit.factors)), f"factors and {what}")
-    terms, known = own.pieces.terms, own.covariances()
-    term_of = np.repeat(np.arange(len(terms)), [term.J * term.p for term in terms])
-    sds = np.concatenate(
-        [np.tile([math.sqrt(known[term.name, effect, effect]) for effect in term.effects], term.J) for term in terms]
-    )
-    covariances = np.where(term_of[:, None] == term_of, own.conditional_covariance(), np.nan)
-    places = by_label(own.pieces, np.arange(len(sds)))
-    seen: list[int] = []
-    for group, frame in fit.modes.items():
-        effects = numbered(map(str, frame.columns))
-        columns = np.array([[int(places[group, name, str(level)]) for name in effects] for level in frame.index])
-        _follows(frame, own.b[columns], sds[columns], f"modes of {group}")
-        pairs = columns[:, :, None], columns[:, None, :]
-        scale = sds[pairs[0]] * sds[pairs[1]]
-        _follows(fit.mode_variances[group], covariances[pairs], scale, f"mode_variances of {group}")
-        seen += columns.ravel().tolist()
-    _demand(sorted(seen) == list(range(len(sds))), "modes and levels do not fit each other")
+    table = own.coefficients
+    units = pd.DataFrame({"Estimate": table["Std. Error"], "Std. Error": 0.0, "t value": 1.0})
+    _follows(fit.coefficients[list(table)], table, units + table.abs(), "coefficients")
+    found, parts = fit.components, own.components
+    labels, own_labels = (zip(frame["grp"], frame["var1"], frame["var2"], strict=True) for frame in (found, parts))
+    _same(labels, own_labels, "terms and components")
+    rows = records(parts)
+    sds = {(row["grp"], row["var1"]): row["sdcor"] for row in rows if row["var2"] is None}
+    products = [sds[row["grp"], row["var1"]] * sds[row["grp"], row["var2"] or row["var1"]] for row in rows]
+    _follows(found["vcov"], parts["vcov"], products, "variances and covariances")
+    alone = parts["var2"].isna()
+    _follows(found["sdcor"], parts["sdcor"], parts["sdcor"].where(alone, 1.0), "standard deviations and correlations")
 
 
 def _check_points(fit: RecordedLmerFit, pieces: Pieces) -> None:
@@ -208,20 +234,15 @@ def _check_account(fit: RecordedStanFit) -> None:
     given = told["arguments"]
     if not isinstance(given, Mapping):
         raise ValueError("the arguments of the sampler are no mapping")
-    chains, chunks, draws, told_least = (_whole(told, n) for n in ("chains", "chunks", "draws", "smallest_bulk_ess"))
-    each = _whole(given, "iter")
-    warmup = _whole(given, "warmup") if "warmup" in given else each // 2
-    _demand(chains == chunks * _whole(given, "chains"), "chains and chunks contradict each other")
+    chains, chunks, draws, told_least = (
+        whole(told[name], name) for name in ("chains", "chunks", "draws", "smallest_bulk_ess")
+    )
+    each = whole(given.get("iter"), "iter")
+    warmup = whole(given["warmup"], "warmup") if "warmup" in given else each // 2
+    _demand(chains == chunks * whole(given.get("chains"), "chains"), "chains and chunks contradict each other")
     _demand(draws == chains * (each - warmup), "draws, chains and iterations contradict each other")
     least = float(fit.table.loc[list(fit.draws.columns), "ess_bulk"].min())
     _demand(told_least == round(least), "the smallest bulk ESS is not that of the summary")
-
-
-def _whole(account: Mapping[str, object], name: str) -> int:
-    value = account.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} is no whole number")
-    return value
 
 
 def _check_summary(table: pd.DataFrame) -> None:

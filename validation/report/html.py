@@ -22,8 +22,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation.checks import Side
-from validation.comparison import Comparison
+from validation.comparison import Comparison, Side
 from validation.files import write_atomically
 from validation.judge.rows import rows_of
 from validation.owndata import some

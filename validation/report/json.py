@@ -23,8 +23,7 @@ import json
 from collections.abc import Sequence
 from importlib import metadata
 
-from validation.checks import TABLE_COLUMNS
-from validation.comparison import Comparison
+from validation.comparison import TABLE_COLUMNS, Comparison
 from validation.judge.rows import rows_of
 from validation.plain import Json, plain
 from validation.report.wording import checked_table, source_line

@@ -9,8 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from validation.checks import Check
-from validation.comparison import Comparison
+from validation.comparison import Check, Comparison
 from validation.console import VisibleConsole
 from validation.judge.rows import rows_of
 from validation.report.wording import (

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from validation.checks import TABLE_COLUMNS, Row, Side
-from validation.comparison import Comparison
+from validation.comparison import TABLE_COLUMNS, Comparison, Row, Side
 from validation.verdict import Verdict
 
 #: A symbol for each verdict and a colour for terminals, beside its word: nothing is said by colour or symbol alone.

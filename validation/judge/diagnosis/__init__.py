@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from validation.checks import Check
+from validation.comparison import Check
 from validation.errors import DetectorWarning, error_in_words
 from validation.judge.rows import Row
 from validation.owndata import some

@@ -19,12 +19,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
-from validation.algebra import Pieces, Solution, solve
+from validation.algebra import Pieces, Solution, optimum_of, solve
 from validation.judge.diagnosis import all_close, assume, close, first_of, given
-from validation.judge.diagnosis.model import NUMBERS, another_model, optimum_of, proof_by, searchable, with_implied
+from validation.judge.diagnosis.model import NUMBERS, proof_by, with_implied
 from validation.judge.evidence import Evidence
-from validation.quantities import Key, quietly, records
+from validation.quantities import named, quietly, records
 from validation.tolerances import REPRODUCED, Match, Strength
 from validation.verdict import Cause, Finding
 
@@ -68,7 +69,7 @@ def coding(evidence: Evidence) -> Cause | None:
     left, own = given(evidence.reference_pieces), evidence.candidate_pieces
     assume(left.coef_names and "fixef" not in {*evidence.left.problems, *evidence.right.problems})
     beta_left, beta_right = (np.asarray(evidence.fit(side).fixef(), float) for side in ("reference", "candidate"))
-    se = np.array([r["reference"] for r in records(evidence.rows("se")) if r["has_reference"]])
+    se = evidence.rows("se").query("has_reference")["reference"].to_numpy(dtype=float)
     unit = se if se.size == beta_left.size and (se > 0).all() else np.maximum(np.abs(beta_left), Match.ZERO)
     found = [
         (float(np.max(np.abs(A @ beta_right - beta_left) / unit)), pieces, A)
@@ -115,10 +116,8 @@ def _named(evidence: Evidence, left: Pieces) -> list[Pieces]:
     indicator's as well (``method1`` is the level 1, or the first column of sum contrasts): then there are two readings.
     """
     names = [str(name) for name in evidence.candidate.fixef().index]
-    fitted = evidence.rows("fitted")
-    labels = fitted.loc[fitted["has_reference"], "level"].tolist()
-    data = given(evidence.data)
-    positions = pd.Index([str(label) for label in data.index]).get_indexer(labels)
+    labels, data = evidence.rows("fitted").query("has_reference")["level"].tolist(), given(evidence.data)
+    positions = data.index.map(str).get_indexer(pd.Index(labels))
     assume(len(labels) == left.y.size and (positions >= 0).all())
     rows = data.iloc[positions]
     indicators: dict[str, np.ndarray] = {}
@@ -159,18 +158,13 @@ def _components(left: Pieces, right: Pieces, A: np.ndarray) -> list[tuple[list[i
         kept = name in known and np.allclose(known[name], x, rtol=Match.ENTRY, atol=0)
         if ":" not in name and np.ptp(x) != 0 and not kept:
             changed.append(j)
-    found: list[tuple[set[int], set[int]]] = []
-    for j in changed:
-        rows = {i for i in range(len(A)) if A[i, j] != 0 and not constant[i]}
-        joined = [pair for pair in found if pair[0] & rows]
-        found = [pair for pair in found if pair not in joined]
-        found.append((rows.union(*(pair[0] for pair in joined)), {j}.union(*(pair[1] for pair in joined))))
-    return [(sorted(rows), sorted(columns)) for rows, columns in found]
+    links = (A[:, changed] != 0) & ~constant[:, None]
+    _, parts = connected_components(links.T.astype(float) @ links)
+    found = [(links[:, parts == part].any(axis=1), np.array(changed)[parts == part]) for part in np.unique(parts)]
+    return [(np.flatnonzero(rows).tolist(), columns.tolist()) for rows, columns in found if rows.any()]
 
 
 def _kind(left: Pieces, right: Pieces, rows: list[int], columns: list[int]) -> Kind:
-    if not rows:  # a column that was no constant became one
-        return Kind("coding", "The fixed effects stand in another basis", _SAME_LEVELS)
     before, after = left.X[:, rows], right.X[:, columns]
     label = ", ".join(left.coef_names[i] for i in rows)
     was, now = _contrasts(before), _contrasts(after)
@@ -268,46 +262,13 @@ class _Units(NamedTuple):
     plain_shift: bool = True
 
 
-class _Model(NamedTuple):
-    """The reference's model in other coordinates.
-
-    ``mapping`` is M with X' = XM, and ``fitted`` are the numbers that said what the coordinates are.
-    """
-
-    response: _Units
-    mapping: np.ndarray
-    solution: Solution | None
-    fitted: list[Key]
-    part: str = ""
-
-
 def other_units(evidence: Evidence) -> Cause | None:
     """Rows 3 and 4: predictors or the response in another unit, or centred, where that gives the numbers."""
-    pieces, theta = given(searchable(evidence)), given(evidence.reference_theta)
+    pieces, theta, reml = given(evidence.searchable), given(evidence.reference_theta), evidence.reml
     ours, theirs = evidence.by_term("fixef")
-    assume(evidence.candidate_pieces is None and not another_model(evidence) and ours.keys() == {*pieces.coef_names})
-    models = _models(evidence, pieces, theta, ours, theirs) if ours else _without_coefficients(evidence, pieces)
-    found: dict[str, Cause] = {}
-    for model in models:
-        proof = proof_by(evidence, model.solution, NUMBERS, model.fitted)
-        if model.solution is None or proof is None or proof.matched < proof.total:
-            continue
-        # what the other coordinates do not move must be what it was: otherwise there is another fault
-        rows = with_implied(evidence, model.solution, "fixef", "se", "sigma", "sd")
-        kept = all_close(rows["candidate"], rows["implied"].fillna(rows["reference"]), Match.FOLLOWS)
-        # of numbers far from 0 any function is one of its lines, to some digits
-        a_line = not (model.response.plain_scale or model.response.plain_shift)
-        if kept and (not a_line or proof.digits >= REPRODUCED.alone):
-            cause = _cause(pieces, model, proof.words("the same model of these data"))
-            found.setdefault(cause.title, cause)
-    return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
-
-
-def _models(
-    evidence: Evidence, pieces: Pieces, theta: np.ndarray, ours: Mapping[str, float], theirs: Mapping[str, float]
-) -> Iterator[_Model]:
-    """The model in coordinates that its coefficients speak of, at what the reference's optimum is there."""
+    assume(evidence.candidate_pieces is None and not evidence.another_model and ours.keys() == {*pieces.coef_names})
     beta, told = (np.array([side[name] for name in pieces.coef_names]) for side in (ours, theirs))
+    causes: list[Cause | None] = []
     for response in _responses(evidence, pieces, beta, told):
         a, b = response.shift, response.scale
         moved = b * beta + a * _constant(pieces)
@@ -320,46 +281,52 @@ def _models(
             if changed is not None and all_close(told, np.linalg.solve(changed[2], moved), Match.FOLLOWS):
                 right, point, M = changed
                 right = replace(right, y=a + b * right.y)
-                solution = quietly(partial(solve, right, point, evidence.reml), None)
-                yield _Model(response, M, solution, _fitted(pieces, response, change))
+                # without coefficients a shift of the response is another model, with another optimum
+                at = partial(optimum_of, right, reml) if a != 0.0 and not ours else partial(solve, right, point, reml)
+                causes.append(_in_coordinates(evidence, quietly(at, None), M, response, change))
     numeric = [(name, x) for name, x in zip(pieces.coef_names, pieces.X.T, strict=True) if np.unique(x).size > 2]
     for name, x in numeric if all_close(told, beta, Match.FOLLOWS) else ():
         for units in (_Units(s, c) for s in (1.0, _sds(x)[0]) for c in (0.0, float(x.mean()))):
             if (changed := _in_units(pieces, theta, {name: units})) is not None:
-                alone = solve(replace(changed[0], X=pieces.X), changed[1], evidence.reml)
-                yield _Model(_Units(1.0, 0.0), changed[2], alone, [], ", in the random part alone")
+                alone = solve(replace(changed[0], X=pieces.X), changed[1], reml)
+                part = ", in the random part alone"
+                causes.append(_in_coordinates(evidence, alone, changed[2], _Units(1.0, 0.0), {name: units}, part))
+    found = {cause.title: cause for cause in reversed(causes) if cause is not None}
+    return next(iter(found.values())) if len(found) == 1 else None  # of several with the same numbers none is named
 
 
-def _without_coefficients(evidence: Evidence, pieces: Pieces) -> Iterator[_Model]:
-    """Other coordinates of the response alone: without an intercept a shift is another model, with another optimum."""
-    sds, (ours, theirs) = _sds(pieces.y), evidence.pair("sigma")
-    scales = (1.0, *(1.0 / sd for sd in sds))
-    usual = [_Units(b, a) for b in scales for a in (0.0, -b * float(pieces.y.mean())) if (b, a) != (1.0, 0.0)]
-    b, plain = _near(theirs / ours, scales)
-    for response in usual if plain or not np.isfinite(b) else [*usual, _Units(b, 0.0, plain_scale=False)]:
-        right = replace(pieces, y=response.shift + response.scale * pieces.y)
-        yield _Model(response, np.eye(0), optimum_of(right, evidence.reml), _fitted(pieces, response, {}))
-
-
-def _fitted(pieces: Pieces, response: _Units, change: Mapping[str, _Units]) -> list[Key]:
-    """The numbers that said what the coordinates are, and so prove nothing."""
+def _in_coordinates(
+    evidence: Evidence,
+    solution: Solution | None,
+    M: np.ndarray,
+    response: _Units,
+    change: Mapping[str, _Units],
+    part: str = "",
+) -> Cause | None:
+    """The cause, where the model in these coordinates, of X' = XM, gives the candidate's numbers."""
+    left, a, b = given(evidence.reference_pieces), response.shift, response.scale
+    # what said what the coordinates are proves nothing
     names = [name for name, units in change.items() if not units.plain_scale]
-    if not all(units.plain_shift for units in (response, *change.values())):
-        names.append(_INTERCEPT)
-    if not response.plain_scale:
-        names += pieces.coef_names[-1:]
-    keys: list[Key] = [("fixef", None, name, None, None) for name in names]
-    return keys if response.plain_scale else [*keys, ("sigma", None, None, None, None)]
-
-
-def _cause(left: Pieces, model: _Model, text: str) -> Cause:
-    M, a, b = model.mapping, model.response.shift, model.response.scale
+    names += [] if all(units.plain_shift for units in (response, *change.values())) else [_INTERCEPT]
+    names += () if response.plain_scale else left.coef_names[-1:]
+    fitted = [named("fixef", term=name) for name in names] + [named("sigma")] * (not response.plain_scale)
+    proof = proof_by(evidence, solution, NUMBERS, fitted)
+    if solution is None or proof is None or proof.matched < proof.total:
+        return None
+    # what the other coordinates do not move must be what it was: otherwise there is another fault
+    rows = with_implied(evidence, solution, "fixef", "se", "sigma", "sd")
+    kept = all_close(rows["candidate"], rows["implied"].fillna(rows["reference"]), Match.FOLLOWS)
+    # of numbers far from 0 any function is one of its lines, to some digits
+    a_line = not (response.plain_scale or response.plain_shift)
+    if not kept or (a_line and proof.digits < REPRODUCED.alone):
+        return None
+    text = proof.words("the same model of these data")
     factor, shift = f"{b:.6g} times " if b != 1.0 else "", f" {a:+.6g}" if a else ""
     scaled = [f"The candidate's response is {factor}the reference's{shift}"] if factor or shift else []
     if (np.eye(len(M)) == M).all():
         return Finding(4, "response-scaled", Strength.RECOMPUTED).told(scaled[0], text, _SAME_UNIT)
     kinds = kinds_of(left, replace(left, X=left.X @ M), M)
-    title = "; ".join([*dict.fromkeys(kind.words for kind in kinds), *scaled]) + model.part
+    title = "; ".join([*dict.fromkeys(kind.words for kind in kinds), *scaled]) + part
     return Finding(3, kinds[0].name, Strength.RECOMPUTED).told(title, text, kinds[0].remedy)
 
 
@@ -385,16 +352,19 @@ def _responses(evidence: Evidence, pieces: Pieces, beta: np.ndarray, given: np.n
     """
     yield _Units(1.0, 0.0)
     ours, theirs = evidence.pair("sigma")
-    factors = (theirs / ours, -theirs / ours) if np.isfinite(theirs) else (float(given[-1] / beta[-1]),)
     sds, constant = _sds(pieces.y), _constant(pieces)
+    scales = (1.0, *(1.0 / sd for sd in sds))
+    factors = [theirs / ours, -theirs / ours] if np.isfinite(theirs) else [*given[-1:] / beta[-1:]]
+    if not beta.size:  # a shift moves σ where there is no intercept, and nothing tells the sign
+        factors = [*scales, *factors[:1]]
     for factor in factors if pieces.offset is None else ():
         if not np.isfinite(factor) or factor == 0.0:
             continue
-        b, plain = _near(factor, tuple(sign * one for sign in (1.0, -1.0) for one in (1.0, *(1.0 / sd for sd in sds))))
+        b, plain = _near(factor, tuple(sign * one for sign in (1.0, -1.0) for one in scales))
         usual = (0.0, -b * float(pieces.y.mean()))
         estimated = _near(float((given - b * beta) @ constant), usual, abs(b) * sds[0])
         for a, plain_shift in dict.fromkeys(((usual[0], True), (usual[1], True), estimated)):
-            if (a, abs(b)) != (0.0, 1.0) and (a == 0.0 or constant.any()):
+            if (a, abs(b)) != (0.0, 1.0) and (a == 0.0 or constant.any() or not beta.size):
                 yield _Units(b, a, plain and b > 0, plain_shift)
 
 

@@ -1,17 +1,16 @@
 """Rows 4, 8 and 12: other rows, values or names, right numbers at wrong labels or of wrong signs, what is missing."""
 
 import math
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from validation.algebra import solve
+from validation.algebra import optimum_of, solve
 from validation.judge.diagnosis import all_close, assume, close, found_by, given
 from validation.judge.diagnosis.coding import basis
-from validation.judge.diagnosis.model import optimum_of, proof_by, searchable
+from validation.judge.diagnosis.model import proof_by
 from validation.judge.evidence import Evidence
 from validation.owndata import some
 from validation.quantities import columns_of, quietly, records
@@ -50,8 +49,10 @@ def rows_used(evidence: Evidence) -> Cause | None:
     other_count = counted and nobs[0] != nobs[1] and not same_estimates(evidence)
     # A side without fitted values has no rows to compare: that they are missing is another finding. Labels are names:
     # they tell of rows where the data have them all, and the values under them are not the reference's as they stand.
-    named = ours and theirs and _of_data(evidence, theirs) and not (same_values(evidence) or same_estimates(evidence))
+    data = evidence.data
+    named = ours and theirs and (data is None or theirs <= {*map(str, data.index)})
     named = named and (other_count or not counted or len(theirs) == nobs[1])
+    named = named and not (same_values(evidence) or same_estimates(evidence))
     alone = {"candidate": theirs - ours, "reference": ours - theirs} if named else {}
     assume(any(alone.values()) or odd or (counted and coded) or other_count)
     parts = [f"the reference uses {nobs[0]:.0f} rows, the candidate {nobs[1]:.0f}"]
@@ -59,10 +60,10 @@ def rows_used(evidence: Evidence) -> Cause | None:
         if labels:
             few = some(sorted(labels, key=lambda label: (len(label), label)))
             parts.append(f"only the {side} uses {len(labels)} rows ({few})")
-        if labels and side == "candidate" and evidence.data is not None:
-            data = evidence.data[[str(label) in labels for label in evidence.data.index]]
+        if labels and side == "candidate" and data is not None:
             columns = columns_of(str(getattr(evidence.reference, "formula", "")), data)
-            if missing := int(data[columns].isna().any(axis=1).sum()):
+            own = data.loc[[str(label) in labels for label in data.index], columns]
+            if missing := int(own.isna().any(axis=1).sum()):
                 parts[-1] += f", {missing} of them with a missing value in a variable of the formula"
     name, title = "rows", "The two sides do not use the same rows"
     if odd:
@@ -77,11 +78,6 @@ def rows_used(evidence: Evidence) -> Cause | None:
         "Drop exactly the rows with a missing value in a variable of the formula (R's na.omit), and make sure missing "
         "values reach the other side as missing.",
     )
-
-
-def _of_data(evidence: Evidence, labels: Collection[str]) -> bool:
-    """Whether labels are names of the data's rows, as far as the data are known."""
-    return evidence.data is None or set(map(str, evidence.data.index)).issuperset(labels)
 
 
 def same_values(evidence: Evidence, ordered: bool = False) -> bool:
@@ -132,10 +128,9 @@ def other_labels(evidence: Evidence) -> Cause | None:
 def _integer_missing(evidence: Evidence) -> str:
     if (pieces := evidence.candidate_pieces) is None:
         return ""
-    columns = [f"column {name} of the candidate's X holds" for name in pieces.coef_names]
-    values = zip((*columns, "the candidate's response is"), (*pieces.X.T, pieces.y), strict=True)
-    counts = ((words, int(np.sum(column == _NA_INTEGER))) for words, column in values)
-    return next((f"{words} −2147483648 in {count} rows" for words, count in counts if count), "")
+    words = *(f"column {name} of the candidate's X holds" for name in pieces.coef_names), "the candidate's response is"
+    counts = np.sum(np.column_stack([pieces.X, pieces.y]) == _NA_INTEGER, axis=0)
+    return next((f"{words[i]} −2147483648 in {counts[i]} rows" for i in np.flatnonzero(counts)), "")
 
 
 def data_values(evidence: Evidence) -> Cause | None:
@@ -145,27 +140,23 @@ def data_values(evidence: Evidence) -> Cause | None:
     # rows of other names in another order can't be compared one by one
     assume(same_values(evidence, ordered=True) or not found_by(other_labels, evidence))
     name, title = "data-values", "The two sides did not read the same values from the data"
-    numbers = [("the response", left.y, right.y)]
+    columns = [("the response", left.y, right.y)]
     if left.coef_names == right.coef_names and basis(left, right) is None:
-        numbers += zip(left.coef_names, left.X.T, right.X.T, strict=True)
-    sizes = [max(float(np.nanmax(np.abs(a), initial=0.0)), Match.ZERO) for _, a, _ in numbers]
-    # Half of single precision: smaller differences are another storage, not other values.
-    pairs = [(*one, ~(np.abs(one[1] - one[2]) <= Match.RULE * size)) for one, size in zip(numbers, sizes, strict=True)]
+        columns += zip(left.coef_names, left.X.T, right.X.T, strict=True)
     factors = [evidence.fit(side).getME("flist").astype(str) for side in ("reference", "candidate")]
-    for group in [group for group in factors[0] if group in factors[1]]:
+    for group in factors[0].columns.intersection(factors[1].columns):
         a, b = (frame[group].to_numpy() for frame in factors)
-        if a.size == b.size and set(a) == set(b):
-            pairs.append((str(group), a, b, a != b))
+        columns += [(str(group), a, b)] if a.size == b.size and set(a) == set(b) else []
     labels = [str(label) for label in evidence.rows("fitted")["level"]]
     parts = []
-    for column, a, b, off in pairs:
-        if off.any():
+    for column, a, b in columns:
+        if (off := _other_values(a, b)).any():
             i = int(np.flatnonzero(off)[0])
             row = f" in row {labels[i]}" if len(labels) == off.size else ""
             shown = " against ".join(f"{v:.8g}" if isinstance(v, float) else repr(str(v)) for v in (a[i], b[i]))
             parts.append(f"{column} differs in {int(off.sum())} of {off.size} rows, e.g.{row} {shown}")
     assume(parts)
-    if pairs[0][-1].any():
+    if _other_values(left.y, right.y).any():
         slope, constant = np.polyfit(left.y, right.y, 1)
         if (np.abs(slope * left.y + constant - right.y) <= Match.COMPUTED * float(np.abs(right.y).max())).all():
             name, title = "response-scaled", "The candidate's response is centred or rescaled"
@@ -176,6 +167,14 @@ def data_values(evidence: Evidence) -> Cause | None:
         "Compare the data frames of both sides column by column before the models: a merge or sort that moved rows, a "
         "recoded value, or a transformed variable is found there fastest.",
     )
+
+
+def _other_values(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Where two columns have other labels, or numbers: half of single precision, less is another storage."""
+    if left.dtype.kind != "f":
+        return np.asarray(left != right)
+    size = max(float(np.nanmax(np.abs(left), initial=0.0)), Match.ZERO)
+    return np.asarray(~(np.abs(left - right) <= Match.RULE * size))
 
 
 #: The places where names stand: what they name, the column of the joined table, and the quantities that carry a value
@@ -387,15 +386,14 @@ def _place(record: dict[str, Any]) -> str:
 
 
 def _order_words(left: np.ndarray, right: np.ndarray, levels: list[str]) -> str:
+    numbers = pd.to_numeric(pd.Series(levels), errors="coerce")
     orders = {
         "in reverse order": left[::-1],
         "moved by one place down": np.roll(left, 1),
         "moved by one place up": np.roll(left, -1),
         "in the order of the levels sorted as text": left[np.argsort(levels, kind="stable")],
+        "in the order of the levels sorted as numbers": left[np.argsort(numbers, kind="stable")],
     }
-    numbers = pd.to_numeric(pd.Series(levels), errors="coerce")
-    if numbers.notna().all():
-        orders["in the order of the levels sorted as numbers"] = left[np.argsort(numbers.to_numpy(), kind="stable")]
     return next((f" ({words})" for words, order in orders.items() if _same(order, right)), "")
 
 
@@ -449,9 +447,8 @@ def _columns(evidence: Evidence) -> Cause:
     assume((of_design or (len(ours) and len(theirs))) and bool(lost) != bool(extra))
     shown = f"{'s' * (len(lost or extra) > 1)} {', '.join(lost or extra)}"
     name = "lost-column" if lost else "extra-column"
-    title = f"The candidate lost the column{shown} of X"
+    title = f"The candidate {'lost' if lost else 'has'} the column{shown} of X{'' if lost else ' besides'}"
     if of_design:
-        title = title if lost else f"The candidate has the column{shown} of X besides"
         text = f"X has {len(ours)} columns in the reference and {len(theirs)} in the candidate"
     elif extra and same_estimates(evidence):
         name, title = "no-coefficient", f"Among the candidate's coefficients stands what is none:{shown.lstrip('s')}"
@@ -462,13 +459,13 @@ def _columns(evidence: Evidence) -> Cause:
         title = f"The candidate has the coefficient{shown} besides"
         text = f"it gives {len(theirs)} coefficients, the reference {len(ours)}, all of which it has"
     else:  # names alone are no proof that the model is without them
-        pieces = given(searchable(evidence))
+        pieces = given(evidence.searchable)
         kept = [j for j, column in enumerate(pieces.coef_names) if column not in lost]
         without = replace(pieces, X=pieces.X[:, kept], coef_names=tuple(pieces.coef_names[j] for j in kept))
         proof = given(proof_by(evidence, optimum_of(without, evidence.reml)))
         text = proof.words(f"the model without {', '.join(lost)}")
-        if lost == ["(Intercept)"]:
-            name, title = "intercept-lost", "The candidate has no intercept among its fixed effects"
+    if lost == ["(Intercept)"]:
+        name, title = "intercept-lost", "The candidate has no intercept among its fixed effects"
     return Finding(7 if name == "intercept-lost" else 12, name, Strength.ANOTHER_INPUT).told(
         title,
         text,

@@ -1,4 +1,7 @@
-"""Whether two fits are of one model at one optimum: what follows from a θ, the proof of a cause, rows 1, 5 and 6."""
+"""Whether two fits are of one model at one optimum: what follows from a θ, the proof of a cause, rows 1, 5 and 6.
+
+And of row 12 what a response that is large for its spread costs.
+"""
 
 import math
 from collections.abc import Callable, Collection, Iterable
@@ -7,98 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.optimize
 
-from validation import tolerances
-from validation.algebra import Pieces, Solution, solve
+from validation.algebra import Solution
 from validation.judge.diagnosis import all_close, assume, close, given
 from validation.judge.evidence import Evidence
-from validation.judge.implied import implied_numbers
 from validation.judge.rows import digits
 from validation.quantities import Key, key_of, named, quietly, records
-from validation.tolerances import REPRODUCED, SINGULAR, Match, Strength
+from validation.tolerances import OPTIMUM, REPRODUCED, ROUNDINGS, SINGULAR, Match, Multiple, Strength
 from validation.verdict import Cause, Finding
-
-#: Largest problem for which another optimum is computed: the judge's algebra is short, not quick.
-_MOST_COLUMNS, _MOST_ROWS = 1500, 50_000
-_SEARCH_ENDS = 1e-14  # on a change of the objective, as a share of it
-_INSIDE = (0.02, 0.1, 0.4)  # distances from a bound at which a search that ended there is tried again
-
-
-def same_model(evidence: Evidence) -> bool:
-    """Whether both sides have the same rows, columns and θ: otherwise numbers of one θ mean nothing for the other."""
-    return evidence.known_theta is not None and not another_model(evidence)
-
-
-def another_model(evidence: Evidence) -> bool:
-    """Whether what the candidate gives contradicts that it fitted the same model to the same rows."""
-    nobs, pieces = evidence.pair("nobs"), evidence.reference_pieces
-    # θ of structured covariances has other elements than that of free ones, which a candidate may speak of
-    silent = evidence.structures("reference") is not None and evidence.structures("candidate") is None
-    silent = silent and pieces is not None and pieces.structured
-    other_theta = evidence.theta("candidate") is not None and evidence.candidate_theta is None and not silent
-    other_effects = not evidence.rows("variance")["has_reference"].all()
-    return other_theta or other_effects or columns_differ(evidence) or (math.isfinite(nobs[1]) and nobs[0] != nobs[1])
-
-
-def columns_differ(evidence: Evidence) -> bool:
-    """Whether the two sides have other columns of X, as far as X or the coefficients' names say."""
-    left, right = evidence.reference_pieces, evidence.candidate_pieces
-    if left is not None and right is not None:
-        return left.coef_names != right.coef_names
-    ours, theirs = (evidence.rows("fixef")[f"has_{side}"] for side in ("reference", "candidate"))
-    return bool(theirs.any() and (ours != theirs).any())  # where it gives none, nothing is known of them
-
-
-def searchable(evidence: Evidence) -> Pieces | None:
-    """The reference's y, X and Z, where the judge's algebra holds of them and they are few enough for a search."""
-    pieces = evidence.reference_pieces if evidence.referee_holds else None
-    fits = pieces and pieces.Z.shape[1] <= _MOST_COLUMNS and pieces.y.size <= _MOST_ROWS and pieces.n_theta <= 10
-    return pieces if fits else None
-
-
-def least_objective(at: Callable[[np.ndarray], Solution | None], start: np.ndarray, pieces: Pieces) -> Solution | None:
-    """The solution at the least objective, from a start that has one.
-
-    The objective is even in a standard deviation: at 0 its slope vanishes whether 0 is its minimum or not. So where a
-    search ends on a bound, points inside are tried, and the search goes on from one that is lower.
-    """
-    unit = pieces.theta_scale
-
-    def objective(point: np.ndarray) -> float:
-        found = at(point * unit)
-        return found.objective if found is not None else math.inf
-
-    bounds = [(low / one, high / one) for (low, high), one in zip(pieces.bounds, unit, strict=True)]
-    point = np.asarray(start, dtype=float) / unit
-    for _ in range(len(point) + 1):
-        point = scipy.optimize.minimize(
-            objective, point, method="L-BFGS-B", bounds=bounds, options={"ftol": _SEARCH_ENDS}
-        ).x
-        beside = [
-            np.where(np.arange(len(point)) == i, bound + sign * step, point)
-            for i, pair in enumerate(bounds)
-            for bound, sign in zip(pair, (1.0, -1.0), strict=True)
-            if abs(point[i] - bound) <= SINGULAR
-            for step in _INSIDE
-        ]
-        lower = min(beside, key=objective, default=point)
-        if not objective(lower) < objective(point):
-            break
-        point = lower
-    return at(point * unit)
-
-
-def optimum_of(pieces: Pieces, reml: bool) -> Solution | None:
-    """A model at its own optimum, by the judge's algebra, from lme4's start."""
-    start = np.where([low == 0.0 for low, _ in pieces.bounds], pieces.theta_scale, 0.0)
-    return least_objective(lambda point: solve(pieces, point, reml), start, pieces)
 
 
 def with_implied(evidence: Evidence, solution: Solution, *quantities: str) -> pd.DataFrame:
     """The rows of some quantities that both sides have, and what a solution implies of each: NaN where it says none."""
-    rows = evidence.compared(*quantities)
-    implied = {**implied_numbers(solution), ("logLik", None, None, None, None): -solution.objective / 2}
+    rows, implied = evidence.compared(*quantities), solution.numbers()
     return rows.assign(implied=[implied.get(key_of(record), math.nan) for record in records(rows)])
 
 
@@ -147,15 +71,14 @@ def proof_by(
     """
     if solution is None:
         return None
-    limits = REPRODUCED
     found: list[tuple[str, float, float]] = []  # quantity, digits, digits of the reference's number
     columns: dict[Key, list[bool]] = {}  # but for the level: which of its numbers are reproduced
     for record in records(with_implied(evidence, solution, *quantities)):
         value, key = record["implied"], key_of(record)
-        if key in but or math.isnan(value) or digits(value, record["reference"]) > limits.telling:
+        if key in but or math.isnan(value) or digits(value, record["reference"]) > REPRODUCED.telling:
             continue
         got, had = digits(record["candidate"], value), digits(record["reference"], value)
-        matched = got >= max(limits.least, digits(record["candidate"], record["reference"]) + limits.gained)
+        matched = got >= max(REPRODUCED.least, digits(record["candidate"], record["reference"]) + REPRODUCED.gained)
         columns.setdefault((*key[:-1], None), []).append(matched)
         if matched:
             found.append((record["quantity"], got, had))
@@ -166,7 +89,7 @@ def proof_by(
     independent = 1 if _OF_THETA.issuperset(names) else min(len(found), 2)
     nearer = independent * (min(got_each) - min(had_each))
     total, share = sum(map(len, columns.values())), float(np.mean([np.mean(column) for column in columns.values()]))
-    if not limits.holds(total, share, min(got_each), nearer):
+    if not REPRODUCED.holds(total, share, min(got_each), nearer):
         return None
     return Reproduction(total, len(found), min(got_each), frozenset(names))
 
@@ -178,7 +101,7 @@ def other_criterion(evidence: Evidence) -> Cause | None:
     restricts = bool(evidence.rows("fixef")["has_reference"].any())
     says_other = restricts and math.isfinite(flag) and bool(flag) != evidence.reml
     wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    solution, quantities, rest = other_optimum(evidence), frozenset[str](), ""
+    solution, quantities, rest = evidence.other_optimum, frozenset[str](), ""
     proof = proof_by(evidence, solution)
     if proof is None:
         proof, rest = proof_by(evidence, solution, _OF_CRITERION), "; its variance components are of another fault"
@@ -202,41 +125,17 @@ def other_criterion(evidence: Evidence) -> Cause | None:
     )
 
 
-def other_optimum(evidence: Evidence) -> Solution | None:
-    """The reference's model at the optimum of the other criterion, by our own algebra; None where it is too large.
-
-    Five detectors ask for it; it is searched for once.
-    """
-    return evidence.once(_other_optimum)
-
-
-def _other_optimum(evidence: Evidence) -> Solution | None:
-    pieces, theta = searchable(evidence), evidence.reference_theta
-    if pieces is None or theta is None or another_model(evidence):
-        return None
-
-    def at(point: np.ndarray) -> Solution | None:
-        return evidence.solve(point, not evidence.reml)
-
-    starts = [theta] if evidence.known_theta is None else [theta, evidence.known_theta]
-    # if the candidate was fitted by the other criterion, its θ̂ is that one's optimum
-    found = [(solution.objective, start) for start in starts if (solution := at(start)) is not None]
-    return least_objective(at, min(found, key=lambda pair: pair[0])[1], pieces) if found else None
-
-
 def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
     """Row 1: the standard errors alone are those of the other criterion's fit."""
-    (ours, theirs), sigma = evidence.arrays("se"), evidence.pair("sigma")
-    off = [i for i, value in enumerate(theirs) if not close(value, ours[i], Match.ESTIMATED)]
+    rows, sigma = with_implied(evidence, given(evidence.other_optimum), "se"), evidence.pair("sigma")
+    off = [r for r in records(rows) if not close(r["candidate"], r["reference"], Match.ESTIMATED)]
     # of one coefficient alone the other criterion's is one number among many that it may be
-    assume(off and len(theirs) > 1 and close(sigma[1], sigma[0], Match.RULE))
-    rows = with_implied(evidence, given(other_optimum(evidence)), "se")
-    assume(all_close(theirs, rows["implied"], Match.ESTIMATED))
-    wanted, other = ("REML", "ML") if evidence.reml else ("ML", "REML")
-    first = records(rows)[off[0]]
+    assume(off and len(rows) > 1 and close(sigma[1], sigma[0], Match.RULE))
+    assume(all_close(rows["candidate"], rows["implied"], Match.ESTIMATED))
+    (wanted, other), first = ("REML", "ML") if evidence.reml else ("ML", "REML"), off[0]
     return Finding(1, "standard-errors-other-criterion", Strength.ANOTHER_INPUT, frozenset({"se"})).told(
         f"The standard errors are those of the {other} fit; the rest is the {wanted} fit that was asked for",
-        f"all {len(theirs)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
+        f"all {len(rows)} match the {other} fit, computed here from the reference's own y, X and Z; e.g. "
         f"{first['term']}: {first['candidate']:.8g}, where {wanted} gives {first['reference']:.8g} and {other} "
         f"{first['implied']:.8g}",
         f"Take vcov(β̂) from the same fit as β̂: σ̂²(X'V⁻¹X)⁻¹ at the θ̂ and σ̂ of {wanted}.",
@@ -245,14 +144,15 @@ def standard_errors_of_other_criterion(evidence: Evidence) -> Cause | None:
 
 def boundary(evidence: Evidence) -> Cause | None:
     """Row 6: one side is on the boundary (a variance of 0), the other is not."""
-    assume(same_model(evidence))
+    assume(evidence.same_model)
     # where the data or the criterion may be others, where θ̂ lies proves nothing
     assume(evidence.objective_agrees or implied_by(evidence))
     singular, known, pieces = evidence.pair("singular"), given(evidence.known_theta), evidence.reference_pieces
-    said, names = math.isfinite(singular[1]), given(evidence.theta("reference"))
+    said, own_theta = math.isfinite(singular[1]), given(evidence.reference_theta)
+    names = given(evidence.theta("reference")).index
     # isSingular() looks at θ in the predictors' units, where a small one may be far from 0: both by one measure
     assume(pieces is None or pieces.inside(known))  # of a θ beyond its bounds neither side's rule holds
-    own = None if evidence.at_candidate is None else implied_numbers(evidence.at_candidate)[named("singular")]
+    own = None if evidence.at_candidate is None else evidence.at_candidate.numbers()[named("singular")]
     if said and own not in (None, singular[1]):
         return Finding(6, "singular-flag", Strength.CERTAIN, frozenset({"singular"})).told(
             f"isSingular() of the candidate is {singular[1] == 1.0}, and its own θ says otherwise",
@@ -262,25 +162,23 @@ def boundary(evidence: Evidence) -> Cause | None:
         )
     if pieces is not None and (not said or singular[0] == singular[1]):
         assume(said or implied_by(evidence))
-        singular = float(pieces.on_boundary(names.to_numpy()).any()), float(pieces.on_boundary(known).any())
+        singular = float(pieces.on_boundary(own_theta).any()), float(pieces.on_boundary(known).any())
         said = False
     assume(all(map(math.isfinite, singular)) and singular[0] != singular[1])
     side, other = ("candidate", "reference") if singular[1] == 1.0 else ("reference", "candidate")
-    theta, zeros = evidence.theta(side), ""
-    if theta is None and len(names) == len(known):
-        theta = pd.Series(known, names.index)
-    if theta is not None and pieces is not None and len(theta) == pieces.n_theta:
-        there = theta[pieces.on_boundary(theta.to_numpy())]  # a correlation is there at -1 and 1
-        shown = ", ".join(f"{name} is {round(value) or 0}" for name, value in there.items())
-        zeros = f" ({shown})" if shown else ""
+    theta = known if side == "candidate" else own_theta
+    there = np.zeros(len(theta), dtype=bool) if pieces is None else pieces.on_boundary(theta)
+    # a correlation is there at -1 and 1
+    zeros = ", ".join(f"{name} is {round(value) or 0}" for name, value in zip(names[there], theta[there], strict=True))
     improvement, words = _improvement(evidence), ""
     if improvement is not None:
         direction = "lower" if improvement > 0 else "higher"
         words = f"; the objective at the candidate's θ is {direction} by {abs(improvement):.3g}"
-    wrong = improvement is None or abs(improvement) > tolerances.OPTIMUM.limit
+    wrong = improvement is None or abs(improvement) > OPTIMUM.limit
     return Finding(6, "boundary", Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA).told(
         f"The {side} puts a variance component on the boundary (0), the {other} does not",
-        f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only{zeros}{words}",
+        f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only"
+        f"{f' ({zeros})' if zeros else ''}{words}",
         "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
         "restart from inside when it ends there; compare the objective at both θ.",
     )
@@ -288,14 +186,14 @@ def boundary(evidence: Evidence) -> Cause | None:
 
 def optimizer(evidence: Evidence) -> Cause | None:
     """Row 5: an optimizer stopped early, or at another optimum."""
-    improvement, rounding = given(_improvement(evidence)), tolerances.ROUNDINGS * evidence.noise
-    assume(same_model(evidence) and evidence.objective_agrees is not False)
+    improvement, rounding = given(_improvement(evidence)), ROUNDINGS * evidence.noise
+    assume(evidence.same_model and evidence.objective_agrees is not False)
     assume(math.isfinite(improvement) and abs(improvement) > max(rounding, Match.ENTRY))
     ours, theirs = given(evidence.reference_theta), given(evidence.known_theta)
     side, other = ("candidate", "reference") if improvement < 0 else ("reference", "candidate")
     worse, better = (theirs, ours) if side == "candidate" else (ours, theirs)
     left, right = evidence.arrays("sigma", "sd", "se")
-    significant = abs(improvement) > tolerances.OPTIMUM.limit
+    significant = abs(improvement) > OPTIMUM.limit
     assume(significant or not all_close(right, left, Match.RULE))  # otherwise it cost no digit that is judged
     # What the candidate reports must be what its θ implies: otherwise the optimizer explains only a part, and where
     # the data, the columns or the criterion may be others θ alone proves nothing.
@@ -328,7 +226,7 @@ def optimizer(evidence: Evidence) -> Cause | None:
 
 def _at_other_criterion(evidence: Evidence, theirs: np.ndarray, ours: np.ndarray) -> Cause | None:
     """Row 1: θ̂ alone is the other criterion's; what follows from it is computed by the formulas asked for."""
-    if (other := other_optimum(evidence)) is None:
+    if (other := evidence.other_optimum) is None:
         return None
     away, apart = (float(np.max(np.abs(theta - other.theta))) for theta in (theirs, ours))
     if not apart > 0.0 or math.log10(apart / max(away, Match.ZERO)) < REPRODUCED.nearer:
@@ -353,22 +251,72 @@ def _improvement(evidence: Evidence) -> float | None:
 
 
 def _along(evidence: Evidence, start: np.ndarray, end: np.ndarray) -> list[float] | None:
-    points = [start + fraction * (end - start) for fraction in np.linspace(0.0, 1.0, 9)]
-    candidate = evidence.devfun("candidate") if evidence.objective_agrees else None
-    for devfun in filter(None, (evidence.devfun("reference"), candidate)):
-        devfun.ask(points)
-        # A recorded objective knows its recorded points only.
-        values = [quietly(partial(devfun, point), math.nan) for point in points]
+    objectives: list[Callable[[np.ndarray], float] | None] = [evidence.own_objective, evidence.devfun("reference")]
+    objectives += [evidence.devfun("candidate")] if evidence.objective_agrees else []
+    for objective in filter(None, objectives):  # a recorded one knows its recorded points only
+        way = (start + fraction * (end - start) for fraction in np.linspace(0.0, 1.0, 9))
+        values = [quietly(partial(objective, point), math.nan) for point in way]
         if not np.isnan(values).any():
             return values
-    own = [evidence.own_objective(point) for point in points]
-    return None if np.isnan(own).any() else own
+    return None
 
 
 def _is_minimum(evidence: Evidence, theta: np.ndarray) -> bool:
     """Whether the objective is higher at every neighbour of θ (a hundredth away, one coordinate at a time)."""
     pieces, least = evidence.reference_pieces, evidence.own_objective(theta)
-    least -= max(tolerances.ROUNDINGS * evidence.noise, Match.COMPUTED)
+    least -= max(ROUNDINGS * evidence.noise, Match.COMPUTED)
     steps = np.diag(Match.VISIBLE * np.maximum(np.abs(theta), Match.VISIBLE))
     beside = [near for near in (*(theta - steps), *(theta + steps)) if pieces is not None and pieces.inside(near)]
     return all(evidence.own_objective(near) >= least for near in beside) and not math.isnan(least)
+
+
+def cancellation(evidence: Evidence) -> Cause | None:
+    """Row 12: digits lost because the response is large for its spread, and was not centred before it was squared.
+
+    What is lost by squaring the response, or by subtracting fitted values of its size, is known beforehand. The
+    candidate's residual sum of squares must be off what its own θ implies by no more than that, and its θ no worse than
+    an objective with such an error explains.
+    """
+    pieces, own, best = given(evidence.reference_pieces), given(evidence.at_candidate), given(evidence.at_reference)
+    assume(evidence.same_model)
+    left, right = evidence.arrays("sigma", "variance")
+    assume(not all_close(right, left, Match.ESTIMATED))
+    # where it says itself that its criterion is the other one, that comes first
+    assume(evidence.value("candidate", "criterion") != float(not evidence.reml))
+    N = pieces.y.size
+    df = N - pieces.X.shape[1] if evidence.reml else N
+    squares = own.sigma**2 * df
+    epsilon = float(np.finfo(float).eps)
+    weights = np.ones(N) if pieces.weights is None else pieces.weights
+    total = float(weights @ pieces.y**2)
+    assume(total >= Multiple.FAR * float(weights @ (pieces.y - np.average(pieces.y, weights=weights)) ** 2))
+    # What is lost, as a share of the residual sum of squares: where y'y itself is summed, and where y − Xβ̂ − Zb is.
+    by_squares = epsilon * total / squares
+    by_differences = 2.0 * epsilon * math.sqrt(N * total / squares)
+    reported = evidence.value("candidate", "sigma") ** 2 * df
+    share, excess = abs(reported / squares - 1.0), own.objective - best.objective
+    off = -2.0 * evidence.value("candidate", "logLik") - own.objective
+    # Lost digits show in the numbers at the candidate's own θ; an optimizer that stopped early leaves right ones there.
+    assume(excess <= Multiple.MISLED * max(df * share, abs(off) if math.isfinite(off) else 0.0))
+    # A sum of squares that is off by no more than its residuals' rounding was not taken from y'y.
+    direct = share <= Multiple.ROUNDED_SUM * by_differences
+    loss, how = (by_differences, "the residuals") if direct else (by_squares, "the sum of squares of the response")
+    noise = N * math.log1p(Multiple.ROUNDED_SUM * loss)  # of the objective, N log r² and more
+    # Beside a minimum the parameters are off by the root of the objective's noise: what is small is explained so.
+    assume(ROUNDINGS * math.sqrt(noise) > Match.ESTIMATED)
+    assume(share <= Multiple.ROUNDED_SUM * loss and excess <= noise + Match.COMPUTED)
+    size, spread = float(np.abs(pieces.y).max()), evidence.value("reference", "sigma")
+    kept = max(0.0, -math.log10(loss))
+    return Finding(12, "cancellation", Strength.COUNTS).told(
+        "Digits are lost to the size of the response: it is far from 0 for its spread, and was not centred",
+        f"the response goes up to {size:.4g} and its residual sd is {spread:.4g}: of the 16 digits of double "
+        f"precision {kept:.0f} are left in {how} (y'y is {total:.3g}, of which {epsilon * total:.2g} is rounding; the "
+        f"residual sum of squares is {squares:.4g}). The candidate's residual sum of squares is {100.0 * share:.2g}% "
+        f"off what its own θ implies, its objective {excess:.2g} above the least"
+        + (f", its -2 log-likelihood {off:+.2g} off" if math.isfinite(off) else "")
+        + ": no more than that loss. With the response centred first, the judge's own algebra gives the reference's "
+        "log-likelihood to 9 digits",
+        "Subtract a round number near its mean from the response (years since 2000, not the year; points above 500) "
+        "before fitting, and add it to the intercept afterwards: nothing else changes. A program should centre by "
+        "itself, and should sum squared residuals rather than take y'y apart.",
+    )

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from validation.judge.diagnosis import Detector, assume, first_of, given, is_long, is_single
-from validation.judge.diagnosis.printed import improper_hs_plus, printed_priors
-from validation.judge.diagnosis.priors import has_single_density, priors
+from validation.judge.diagnosis.priors import families, has_single_density, printed_priors, priors
 from validation.judge.posterior_evidence import PosteriorEvidence, main_parameters, z_limit
-from validation.judge.summaries import RULES, Draws, by_rules, reported
+from validation.judge.scores import RULES, by_rules, reported
 from validation.judge.validity import repeated_draws
 from validation.owndata import some
 from validation.quantities import posterior_summary, quietly, split_parameter
-from validation.tolerances import Match, Share, Strength
+from validation.tolerances import VALIDITY, Match, Share, Strength
 from validation.verdict import Cause, Finding
 
 
@@ -29,12 +28,13 @@ def _joined(evidence: PosteriorEvidence) -> pd.DataFrame:
     return left.add_suffix("_r").join(right.add_suffix("_c"), how="inner")
 
 
-def _shifts(both: pd.DataFrame, statistic: str = "mean") -> tuple[np.ndarray, np.ndarray]:
-    """Differences of the posterior means (or sds), and their z: shape (parameters,) each."""
-    difference = (both[f"{statistic}_c"] - both[f"{statistic}_r"]).to_numpy(dtype=float)
-    error = np.hypot(*(both[f"mcse_{statistic}_{side}"].to_numpy(dtype=float) for side in "rc"))
-    with np.errstate(divide="ignore", invalid="ignore"):  # of what does not vary
-        return difference, np.abs(difference) / error
+def _apart(both: pd.DataFrame, limit: float, *statistics: str) -> np.ndarray:
+    """Which parameters' means or sds (or the statistics that are named) differ beyond Monte Carlo error."""
+    found = np.zeros(len(both), dtype=bool)
+    for one in statistics or ("mean", "sd"):
+        left, right, *errors = both[[f"{one}_r", f"{one}_c", f"mcse_{one}_r", f"mcse_{one}_c"]].to_numpy(float).T
+        found |= np.abs(right - left) > limit * np.hypot(*errors)
+    return found
 
 
 def _within(row: pd.Series, statistic: str, value: float, error: float, limit: float) -> bool:
@@ -59,10 +59,9 @@ def scale_of_draws(evidence: PosteriorEvidence) -> Cause | None:
     both = _joined(evidence)
     limit = z_limit(len(both) * 3)
     for name, row in both.iterrows():
-        label = str(name)
-        diagonal = label.startswith("Sigma[") and len(set(label[6:-1].partition(":")[2].split(","))) == 1
-        centre = row["q50_r"]
-        if not (label == "sigma" or diagonal) or centre <= 0 or _within(row, "q50", centre, row["mcse_q50_r"], limit):
+        label, centre = str(name), row["q50_r"]
+        _, term, term2, _ = split_parameter(label, evidence.groups)
+        if (term != term2 and label != "sigma") or centre <= 0 or not _apart(row.to_frame().T, limit, "q50")[0]:
             continue
         for kind, words, expected in _mapped_quantiles(evidence, label, row):
             if all(value > 0 and _within(row, q, value, error, limit) for q, (value, error) in expected.items()):
@@ -80,12 +79,10 @@ def _mapped_quantiles(
     evidence: PosteriorEvidence, label: str, row: pd.Series
 ) -> Iterator[tuple[str, str, dict[str, tuple[float, float]]]]:
     """Quantiles, with their Monte Carlo errors, that each fault would give."""
-    names, draws = evidence.names.get("reference", []), evidence.draws.get("reference")
-    together = None
-    if draws is not None and {label, "sigma"} <= set(names):
-        together = draws[names.index(label)], draws[names.index("sigma")]
-        if not (together[0] > 0).all():
-            return
+    draws = evidence.draws.get("reference", {})
+    together = (draws[label], draws["sigma"]) if {label, "sigma"} <= draws.keys() else None
+    if together is not None and not (together[0] > 0).all():
+        return
     own, errors = (np.array([row[f"{what}{q}_r"] for q in _QUANTILES], float) for what in ("", "mcse_"))
     own, one = np.maximum(own, Match.ZERO), np.array(1.0)
     for kind, words, change in _DRAW_MAPS if together is not None and label != "sigma" else _DRAW_MAPS[:2]:
@@ -115,23 +112,22 @@ _REPORTED_WORDS = {
 
 def reported_numbers(evidence: PosteriorEvidence) -> Cause | None:
     """Row 2: the draws are right, but what is reported of them is another summary than R's (median sd, mean, ...)."""
-    draws = Draws(evidence.names.get("candidate", []), given(evidence.draws.get("candidate")))
-    found = reported(evidence.candidate, draws)
+    found = reported(evidence.candidate, given(evidence.draws.get("candidate")))
 
     def same(value: float, target: float) -> bool:
         return abs(value - target) <= Match.SUMMED * max(abs(target), Match.ENTRY)
 
     explained: list[tuple[str, str, str, str]] = []
-    for quantity in RULES:
+    for quantity, rules in RULES.items():
         own = {key: pair for key, pair in found.items() if key[0] == quantity}
         off = {key: pair for key, pair in own.items() if not same(pair[0], by_rules(key, pair[1]))}
-        for rule, (words, _) in RULES[quantity].items():
-            if off and all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
+        for rule, (words, _) in rules.items() if off else ():
+            if all(same(value, by_rules(key, vectors, rule)) for key, (value, vectors) in off.items()):
                 key, (value, vectors) = next(iter(off.items()))
                 where = " ".join(part for part in key[1:] if part) or quantity
                 text = (
                     f"for all {len(off)} {_REPORTED_WORDS[quantity]} that differ; e.g. {where}: {value:.6g}, where R's "
-                    f"rule ({RULES[quantity]['R'][0]}) gives {by_rules(key, vectors):.6g} of the same draws"
+                    f"rule ({rules['R'][0]}) gives {by_rules(key, vectors):.6g} of the same draws"
                 )
                 explained.append((quantity, rule, words, text))
                 break
@@ -213,15 +209,15 @@ def _other_modes(evidence: PosteriorEvidence, group: str) -> bool:
     """Whether a shared parameter differs, or how a group's effects hang together over its levels, draw by draw."""
     both, found = _joined(evidence), []
     limit = z_limit(2 * len(both) + 1)
-    if any((_shifts(both, statistic)[1] > limit).any() for statistic in ("mean", "sd")):
+    if _apart(both, limit).any():
         return True
-    for side, draws in evidence.draws.items():
-        at: dict[str, dict[str, int]] = {}
-        for i, name in enumerate(evidence.names[side]):
+    for draws in evidence.draws.values():
+        at: dict[str, list[np.ndarray]] = {}
+        for name, own in draws.items():
             factor, effect, _, level = split_parameter(name, evidence.groups)
             if factor == group and level is not None and "_NEW_" not in level:
-                at.setdefault(effect, {})[level] = i
-        products = [draws[list(of.values())] - draws[list(of.values())].mean(axis=0) for of in at.values()]
+                at.setdefault(effect, []).append(own)
+        products = [np.array(of) - np.mean(of, axis=0) for of in at.values()]
         if len(products) > 1 and len({part.shape for part in products}) == 1:
             found.append(posterior_summary(["product"], (products[0] * products[1]).mean(axis=0)[None]).iloc[0])
     if len(found) < 2:
@@ -251,7 +247,7 @@ def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
     both = _joined(evidence)
     names = [str(name) for name in both.index]
     random = both.loc[[name for name in names if name.startswith("b[") and "_NEW_" not in name]]
-    if len(random) >= 4 and (moved := _elsewhere(random, ["mean"])):
+    if len(random) >= 4 and (moved := _elsewhere(random, "mean")):
         return Finding(8, "permuted-levels", Strength.ANOTHER_INPUT).told(
             "The random effects are right but stand at the wrong levels",
             f"{moved} of {len(random)} posterior means differ by label; sorted, they agree within Monte Carlo error",
@@ -259,7 +255,7 @@ def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
             "adjacent and levels have the factor's order.",
         )
     main = both.loc[main_parameters(names)]
-    moved = _elsewhere(main, ["mean", "sd"])
+    moved = _elsewhere(main, "mean", "sd")
     assume(moved)
     return Finding(8, "permuted-terms", Strength.ANOTHER_INPUT).told(
         "The parameters are right but stand under the wrong names",
@@ -268,7 +264,7 @@ def permuted_draws(evidence: PosteriorEvidence) -> Cause | None:
     )
 
 
-def _elsewhere(rows: pd.DataFrame, statistics: Sequence[str]) -> int:
+def _elsewhere(rows: pd.DataFrame, *statistics: str) -> int:
     """How many means differ where, sorted by them, nearly all agree; 0 where these do not."""
     orders = np.argsort(rows["mean_r"].to_numpy()), np.argsort(rows["mean_c"].to_numpy())
 
@@ -292,14 +288,14 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
     assume(len(evidence.draws) == 2 and "(Intercept)" in both.index)
     main = both.loc[main_parameters([str(name) for name in both.index])]
     others = [name for name in main.index if name not in ("(Intercept)", "sigma") and not name.startswith("Sigma[")]
-    difference, z = _shifts(main)
-    place, limit = list(main.index).index("(Intercept)"), z_limit(len(main))
-    assume(others and list(np.flatnonzero(z > limit)) == [place])
+    limit, own = z_limit(len(main)), main.loc[["(Intercept)"]].iloc[0]
+    assume(others and list(main.index[_apart(main, limit, "mean")]) == ["(Intercept)"])
     (left, of_left), (right, of_right) = (_slopes(evidence, side, others) for side in ("reference", "candidate"))
-    c, means, shift = right - left, main.loc[others, "mean_r"].to_numpy(), float(difference[place])
+    c, means, shift = right - left, main.loc[others, "mean_r"].to_numpy(), float(own["mean_c"] - own["mean_r"])
     expected, error = float(c @ means), math.sqrt(means @ (of_left + of_right) @ means)
+    known = math.hypot(error, own["mcse_mean_r"], own["mcse_mean_c"])
     # an error that is not known proves nothing
-    assume(abs(expected) > limit * error and abs(shift - expected) <= limit * math.hypot(error, shift / z[place]))
+    assume(abs(expected) > limit * error and abs(shift - expected) <= limit * known)
     at = ", ".join(f"{name} {value:.3g}" for name, value in zip(others, c, strict=True))
     return Finding(9, "intercept-shifted", Strength.PARTIAL).told(
         "The intercept is reported at other values of the predictors: at their means?",
@@ -312,17 +308,17 @@ def shifted_intercept(evidence: PosteriorEvidence) -> Cause | None:
 
 def _slopes(evidence: PosteriorEvidence, side: str, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Least-squares slopes of the intercept's draws on other parameters', and their covariance by the smallest ESS."""
-    chosen = [evidence.names[side].index(name) for name in ("(Intercept)", *others)]
-    covariance = np.cov(evidence.draws[side][chosen].reshape(len(chosen), -1))
+    chosen = ["(Intercept)", *others]
+    covariance = np.cov([evidence.draws[side][name].ravel() for name in chosen])
     inverse = np.linalg.pinv(covariance[1:, 1:])
     slopes = inverse @ covariance[1:, 0]
     left = max(covariance[0, 0] - slopes @ covariance[1:, 0], 0.0)
-    return slopes, left / evidence.summaries[side]["ess_bulk"].iloc[chosen].min() * inverse
+    return slopes, left / evidence.summaries[side].loc[chosen, "ess_bulk"].min() * inverse
 
 
 def copied_draws(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: chains, or parts of them, that stand in the draws more than once."""
-    draws = given(evidence.draws.get("candidate"))
+    draws = np.array([*given(evidence.draws.get("candidate")).values()])
     share = repeated_draws(draws)
     assume(share)
     chains = range(draws.shape[1])
@@ -342,8 +338,7 @@ def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
     both = _joined(evidence)
     # a parameter that is another one (the intercept at other values of the predictors, or with the mean of the random
     # effects in it), or whose spread is too small, has other correlations, too
-    away = [_shifts(both, statistic)[1] > z_limit(len(both)) for statistic in ("mean", "sd")]
-    others = {str(name) for name in both.index[np.any(away, axis=0)]}
+    others = set(map(str, both.index[_apart(both, z_limit(len(both)))]))
     wrong = [found for found in evidence.dependence if not found[-1] and not {found[0], found[1]} & others]
     # Parameters that hang together in the reference and are independent in the candidate.
     lost = [found for found in wrong if abs(found[3]) < Share.LOST * abs(found[2])]
@@ -360,7 +355,8 @@ def torn_apart(evidence: PosteriorEvidence) -> Cause | None:
 
 def single_precision(evidence: PosteriorEvidence) -> Cause | None:
     """Row 12: draws that went through 32-bit floats."""
-    draws = [evidence.draws.get("reference", np.array([])), given(evidence.draws.get("candidate"))]
+    assume("candidate" in evidence.draws)
+    draws = [np.array([*evidence.draws.get(side, {}).values()]) for side in ("reference", "candidate")]
     other, own = (float(np.mean(is_single(long))) if long.size else 0.0 for long in (d[is_long(d)] for d in draws))
     in_density = len(evidence.densities) > 2 and has_single_density(evidence.densities)
     assume(in_density or (own >= Share.NEARLY_ALL and other <= Share.HALF))
@@ -399,7 +395,7 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
         for m, e, s, f in lost[columns].to_numpy(dtype=float)
     ]
     places = {int(found[0]) for found in same if len(found) == 1}
-    if len(places) == len(lost) and not any((_shifts(both, name)[1] > limit).any() for name in ("mean", "sd")):
+    if len(places) == len(lost) and not _apart(both, limit).any():
         pairs = [f"{name} is {extra.index[found[0]]}" for name, found in zip(lost.index, same, strict=True)]
         return Finding(8, "other-names", Strength.LISTED).told(
             f"{len(pairs)} parameter{'s are' if len(pairs) > 1 else ' is'} there under another name",
@@ -411,6 +407,19 @@ def lost_parameters(evidence: PosteriorEvidence) -> Cause | None:
         f"missing: {some([*map(str, lost.index)], 6)}",
         "Give every column of rstanarm's draws under its name, the padded _NEW_ levels, mean_PPD and log-posterior "
         "included.",
+    )
+
+
+def improper_hs_plus(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 9: rstanarm's own chains under ``hs_plus`` do not converge, as two parameters have no distribution."""
+    assume("hs_plus" in families(evidence.reference))
+    largest = float(given(evidence.summaries.get("reference"))["rhat"].max())
+    assume(largest >= VALIDITY.rhat)
+    return Finding(9, "hs-plus-improper", Strength.RULE).told(
+        "rstanarm's hs_plus has no proper posterior to sample",
+        "the model declares four global scales and gives two of them neither prior nor use: their logarithms drift "
+        f"off, and log-posterior with them (largest R-hat of the reference: {largest:.3f})",
+        "Compare the log densities (gate 1), which is exact; draws of R's hs_plus say nothing. hs() is proper.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the difference of two log densities is made of: which prior, or which scale, differs (row 9).
+"""Which prior, or which scale, differs (row 9): by what both sides print, and by the difference of two log densities.
 
 Let f_r and f_c be the log densities of both sides on rstanarm's unconstrained vector u. If both have the same
 likelihood, f_c − f_r is a sum of differences of log priors, each a function of few coordinates: a normal's are γ and
@@ -8,10 +8,11 @@ the map T that undoes it. T is found by nonlinear least squares, the sum by line
 projection); both are exact up to rounding if the fault is of this kind, and nothing is concluded if they are not.
 """
 
+import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,37 +21,24 @@ import scipy.linalg
 from scipy.optimize import least_squares, minimize
 
 from validation import tolerances
+from validation.contract import BayesianFit
 from validation.judge.diagnosis import assume, close, is_single
-from validation.judge.diagnosis.printed import has_scales
 from validation.judge.posterior_evidence import PosteriorEvidence
 from validation.quantities import MAIN_EXCLUDED, groups_of, quietly, split_parameter
 from validation.tolerances import Match, Multiple, Share, Strength
 from validation.verdict import Cause, Finding
 
 
-class Block(NamedTuple):
-    """Coordinates of the unconstrained vector that belong to one part of the model (STAN_LMER_MODEL.md, section 1)."""
-
-    name: str
-    words: str
-    start: int
-    stop: int
-
-
 class Layout(NamedTuple):
-    """rstanarm's unconstrained vector."""
+    """rstanarm's unconstrained vector (STAN_LMER_MODEL.md, section 1)."""
 
-    blocks: tuple[Block, ...]
+    parts: dict[str, np.ndarray]  # positions of each part of the model; none where the model has no such part
     effects: list[int]  # of each term
     random: list[int]  # standardised random effects of each term, the padded level's among them
 
-    def of(self, name: str) -> np.ndarray:
-        """Positions of a part; none where the model has no such part."""
-        return np.concatenate([np.arange(b.start, b.stop) for b in self.blocks if b.name == name] or [np.empty(0, int)])
-
 
 #: A number, or one at each point, for each term of a sum: by part, and by the term's words.
-Sum: TypeAlias = dict[tuple[str, str], float]
+_Sum: TypeAlias = dict[tuple[str, str], float]
 _Terms: TypeAlias = dict[tuple[str, str], np.ndarray]
 _Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
@@ -63,7 +51,7 @@ class Explanation(NamedTuple):
     for a unit of coefficient k.
     """
 
-    coefficients: Sum
+    coefficients: _Sum
     maps: dict[str, float]
 
     def of(self, part: str) -> dict[str, float]:
@@ -78,14 +66,16 @@ def explain(
 
     None where nothing of this kind explains the difference to within gate 1's tolerance.
     """
-    finite = np.isfinite(reference) & np.isfinite(candidate)
-    points, reference, candidate = points[finite], reference[finite], candidate[finite]
     if len(points) < 20:
         return None
     # Gate 1's tolerance, and the rounding of a density that is itself large.
     unit = tolerances.DENSITY.limit * np.maximum(1.0, np.abs(reference - reference[0]))
     unit = np.maximum(unit, 1e-13 * np.abs(reference))
     terms = _terms(layout, points)
+    if len(terms) + 1 > len(points) - 8:  # more than so many points tell apart
+        terms = {key: values for key, values in terms.items() if key[0] != "centring"}
+    if len(terms) + 1 > len(points) - 8:
+        return None
     found = _linear(terms, candidate - reference, unit)
     return _mapped(layout, terms, points, reference, unit, density) if found is None else Explanation(found, {})
 
@@ -97,7 +87,7 @@ def _terms(layout: Layout, u: np.ndarray) -> _Terms:
     """Terms that differences of log priors are made of, part by part; the likeliest parts last."""
     found: _Terms = {}
     gamma, z, log_a, log_tau, log_zeta, z_T, z_b = (
-        u[:, layout.of(name)]
+        u[:, layout.parts[name]]
         for name in ("intercept", "coefficients", "sigma", "scale", "simplex", "directions", "random-effects")
     )
     a, tau, zeta, K = np.exp(log_a), np.exp(log_tau), np.exp(log_zeta), z.shape[1]
@@ -119,7 +109,7 @@ def _terms(layout: Layout, u: np.ndarray) -> _Terms:
     for i, of_term in enumerate(np.split(zeta, np.cumsum(shares)[:-1], axis=1) if shares else ()):
         found["simplex", f"log Σζ (term {i + 1})"] = np.log(of_term.sum(axis=1))
     for part, terms in _OF_ONE_COORDINATE.items():
-        for k, x in enumerate(u[:, layout.of(part)].T):
+        for k, x in enumerate(u[:, layout.parts[part]].T):
             for name, rule in terms.items():
                 found[part, name.format(k + 1)] = rule(x)
     return {key: values for key, values in found.items() if np.isfinite(values).all() and np.ptp(values) > 0}
@@ -147,26 +137,19 @@ def _project(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nda
     return coefficients, target - design @ coefficients
 
 
-def _estimable(terms: _Terms, size: int) -> _Terms | None:
-    """The terms that so many points tell apart: all, or all but centring; None where these are too many."""
-    fewer = {key: values for key, values in terms.items() if key[0] != "centring"}
-    return next((chosen for chosen in (terms, fewer) if len(chosen) + 1 <= size - 8), None)
-
-
-def _linear(terms: _Terms, gap: np.ndarray, unit: np.ndarray) -> Sum | None:
+def _linear(terms: _Terms, gap: np.ndarray, unit: np.ndarray) -> _Sum | None:
     """The fewest parts whose sum is the gap, to within its units; None where no sum is."""
 
-    def fit(chosen: _Terms) -> Sum | None:
+    def fit(chosen: _Terms) -> _Sum | None:
         coefficients, residual = _project(_design(chosen, unit), gap / unit)
         found = dict(zip(chosen, coefficients[1:].tolist(), strict=True))
         return found if float(np.max(np.abs(residual))) <= 1.0 else None
 
-    if (chosen := _estimable(terms, gap.size)) is None or (best := fit(chosen)) is None:
-        return None
-    for part in dict.fromkeys(part for part, _ in chosen):  # the unlikeliest first
-        fewer = {key: values for key, values in chosen.items() if key[0] != part}
+    best = fit(terms)
+    for part in dict.fromkeys(part for part, _ in terms) if best is not None else ():  # the unlikeliest first
+        fewer = {key: values for key, values in terms.items() if key[0] != part}
         if (found := fit(fewer)) is not None:  # what is not needed is left out
-            chosen, best = fewer, found
+            terms, best = fewer, found
     return best
 
 
@@ -176,13 +159,13 @@ def _linear(terms: _Terms, gap: np.ndarray, unit: np.ndarray) -> Sum | None:
 def _mapped(
     layout: Layout, terms: _Terms, points: np.ndarray, reference: np.ndarray, unit: np.ndarray, density: _Function
 ) -> Explanation | None:
-    gamma, z, sigma, scale = (layout.of(name) for name in ("intercept", "coefficients", "sigma", "scale"))
-    K, t, known = z.size, scale.size, _estimable(terms, len(points))
-    if K > 12 or not sigma.size or not t or known is None:
+    gamma, z, sigma, scale = (layout.parts[name] for name in ("intercept", "coefficients", "sigma", "scale"))
+    K, t = z.size, scale.size
+    if K > 12 or not t:
         return None
     names = [*(f"coefficient {k + 1}" for k in range(K)), "sigma", *(f"scale {i + 1}" for i in range(t))]
     names += [f"centre {k + 1}" for k in range(K)]
-    design = _design(known, unit)
+    design = _design(terms, unit)
     # Residuals are compressed so that a far point does not decide where the search goes.
     typical = np.argsort(reference)[::-1][: max(12, len(points) // 3)]
 
@@ -276,29 +259,27 @@ def layout_of(names: list[str], size: int, scales: bool = False) -> Layout | Non
     directions = sum((p - 1) * max(p - 2, 0) for p in effects)
     labels = [name for name in names if name.startswith("b[")]
     random, intercept = len(labels), "(Intercept)" in fixed
-    lengths: list[tuple[str, str, int]] = [
-        ("intercept", "the intercept (at centred predictors)", int(intercept)),
-        ("coefficients", "the coefficients", len(fixed) - int(intercept)),
-        ("random-effects", "the standardised random effects", random),
-        ("directions", "the directions of correlations (three or more effects)", directions),
-        ("correlations", "the correlations (decov's regularization)", sum(effects) - len(effects)),
-        ("simplex", "the shares of variance (decov's concentration)", sum(p for p in effects if p > 1)),
-        ("scale", "the scale of the random effects (decov's shape and scale)", len(effects)),
-        ("sigma", "the residual sd", 1),
-    ]
-    over = size - sum(length for _, _, length in lengths)
-    if scales and over > 0:
-        lengths.insert(2, ("coefficient-scales", "the scales of the coefficients' prior", over))
-    ends = np.cumsum([length for *_, length in lengths]).tolist()
-    spans = zip(lengths, ends, strict=True)
-    blocks = [Block(name, words, end - length, end) for (name, words, length), end in spans if length]
-    if ends[-1] != size:
+    lengths = {
+        "intercept": int(intercept),
+        "coefficients": len(fixed) - int(intercept),
+        "coefficient-scales": 0,
+        "random-effects": random,
+        "directions": directions,
+        "correlations": sum(effects) - len(effects),
+        "simplex": sum(p for p in effects if p > 1),
+        "scale": len(effects),
+        "sigma": 1,
+    }
+    over = size - sum(lengths.values())
+    if over < 0 or (over and not scales):
         return None
+    lengths["coefficient-scales"] = over
+    parts = dict(zip(lengths, np.split(np.arange(size), np.cumsum([*lengths.values()])[:-1]), strict=True))
     # Terms follow each other; a padded _NEW_ level ends each.
     padded = [i + 1 for i, label in enumerate(labels) if "_NEW_" in label]
     of_terms = [padded[i - 1] if i <= len(padded) else random for i in np.cumsum(effects)]
     per_term = np.diff([0, *of_terms]).tolist()
-    return Layout(tuple(blocks), effects, per_term if len(effects) > 1 and sum(per_term) == random else [random])
+    return Layout(parts, effects, per_term if len(effects) > 1 and sum(per_term) == random else [random])
 
 
 _PRIOR_REMEDY = {
@@ -333,41 +314,39 @@ _OF_COVARIANCE = {
 def priors(evidence: PosteriorEvidence) -> Cause | None:
     """Row 9: which coordinates the densities disagree about, and with them which prior or scale."""
     assume(len(evidence.densities) >= 3 and len(evidence.points))
-    left, right = (evidence.densities[side].to_numpy() for side in ("reference", "candidate"))
-    with np.errstate(invalid="ignore"):
-        finite = np.isfinite(right - left)
-        assume(finite.any())
-        origin = int(np.argmax(finite))
-        gap = (right - left) - (right - left)[origin]
-        size = np.maximum(1.0, np.abs(left - left[origin]))
-        assume((finite & (np.abs(gap) > tolerances.DENSITY.limit * size)).any())
+    finite = np.isfinite(evidence.densities.to_numpy()).all(axis=1)
+    assume(finite.any())
+    left, right = evidence.densities.to_numpy()[finite].T
+    points, labels = evidence.points[finite], list(itertools.compress(evidence.point_labels, finite))
+    ours, theirs = left - left[0], right - right[0]
+    gap, allowed = theirs - ours, tolerances.DENSITY.limit * np.maximum(1.0, np.abs(ours))
+    assume((np.abs(gap) > allowed).any())
     assume(not has_single_density(evidence.densities))  # otherwise it is rounding: single_precision names it
-    ours, theirs = ((values - values[origin])[finite] for values in (left, right))
     factor = float(ours @ theirs / (ours @ ours))
-    if (np.abs(theirs - factor * ours) <= tolerances.DENSITY.limit * size[finite]).all():
+    if (np.abs(theirs - factor * ours) <= allowed).all():
         return Finding(9, "density-scaled", Strength.LISTED).told(
             f"The candidate's log density is {factor:.6g} times the reference's",
             f"so are its differences at all {len(ours)} points, to rounding (1/log 10 is {1 / math.log(10):.6g})",
             "Return the natural logarithm of the density, with its sign, and the likelihood to the power of 1.",
         )
     names = list(evidence.summaries.get("reference", evidence.summaries.get("candidate", pd.DataFrame())).index)
-    layout = layout_of(names, evidence.points.shape[1], has_scales(evidence.reference))
+    layout = layout_of(names, points.shape[1], has_scales(evidence.reference))
     if layout is not None:
 
-        def density(points: np.ndarray) -> np.ndarray:
+        def density(rows: np.ndarray) -> np.ndarray:
             # a recorded density knows its recorded points only
-            values = quietly(lambda: np.asarray(evidence.candidate.log_prob(points), dtype=float), np.empty(0))
-            return values if values.shape == (len(points),) else np.full(len(points), np.nan)
+            values = quietly(lambda: np.asarray(evidence.candidate.log_prob(rows), dtype=float), np.empty(0))
+            return values if values.shape == (len(rows),) else np.full(len(rows), np.nan)
 
-        explained = explain(layout, evidence.points, left, right, density)
+        explained = explain(layout, points, left, right, density)
         if explained is not None:
             return _jacobian(explained, layout) or _explained_cause(explained, evidence)
     moved: dict[int, float] = {}  # the largest gap when a coordinate alone is moved
-    for i, label in enumerate(evidence.point_labels):
-        if finite[i] and (match := re.fullmatch(r"coordinate (\d+) (up|down)", label)):
+    for label, off in zip(labels, np.abs(gap).tolist(), strict=True):
+        if match := re.fullmatch(r"coordinate (\d+) (up|down)", label):
             k = int(match[1]) - 1
-            moved[k] = max(moved.get(k, 0.0), abs(float(gap[i])))
-    return _unexplained(layout.blocks if layout is not None and moved else None, moved, gap[finite])
+            moved[k] = max(moved.get(k, 0.0), off)
+    return _unexplained(layout if moved else None, moved, float(np.max(np.abs(gap))), len(gap))
 
 
 def has_single_density(densities: pd.DataFrame) -> bool:
@@ -419,21 +398,20 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     moved = {"coefficients": coefficients, "sigma": "sigma" in maps, "scale": taus}
     present |= {key for key, there in moved.items() if there}
     involved = [key for key in _PRIOR_REMEDY if key in present]
-    remedies = [_PRIOR_REMEDY[key] for key in involved]
+    remedy = " ".join(_PRIOR_REMEDY[key] for key in involved) or "Compare prior_summary() of both sides."
     if "tau-sigma" in maps:
-        name = "prior-random-effects"
+        name, remedy = "prior-random-effects", _PRIOR_REMEDY["scale"]
         title = "The random effects' prior does not scale with σ: τ stands in place of τ times σ"
-        remedies = [_PRIOR_REMEDY["scale"]]
         text += "; the candidate's random effects have the sd τ where the reference's have τ σ"
     elif centred or "centring" in parts:
         name, title = "prior-not-centred", "The intercept's prior stands at uncentred predictors"
-        remedies = [
+        remedy = (
             "rstanarm centres the predictors: its intercept prior is for the expected response at average predictors, "
             "and the reported intercept is computed back."
-        ]
+        )
     elif scaled and not taus and all(abs(value - ddof) < Match.SUMMED for value in scaled.values()):
         name, title = "prior-ddof", "The default scales use sd with ddof = 0 (divided by N in place of N − 1)"
-        remedies = ["R's sd() divides by N − 1: take ddof = 1 (numpy's and scipy's default is 0)."]
+        remedy = "R's sd() divides by N − 1: take ddof = 1 (numpy's and scipy's default is 0)."
     elif involved == ["intercept"]:
         name, title = "prior-intercept", "Another prior on the intercept"
         square, linear = (found.of("intercept").get(term, 0.0) for term in ("γ²", "γ"))
@@ -443,21 +421,18 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
         )
     elif involved == ["sigma"]:
         name, title = "prior-sigma", "Another prior on σ"
+        power, rate, square = (of_sigma.get(term, 0.0) for term in ("log a", "a", "a²"))
         if "sigma" in maps:
-            rate = abs(math.log(maps["sigma"]) + 2 * math.log(_response_sd(evidence))) < Match.RULE
-            title += ": a rate was taken for a scale" if rate else ": on another scale"
-        elif abs(of_sigma.get("a²", 0.0)) > Match.SUMMED:
+            inverse = abs(math.log(maps["sigma"]) + 2 * math.log(_response_sd(evidence))) < Match.RULE
+            title += ": a rate was taken for a scale" if inverse else ": on another scale"
+        elif abs(square) > Match.SUMMED:
             title += ": of another family (on the variance in place of the sd?)"
-        elif abs(abs(of_sigma.get("log a", 0.0)) - 1) < Match.RULE and abs(of_sigma.get("a", 0.0)) < Match.RULE:
+        elif abs(abs(power) - 1) < Match.RULE and abs(rate) < Match.RULE:
             title += ": the Jacobian of log σ is counted otherwise, or the likelihood's N is another by 1"
-        elif (
-            max(map(abs, of_sigma.values()))
-            == abs(power := of_sigma.get("log a", 0.0))
-            > sum(abs(x) for term, x in of_sigma.items() if term != "log a") / Match.RULE
-        ):
+        elif abs(power) > (abs(rate) + abs(square)) / Match.RULE:
             name, title = "power-of-sigma", f"The density has σ to the power of {power:+.6g} besides"
             text += f" (N is {nobs:.0f}): the likelihood's normaliser has another N, or a power of σ is its prior"
-            remedies = ["A normal likelihood has −N log σ, N the number of rows; rstanarm adds no power of σ."]
+            remedy = "A normal likelihood has −N log σ, N the number of rows; rstanarm adds no power of σ."
     elif involved == ["coefficients"]:
         name, title = "prior-coefficients", "Another prior (or autoscale) on the coefficients"
         if "coefficients-sigma" in parts:
@@ -465,11 +440,10 @@ def _explained_cause(found: Explanation, evidence: PosteriorEvidence) -> Cause:
     elif set(involved) <= _OF_COVARIANCE.keys():
         name = "prior-covariance"
         title = "Another prior of the covariance matrix: " + ", ".join(_OF_COVARIANCE[key] for key in involved)
-    elif set(involved) <= {"random-effects", "scale", "sigma"} and "random-effects" in involved:
+    elif {"random-effects"} <= set(involved) <= {"random-effects", "scale", "sigma"}:
         name, title = "prior-random-effects", "The random effects are on another scale: τ times σ?"
     else:
         name, title = "prior-several", "Several priors differ: " + ", ".join(involved)
-    remedy = " ".join(remedies) or "Compare prior_summary() of both sides."
     return Finding(9, name, Strength.LISTED).told(title, text, remedy)
 
 
@@ -482,6 +456,18 @@ def _response_sd(evidence: PosteriorEvidence) -> float:
     return math.nan
 
 
+#: Parts of the model, and their words.
+_WORDS = {
+    "intercept": "the intercept (at centred predictors)",
+    "coefficients": "the coefficients",
+    "random-effects": "the standardised random effects",
+    "directions": "the directions of correlations (three or more effects)",
+    "correlations": "the correlations (decov's regularization)",
+    "simplex": "the shares of variance (decov's concentration)",
+    "scale": "the scale of the random effects (decov's shape and scale)",
+    "sigma": "the residual sd",
+}
+
 #: Cause and title of a part whose prior is of another family.
 _OTHER_FAMILY = {
     "intercept": ("prior-intercept", "Another prior on the intercept, of another family"),
@@ -491,28 +477,27 @@ _OTHER_FAMILY = {
 }
 
 
-def _unexplained(blocks: Sequence[Block] | None, moved: Mapping[int, float], gap: np.ndarray) -> Cause:
+def _unexplained(layout: Layout | None, moved: Mapping[int, float], largest: float, points: int) -> Cause:
     """A difference that nothing known explains: where it shows, one coordinate at a time, is all that is known.
 
-    ``blocks`` is None where the points do not tell.
+    The layout is None where the points do not tell.
     """
-    largest = float(np.max(np.abs(gap)))
-    if blocks is None:
+    if layout is None:
         return Finding(9, "density", Strength.LOOSE_MATCH).told(
             "The log densities differ: another prior, scale or parametrisation",
-            f"the largest difference of log-density differences is {largest:.3g} at {len(gap)} points",
+            f"the largest difference of log-density differences is {largest:.3g} at {points} points",
             "Compare prior_summary() of both sides, prior by prior; against live R the coordinates that matter are "
             "named.",
         )
     sensitive = {k: size for k, size in moved.items() if size > Match.SUMMED}
-    involved = [b for b in blocks if any(b.start <= k < b.stop for k in sensitive)]
+    involved = [name for name, places in layout.parts.items() if not sensitive.keys().isdisjoint(places.tolist())]
     if not involved:
         return Finding(9, "density", Strength.PARTIAL).told(
             "The log densities differ, though not along any single coordinate",
             f"the largest difference is {largest:.3g}",
             "The parts of the model interact otherwise than in rstanarm: look at what multiplies what.",
         )
-    if any(b.name == "coefficient-scales" for b in involved):
+    if "coefficient-scales" in involved:
         # a coefficient that is scaled otherwise moves the likelihood, and with it the gap along every coordinate
         return Finding(9, "prior-coefficients", Strength.SAID_OF_COUNTS).told(
             "Another prior of the coefficients' scales",
@@ -522,18 +507,77 @@ def _unexplained(blocks: Sequence[Block] | None, moved: Mapping[int, float], gap
         )
     if len(involved) > 1:
         return Finding(9, "density", Strength.PLACE).told(
-            "The log densities differ in " + ", ".join(b.words for b in involved),
+            "The log densities differ in " + ", ".join(_WORDS[name] for name in involved),
             f"moving one coordinate at a time changes the log-density difference (largest {largest:.3g}) for these "
             "parts; no other scale or prior of a known kind explains it",
             "Compare prior_summary() of both sides, then the likelihood: with prior_PD = TRUE the priors can be "
             "compared alone.",
         )
-    block = involved[0]
-    of_covariance = "prior-covariance", f"Another prior of the covariance matrix: {block.words}"
-    name, title = _OTHER_FAMILY.get(block.name, of_covariance)
+    (part,) = involved
+    of_covariance = "prior-covariance", f"Another prior of the covariance matrix: {_WORDS[part]}"
+    name, title = _OTHER_FAMILY.get(part, of_covariance)
     return Finding(9, name, Strength.CERTAIN).told(
         title,
-        f"moving one coordinate at a time changes the log-density difference only for {block.words}, by up to "
+        f"moving one coordinate at a time changes the log-density difference only for {_WORDS[part]}, by up to "
         f"{max(sensitive.values()):.3g}; not as a normal, exponential, gamma or beta prior with other parameters would",
-        _PRIOR_REMEDY.get(block.name, "Compare prior_summary() of both sides."),
+        _PRIOR_REMEDY[part],
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- what is printed
+
+
+def read_prior_summary(text: str) -> dict[str, str]:
+    """What each block of ``print(prior_summary(m))`` says, the adjusted prior where there is one.
+
+    ``"Coefficients"`` -> ``"normal(location = 0, scale = 83)"``, ...
+    """
+    found, title = dict[str, str](), ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("~"):
+            found[title] = stripped[1:].strip()  # the adjusted one comes last
+        elif stripped and not stripped.endswith(":") and not stripped.startswith("---"):
+            title = stripped
+    return found
+
+
+def _family(prior: str) -> str:
+    return prior.partition("(")[0]
+
+
+def _printed(fit: BayesianFit) -> dict[str, str]:
+    """The priors that a fit prints; empty where it prints none, as a third party's need not."""
+    return quietly(lambda: read_prior_summary(str(fit.prior_summary())), {})
+
+
+def families(fit: BayesianFit) -> set[str]:
+    """The families of the priors that a fit prints."""
+    return {_family(prior) for prior in _printed(fit).values()}
+
+
+def has_scales(fit: BayesianFit) -> bool:
+    """Whether a fit prints a coefficient prior that has scales (or factors) of its own in the unconstrained vector."""
+    return not {"laplace", "lasso", "hs", "hs_plus", "product_normal"}.isdisjoint(families(fit))
+
+
+def printed_priors(evidence: PosteriorEvidence) -> Cause | None:
+    """Row 9: the priors that the two sides print are not the same."""
+    left, right = _printed(evidence.reference), _printed(evidence.candidate)
+    titles = [title for title in left if title in right and left[title] != right[title]]
+    # R's "(in Q-space)" is part of the title: another title of the same block is QR on one side only
+    plain = {title.removesuffix(" (in Q-space)") for title in right}
+    moved = [title for title in left if title not in right and title.removesuffix(" (in Q-space)") in plain]
+    assume(titles or moved)
+    other_family = any(_family(left[title]) != _family(right[title]) for title in titles)
+    differing = [f"{title}: {left[title]} in the reference, {right[title]} in the candidate" for title in titles]
+    differing += [f"{title} in the reference, not so in the candidate" for title in moved]
+    return Finding(9, "prior-printed", Strength.ANOTHER_MODEL).told(
+        "Another family of priors"
+        if other_family
+        else "Another QR setting"
+        if moved
+        else "The priors have other figures",
+        "; ".join(differing),
+        "Give both sides the same prior functions with the same arguments; autoscale=True must be asked for.",
     )

@@ -1,18 +1,18 @@
-"""Rows 10 and 11: what is computed from a right fit in another way: constants, counts, tests, predictions."""
+"""Rows 10 to 12: what is computed from a right fit in another way (constants, tests, predictions), or in 32 bits."""
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from scipy.stats import t as student_t
 
-from validation.algebra import Pieces
-from validation.judge.diagnosis import all_close, assume, close, first_of, given, same_p
-from validation.judge.diagnosis.model import another_model, columns_differ, implied_by, other_optimum, with_implied
+from validation.algebra import Solution, by_label
+from validation.judge.diagnosis import all_close, assume, close, first_of, given, is_long, is_single, same_p
+from validation.judge.diagnosis.model import implied_by, with_implied
 from validation.judge.evidence import Evidence
+from validation.judge.rows import digits
 from validation.quantities import records
 from validation.tolerances import Match, Share, Strength
 from validation.verdict import Cause, Finding
@@ -85,7 +85,7 @@ def _offset(evidence: Evidence) -> tuple[float, float, str, str]:
         words = "-2 log-likelihood differs by {} from the reference's, and nothing else that both sides give differs"
         left, right = evidence.arrays("fixef", "se", "vcov", "sigma", "variance", "sd", "ranef", "nobs", "npar")
         assume(evidence.known_theta is None and all_close(right, left, Match.FOLLOWS))
-    assume(evidence.objective_agrees or not (len(points) or another_model(evidence)))
+    assume(evidence.objective_agrees or not (len(points) or evidence.another_model))
     off = -2.0 * (logLik[1] - expected)
     assume(abs(off) > max(least, _last_digits(expected)))
     return off, expected, words.format(f"{off:.6f}"), proof
@@ -105,7 +105,7 @@ def _of_other_criterion(evidence: Evidence) -> list[tuple[str, float]]:
         return []
     theta = evidence.reference_theta if evidence.known_theta is None else evidence.known_theta
     here, there = ("the restricted one", "that of ML") if evidence.reml else ("that of ML", "the restricted one")
-    other, reported = other_optimum(evidence), evidence.value("candidate", "logLik")
+    other, reported = evidence.other_optimum, evidence.value("candidate", "logLik")
     known = (
         (f"{there} at the fit's own θ", evidence.solve(theta, not evidence.reml)),
         (f"{there} at the optimum of its own", other),
@@ -141,16 +141,15 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     """Row 10: parameters counted otherwise (σ not among them, ...), or another penalty in AIC or BIC."""
     npar, logLik, aic, bic, nobs = map(evidence.pair, ("npar", "logLik", "AIC", "BIC", "nobs"))
     N, fixed = nobs[0], float(len(evidence.rows("fixef")))
-    assume(evidence.candidate_theta is not None and not columns_differ(evidence) and nobs[1] == N)
+    assume(evidence.candidate_theta is not None and not evidence.columns_differ and nobs[1] == N)
     # An AIC or a BIC that is the reference's was counted as R counts, whatever the log-likelihood beside it.
-    added = {
-        name: np.array([math.nan if close(theirs, ours, Match.COMPUTED) else theirs + 2 * logLik[1]])
+    criteria = {
+        name: np.array([math.nan if close(theirs, ours, Match.COMPUTED) else theirs])
         for name, (ours, theirs) in (("AIC", aic), ("BIC", bic))
     }
-    levels = zip(evidence.rows("ngrps")["group"], evidence.rows("ngrps")["reference"], strict=True)
-    sizes = {f"{count:.0f}, the levels of {group}": float(count) for group, count in levels}
-    counts = Counts(np.array([npar[0]]), np.array([npar[1]]), np.array([fixed]), N, sizes)
-    if (found := penalty(counts, added, _last_digits(logLik[1]))) is not None:
+    levels = evidence.rows("ngrps").set_index("group")["reference"]
+    (k, told), reported = np.transpose([npar]), np.array(logLik[1:])
+    if (found := penalty(k, told, criteria, reported, N, fixed, levels)) is not None:
         return found
     residual = evidence.pair("df_residual")
     assume(all(map(math.isfinite, residual)) and residual[0] != residual[1])
@@ -164,23 +163,24 @@ def degrees_of_freedom(evidence: Evidence) -> Cause | None:
     )
 
 
-class Counts(NamedTuple):
-    """What penalties are made of; arrays have an element for each model."""
+def penalty(
+    k: np.ndarray,
+    told: np.ndarray,
+    criteria: Mapping[str, np.ndarray],
+    logLik: np.ndarray,
+    N: float,
+    fixed: float,
+    levels: pd.Series,
+) -> Cause | None:
+    """Row 10: what AIC and BIC (NaN where they are the reference's, or not given) add to -2 log-likelihood.
 
-    npar: np.ndarray  # as R counts them
-    told: np.ndarray  # as the candidate says; NaN where it does not
-    fixed: np.ndarray
-    N: float
-    sizes: Mapping[str, float]  # what else may be taken for the number of observations, by its words
-
-
-def penalty(counts: Counts, added: Mapping[str, np.ndarray], slack: float) -> Cause | None:
-    """Row 10: what AIC and BIC add to -2 log-likelihood; NaN where they are the reference's, or not given.
-
-    A number of parameters is one that the candidate says, or that all criteria imply that are not R's; a sample size is
-    one that exists. Where two readings fit, none is named.
+    Arrays have an element for each model, of which ``k`` are the numbers of parameters as R counts them, and ``told``
+    what the candidate says (NaN where it does not). A number of parameters is one that the candidate says, or that all
+    criteria imply that are not R's; a sample size is one that exists: rows less the largest model's fixed effects, or a
+    factor's levels. Where two readings fit, none is named.
     """
-    k, N = counts.npar, counts.N
+    slack = _last_digits(float(np.abs(logLik).max()))
+    added = {name: value + 2.0 * logLik for name, value in criteria.items()}
 
     def meets(name: str, value: np.ndarray) -> bool:
         limit = np.maximum(Match.RULE * np.maximum(np.abs(value), 1.0), slack)
@@ -191,10 +191,10 @@ def penalty(counts: Counts, added: Mapping[str, np.ndarray], slack: float) -> Ca
         for name, right in (("AIC", 2 * k), ("BIC", k * math.log(N)))
         if np.isfinite(added[name]).all() and not meets(name, right)
     ]
-    said = bool(np.isfinite(counts.told).all())
+    said = bool(np.isfinite(told).all())
     implied = [np.round(added[name] / (2.0 if name == "AIC" else math.log(N))) for name in wrong]
-    other = said and bool((counts.told != k).any())
-    counted = counts.told if other else implied[0] if implied else k
+    other = said and bool((told != k).any())
+    counted = told if other else implied[0] if implied else k
     follows = all(meets(name, counted * (2.0 if name == "AIC" else math.log(N))) for name in wrong)
     recounted = other or (follows and bool((counted != k).any()))
     left = np.where(k + 1 < N, N - k - 1, np.nan)  # AICc needs more rows than parameters
@@ -216,8 +216,8 @@ def penalty(counts: Counts, added: Mapping[str, np.ndarray], slack: float) -> Ca
             "; ".join(more or ["it says so"]) + ": R counts fixed effects, elements of θ, and σ",
             "Count fixed effects, every element of θ and σ: likelihood-ratio tests, AIC and BIC depend on it.",
         )
-    sizes = {**counts.sizes, f"{N - counts.fixed[-1]:.0f}, N less the fixed effects": N - counts.fixed[-1]}
-    for words, size in sizes.items():
+    sizes = [(f"{count:.0f}, the levels of {group}", count) for group, count in levels.items()]
+    for words, size in (*sizes, (f"{N - fixed:.0f}, N less the fixed effects", N - fixed)):
         if wrong == ["BIC"] and size > 0 and meets("BIC", k * math.log(size)) and not fitting:
             return Finding(10, "bic-sample-size", Strength.CERTAIN).told(
                 "BIC uses another number of observations",
@@ -239,10 +239,9 @@ def residual_variance(evidence: Evidence) -> Cause | None:
     left, right = evidence.pair("sigma")
     N, p = evidence.value("reference", "nobs"), float(len(evidence.compared("fixef")))
     assume(left > 0 and right > 0 and N > p > 0)
-    factor, smaller = right / left, evidence.reml  # by REML the divisor is N − p, by ML N: only the other one is left
-    words = "N in place of N − p" if smaller else "N − p in place of N"
-    root = "√((N − p)/N)" if smaller else "√(N/(N − p))"
-    target = math.sqrt((N - p) / N if smaller else N / (N - p))
+    factor, words, root, target = right / left, "N − p in place of N", "√(N/(N − p))", math.sqrt(N / (N - p))
+    if evidence.reml:  # its divisor is N − p, that of ML N: only the other one is left
+        words, root, target = "N in place of N − p", "√((N − p)/N)", math.sqrt((N - p) / N)
     theta, se = evidence.arrays("theta"), evidence.arrays("se")
     # of another θ the σ is another, too
     assume(close(factor, target, Match.SUMMED) and all_close(theta[1], theta[0], Match.FOLLOWS))
@@ -258,7 +257,7 @@ def residual_variance(evidence: Evidence) -> Cause | None:
 def standard_error_scale(evidence: Evidence) -> Cause | None:
     """Row 10: all standard errors are off by one factor (degrees of freedom, σ left out), or t is not β/SE."""
     own, theirs = evidence.arrays("se")
-    assume(own.size and not columns_differ(evidence))
+    assume(own.size and not evidence.columns_differ)
     ratio, (sigma, given_sigma) = theirs / own, evidence.pair("sigma")
     if math.isnan(given_sigma):
         given_sigma = evidence.value("candidate", "sd", group="Residual")
@@ -315,7 +314,7 @@ def _loose(evidence: Evidence, ratio: np.ndarray) -> Cause:
     assume(away.size == se.size and (away <= min(Match.ROUGH, Match.VISIBLE * off) * se).all())
     hundredth = max(Match.CHAINED, off / 100)  # of what they are off
     # those of its own θ, or of the other criterion's fit, need no other computation
-    for solution in filter(None, (evidence.at_candidate, other_optimum(evidence))):
+    for solution in filter(None, (evidence.at_candidate, evidence.other_optimum)):
         rows = with_implied(evidence, solution, "se")
         assume(rows.empty or not all_close(rows["candidate"], rows["implied"], hundredth))
     return Finding(10, "standard-errors-loose", Strength.CERTAIN, frozenset({"se"})).told(
@@ -371,7 +370,7 @@ def tests_of_coefficients(evidence: Evidence) -> Cause | None:
 
 def predictions(evidence: Evidence) -> Cause | None:
     """Row 11: marginal in place of conditional predictions, or unseen levels that do not get the random effect 0."""
-    assume(evidence.known_theta is not None and not another_model(evidence))  # which predicts otherwise
+    assume(evidence.same_model)  # another predicts otherwise
     sigma = evidence.value("reference", "sigma")
     same, fits = Match.FOLLOWS * sigma, evidence.rows("fitted")
     marginal, new = evidence.compared("predict-marginal"), evidence.compared("predict-new")
@@ -409,14 +408,13 @@ def predictions(evidence: Evidence) -> Cause | None:
 
 def unshrunken(evidence: Evidence) -> Cause | None:
     """Row 11: BLUPs without shrinkage, or coefficients in their place."""
-    pieces, rows, sigma = given(evidence.reference_pieces), evidence.compared("ranef"), evidence.pair("sigma")[0]
-    assume(evidence.reference_theta is not None)
+    rows, sigma = evidence.compared("ranef"), evidence.pair("sigma")[0]
     same = Match.FOLLOWS * sigma
     assume(not (np.abs(rows["candidate"] - rows["reference"]) < same).all())
     labels = list(zip(rows["group"], rows["term"], rows["level"], strict=True))
     reference, candidate = (dict(zip(labels, rows[side], strict=True)) for side in ("reference", "candidate"))
-    for unpooled in _unpooled(evidence, pieces):
-        keys = [key for key in candidate if key in unpooled]
+    for unpooled in () if evidence.at_reference is None else _unpooled(evidence.at_reference):
+        keys = [key for key in candidate if math.isfinite(unpooled.get(key, math.nan))]
         matched = [key for key in keys if abs(candidate[key] - unpooled[key]) < same]
         telling = [key for key in keys if abs(reference[key] - unpooled[key]) > Match.ROUGH * sigma]
         if len(telling) < 2 or len(matched) < Share.MOST * len(keys):
@@ -445,11 +443,10 @@ def other_fits(evidence: Evidence) -> Cause | None:
     """Row 11: fitted values or residuals that leave a part of R's out, or residuals on another scale."""
     solution = given(evidence.at_reference)
     pieces, sigma, own = solution.pieces, solution.sigma, evidence.at_candidate
-    Z, start = pieces.Z.tocsc(), 0
     parts = {"the random effects": solution.fitted - solution.marginal}
-    for term in pieces.terms if len(pieces.terms) > 1 else ():
-        columns = slice(start, start := start + term.J * term.p)
-        parts[f"the random effects of {term.name}"] = Z[:, columns] @ solution.b[columns]
+    if len(pieces.terms) > 1:
+        of_terms = zip(pieces.terms, _of_terms(solution), strict=True)
+        parts |= {f"the random effects of {term.name}": pieces.Z @ modes for term, modes in of_terms}
     if pieces.offset is not None:
         parts["the offset"] = pieces.offset
     fitted, residuals = solution.fitted, pieces.y - solution.fitted
@@ -480,27 +477,70 @@ def other_fits(evidence: Evidence) -> Cause | None:
     return None
 
 
-def _unpooled(evidence: Evidence, pieces: Pieces) -> Iterator[dict[tuple[str, str, str], float]]:
-    """Least-squares estimates of each level's effects from its own rows, term by term.
+def _of_terms(solution: Solution) -> Iterator[np.ndarray]:
+    """The conditional modes of one term after the other, those of the other terms 0."""
+    pieces = solution.pieces
+    for columns in pieces.by_level(np.arange(pieces.Z.shape[1])):
+        yield np.where(np.isin(np.arange(pieces.Z.shape[1]), columns), solution.b, 0.0)
+
+
+def _unpooled(solution: Solution) -> Iterator[dict[tuple[str, str, str], float]]:
+    """Least-squares estimates of each level's effects from its own rows, term by term; NaN where these are too few.
 
     Given the fixed effects; with several terms, both with the other terms' conditional modes taken off first
     and without.
     """
-    if (solution := evidence.at_reference) is None:
-        return
-    marginal, Z, start = pieces.y - solution.marginal, pieces.Z.tocsc(), 0
-    root = np.ones(marginal.size) if pieces.weights is None else np.sqrt(pieces.weights)
-    weighted = sp.csc_array(sp.diags_array(root) @ Z)
-    for term in pieces.terms:
-        others = solution.b.copy()
-        others[start : start + term.J * term.p] = 0.0
-        for residual in [marginal] if len(pieces.terms) == 1 else [marginal - Z @ others, marginal]:
-            values: dict[tuple[str, str, str], float] = {}
-            for i, level in enumerate(term.levels):
-                block = weighted[:, start + i * term.p : start + (i + 1) * term.p]
+    pieces, left = solution.pieces, solution.pieces.y - solution.marginal
+    root = np.ones(left.size) if pieces.weights is None else np.sqrt(pieces.weights)
+    weighted = sp.csc_array(sp.diags_array(root) @ pieces.Z)
+    for columns, own in zip(pieces.by_level(np.arange(pieces.Z.shape[1])), _of_terms(solution), strict=True):
+        for residual in [left] if len(pieces.terms) == 1 else [left - pieces.Z @ (solution.b - own), left]:
+            values = np.full(len(own), math.nan)
+            for of_level in columns:
+                block = weighted[:, of_level]
                 used = np.unique(block.indices)
                 estimate, _, rank, _ = np.linalg.lstsq(block.toarray()[used], (root * residual)[used], rcond=None)
-                if rank == term.p:
-                    values |= {(term.group, e, level): float(v) for e, v in zip(term.effects, estimate, strict=True)}
-            yield values
-        start += term.J * term.p
+                if rank == len(of_level):
+                    values[of_level] = estimate
+            yield by_label(pieces, values)
+
+
+def single_precision(evidence: Evidence) -> Cause | None:
+    """Row 12: numbers that went through 32-bit floats."""
+    rows = evidence.compared("fixef", "se", "theta", "sigma", "logLik", "sd", "variance", "covariance", "vcov", "ranef")
+    reference, values = (rows[side].to_numpy() for side in ("reference", "candidate"))
+    telling = is_long(values)
+    assume(telling.sum() >= 5)
+    assume(not is_single(reference[is_long(reference)]).mean() > Share.HALF)  # both sides are: no difference of them
+    exact = is_single(values[telling])
+    pieces, sigma = evidence.reference_pieces, evidence.value("reference", "sigma")
+    coarse = 0.0 if pieces is None else float(np.spacing(np.abs(pieces.y).max()))
+    # differences of numbers as large as the response keep few digits, in double precision
+    assume(not coarse > Match.COMPUTED * sigma or (np.remainder(values[telling][exact], coarse) != 0).any())
+    by_quantity = rows.loc[telling, "quantity"].to_numpy()
+    whole = [q for q in dict.fromkeys(by_quantity) if exact[by_quantity == q].all() and (by_quantity == q).sum() >= 2]
+    points = evidence.same_theta.reindex(columns=["reference", "candidate"])
+    at_reference, objectives = points[np.isfinite(points.astype(float)).all(axis=1)].to_numpy(dtype=float).T
+    if is_long(objectives).sum() > 1 and is_single(objectives).all():
+        whole.append("the objective")
+    strength, words = Strength.SAME_NUMBERS, f"all numbers of {', '.join(whole)} are exactly representable in 32 bits"
+    if exact.mean() > Share.HALF:
+        words = f"{exact.sum():.0f} of {telling.sum():.0f} numbers are exactly representable in 32 bits"
+    elif not whole:
+        # more than double precision leaves in a sum of squares of a response far from 0 for its spread, no less than
+        # 32 bits leave, and to both sides: a penalty, or any smooth function of θ, is of one sign
+        size = 0.0 if pieces is None or not sigma > 0 else float(np.abs(pieces.y).max()) / sigma
+        least = max(float(np.finfo(np.float32).epsneg), float(np.finfo(float).eps) * size**2)
+        errors = objectives / at_reference - 1.0
+        assume(len(errors) and min((errors > 0).mean(), (errors < 0).mean()) >= Share.EITHER_SIGN)
+        relative = float(np.median(np.abs(errors)))
+        assume(least < relative < Match.ESTIMATED)
+        strength, words = Strength.PLACE, f"the objectives agree to {-math.log10(relative):.1f} digits at the same θ"
+    if exact.mean() <= Share.HALF and whole in ([], ["the objective"]):
+        values, reference = objectives, at_reference  # it is said of these alone
+    median = float(np.nanmedian([digits(c, r) for c, r in zip(values, reference, strict=True)]))
+    return Finding(12, "single-precision", strength).told(
+        "The candidate computes, or stores, in single precision",
+        f"{words}; the digits of agreement stop at {median:.1f} (median)",
+        "Use 64-bit floats throughout: the sums of squares behind a deviance lose half their digits otherwise.",
+    )

@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from r_scripts.dialect import CHANGES, Dialect, changes_between
-from validation.checks import Side
+from validation.comparison import Side
 from validation.contract import LinearMixedFit
-from validation.dialects import dialect_of
 from validation.judge.rows import Row
 from validation.quantities import quietly
+from validation.references.provenance import dialect_of
 from validation.tolerances import Match
 from validation.verdict import Cause, Verdict
 
@@ -27,10 +27,7 @@ def dialect_of_side(side: Side) -> Dialect | None:
     """
     told = side.provenance.get("dialect")
     if isinstance(told, Mapping | str):
-        try:
-            return Dialect.of(told)
-        except ValueError:
-            return None
+        return quietly(lambda: Dialect.of(told), None)
     found = dialect_of(side.provenance)
     return found if side.kind in ("live-r", "recorded-r") else found or Dialect.of(None)
 
