@@ -10,35 +10,39 @@ cluster); it can be interrupted, and goes on where it stopped. What is simulated
 number of jobs or on interruptions.
 """
 
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
+from pyimpl.design.checks import STAN_LMER_CHECKS
+from pyimpl.design.design import Design, build_design
+from pyimpl.errors import ConvergenceWarning
 from pyimpl.extras import need
+from pyimpl.models.stan_lmer import Priors, Sampling, StanLmerFit, exponential, normal, stan_lmer_design
 from validation.errors import InputError
 from validation.files import write_atomically
-from validation.judge.ecdf import rank_band, rank_ecdf
+from validation.judge.ecdf import Ecdf, rank_band, rank_ecdf
+from validation.options import silent
+from validation.references.provenance import data_hash
 from validation.tolerances import CALIBRATION_ALPHA, CALIBRATION_WARNED
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyimpl.design.design import Design
-    from pyimpl.models.stan_lmer import StanLmerFit
-
 #: Fewest data sets that the gate asks for.
 LEAST = 200
 _BATCH = 25  # simulations between two reports, and lost at most by an interruption
 
-Fitter = Callable[..., "StanLmerFit"]
+Fitter = Callable[..., StanLmerFit]
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,8 @@ MODELS = (
 )
 
 
-def priors_of() -> dict[str, Any]:
-    """Priors that do not look at the data, as calibration needs: autoscaled ones do."""
-    from pyimpl.models.stan_lmer import exponential, normal
-
-    return {"prior": normal(0, 2), "prior_intercept": normal(0, 2), "prior_aux": exponential(1)}
+#: Priors that do not look at the data, as calibration needs: autoscaled ones do.
+PRIORS: Mapping[str, Any] = {"prior": normal(0, 2), "prior_intercept": normal(0, 2), "prior_aux": exponential(1)}
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,16 @@ class Calibration:
     draws: int  # draws that each was ranked among
     warned: int  # fits whose sampler said that it had not converged; their ranks count all the same
 
+    @cached_property
+    def ecdfs(self) -> dict[str, Ecdf]:
+        """The ECDF of each quantity's ranks minus the uniform."""
+        return {name: rank_ecdf(self.ranks[name].to_numpy(), self.draws) for name in self.ranks.columns}
+
     def table(self) -> pd.DataFrame:
         """One row a quantity: ``p`` (simultaneous), ``inside`` (its own 95% band), ``mean_rank`` (0.5 if right)."""
-        p = [rank_ecdf(self.ranks[name].to_numpy(), self.draws).p_value for name in self.ranks.columns]
+        p = pd.Series({name: ecdf.p_value for name, ecdf in self.ecdfs.items()})
         mean = (self.ranks.mean() + 0.5) / (self.draws + 1)
-        return pd.DataFrame(
-            {"p": p, "inside": np.array(p) > CALIBRATION_ALPHA, "mean_rank": mean.to_numpy()}, index=self.ranks.columns
-        )
+        return pd.DataFrame({"p": p, "inside": p > CALIBRATION_ALPHA, "mean_rank": mean})
 
     @property
     def smallest_p(self) -> float:
@@ -104,8 +108,6 @@ class Calibration:
     @property
     def verdict(self) -> Verdict:
         """Disagrees where a quantity leaves its band; inconclusive with few data sets or many warnings."""
-        if self.ranks.empty:
-            return Verdict.INCONCLUSIVE
         if self.smallest_p < CALIBRATION_ALPHA:
             return Verdict.DISAGREES
         few = len(self.ranks) < LEAST or self.warned > CALIBRATION_WARNED * len(self.ranks)
@@ -116,14 +118,12 @@ class Calibration:
         need("plots", "a plot", "matplotlib")
         from pyimpl.figures import ShownFigure
 
-        names = list(self.ranks.columns)
-        width = min(4, len(names))
-        height = -(-len(names) // width)
+        width = min(4, len(self.ecdfs))
+        height = -(-len(self.ecdfs) // width)
         figure = ShownFigure(figsize=(2.4 * width, 1.7 * height), layout="constrained")
         x, lower, upper = rank_band(len(self.ranks), self.draws)
-        for k, name in enumerate(names):
+        for k, (name, ecdf) in enumerate(self.ecdfs.items()):
             axes = figure.add_subplot(height, width, k + 1)
-            ecdf = rank_ecdf(self.ranks[name].to_numpy(), self.draws)
             axes.fill_between(x, lower, upper, color="0.85", step="mid")
             color = "C0" if ecdf.p_value > CALIBRATION_ALPHA else "C3"
             axes.step(ecdf.position, ecdf.difference, where="mid", lw=1.2, color=color)
@@ -132,9 +132,7 @@ class Calibration:
         return figure
 
 
-def _fit(design: "Design", seed: int, *, chains: int, iter: int, **priors: Any) -> "StanLmerFit":  # noqa: A002
-    from pyimpl.models.stan_lmer import Priors, Sampling, stan_lmer_design
-
+def _fit(design: Design, seed: int, *, chains: int, iter: int, **priors: Any) -> StanLmerFit:  # noqa: A002
     return stan_lmer_design(design, Priors(**priors), Sampling(chains=chains, iter=iter, seed=seed))
 
 
@@ -143,12 +141,9 @@ def _log_likelihood(rss: np.ndarray, sigma: np.ndarray, n: int) -> np.ndarray:
 
 
 def _one(
-    design: "Design", priors: dict[str, Any], seed: int, number: int, draws: int, fit: Fitter
-) -> tuple[int, dict[str, int], bool]:
-    """Simulate a data set, fit it, rank the true values: (number, ranks, whether the sampler warned)."""
-    from pyimpl.errors import ConvergenceWarning
-    from pyimpl.models.stan_lmer import Priors, Sampling, stan_lmer_design
-
+    design: Design, priors: Mapping[str, Any], seed: int, number: int, draws: int, fit: Fitter
+) -> tuple[dict[str, int], bool]:
+    """Simulate a data set, fit it, rank the true values: the ranks, and whether the sampler warned."""
     streams = np.random.SeedSequence([seed, number]).spawn(3)
     prior_seed, fit_seed = (int(s.generate_state(1)[0]) for s in streams[:2])
     rng = np.random.default_rng(streams[2])
@@ -170,12 +165,7 @@ def _one(
     residual = got.design.y - got.posterior_linpred().to_numpy()[kept][:draws]
     likelihood = _log_likelihood((residual**2).sum(axis=1), got.draws.sigma[kept][:draws], eta.size)
     ranks["log likelihood"] = int((likelihood < _log_likelihood(error @ error, sigma, eta.size)).sum())
-    return number, ranks, any(issubclass(w.category, ConvergenceWarning) for w in caught)
-
-
-def _fingerprint(formula: str, data: pd.DataFrame, priors: Mapping[str, Any], seed: int, draws: int) -> str:
-    said = repr((formula, sorted(priors.items()), seed, draws, list(data.columns))).encode()
-    return hashlib.sha256(said + pd.util.hash_pandas_object(data, index=False).to_numpy().tobytes()).hexdigest()
+    return ranks, any(issubclass(w.category, ConvergenceWarning) for w in caught)
 
 
 def sbc(
@@ -206,7 +196,7 @@ def sbc(
     draws : int
         Draws that each true value is ranked among.
     priors : mapping, optional
-        Arguments of ``stan_lmer``; those of :func:`priors_of` unless given. Proper, and not autoscaled.
+        Arguments of ``stan_lmer``; those of :data:`PRIORS` unless given. Proper, and not autoscaled.
     seed : int
     jobs : int, optional
         joblib's ``n_jobs``; unless given, that of the ``joblib.parallel_config`` in force.
@@ -226,12 +216,7 @@ def sbc(
     InputError
         Autoscaled or flat priors, fewer than one simulation, or a folder with the ranks of another campaign.
     """
-    from joblib import Parallel, delayed
-
-    from pyimpl.design.checks import STAN_LMER_CHECKS
-    from pyimpl.design.design import build_design
-
-    chosen = dict(priors_of() if priors is None else priors)
+    chosen = PRIORS if priors is None else dict(priors)
     for argument in ("prior", "prior_intercept", "prior_aux"):
         if chosen.get(argument) is None or getattr(chosen[argument], "autoscale", False):
             raise InputError(
@@ -241,30 +226,31 @@ def sbc(
     if simulations < 1 or draws < 10:
         raise InputError(f"calibration needs 1 or more simulations and 10 or more draws, not {simulations} and {draws}")
     design = build_design(formula, data, checks=STAN_LMER_CHECKS)
-    mark = _fingerprint(formula, data, chosen, seed, draws)
+    campaign = {
+        "formula": formula,
+        "data": data_hash(data),
+        "seed": seed,
+        "draws": draws,
+        "priors": {argument: repr(prior) for argument, prior in sorted(chosen.items())},
+    }
     path = None if folder is None else Path(folder) / f"sbc-{name}.json"
-    done = _load(path, mark) if path is not None and path.exists() else {}
+    done: dict[int, tuple[dict[str, int], bool]] = {}
+    if path is not None and path.exists():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["campaign"] != campaign:
+            raise InputError(
+                f"{path} holds the ranks of another campaign (other formula, data, priors, seed or draws): name "
+                "another folder, or remove it"
+            )
+        done = {int(k): (ranks, bool(warned)) for k, (ranks, warned) in record["simulations"].items()}
     todo = [k for k in range(simulations) if k not in done]
     for start in range(0, len(todo), _BATCH):
-        if progress is not None:
-            progress(f"{name}: data sets", 1 - (len(todo) - start) / simulations)
+        (progress or silent)(f"{name}: data sets", 1 - (len(todo) - start) / simulations)
         batch = todo[start : start + _BATCH]
-        for number, ranks, warned in Parallel(n_jobs=jobs)(
-            delayed(_one)(design, chosen, seed, number, draws, fit) for number in batch
-        ):
-            done[number] = (ranks, warned)
+        found = Parallel(n_jobs=jobs)(delayed(_one)(design, chosen, seed, number, draws, fit) for number in batch)
+        done.update(zip(batch, found, strict=True))
         if path is not None:
-            write_atomically(path, json.dumps({"campaign": mark, "simulations": dict(sorted(done.items()))}))
+            write_atomically(path, json.dumps({"campaign": campaign, "simulations": dict(sorted(done.items()))}))
     kept = [done[k] for k in sorted(done) if k < simulations]
     ranks = pd.DataFrame([ranks for ranks, _ in kept], index=pd.RangeIndex(len(kept), name="simulation"))
     return Calibration(name, ranks, draws, sum(warned for _, warned in kept))
-
-
-def _load(path: Path, mark: str) -> dict[int, tuple[dict[str, int], bool]]:
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["campaign"] != mark:
-        raise InputError(
-            f"{path} holds the ranks of another campaign (other formula, data, priors, seed or draws): name another "
-            "folder, or remove it"
-        )
-    return {int(k): (ranks, bool(warned)) for k, (ranks, warned) in record["simulations"].items()}

@@ -6,20 +6,25 @@ defect of the judge, and so are more false alarms than the stated rate allows.
 
 import time
 import zlib
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property, partial
+from itertools import cycle, groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.optimize
+from joblib import Parallel, delayed
+from rich import box
+from rich.table import Table
+from rich.text import Text
 from scipy.stats import binomtest
 
 from validation.algebra import pieces_of, solve
 from validation.comparison import Comparison
-from validation.faults import FAULTS, Fault, at_theta
+from validation.faults import FAULTS, Fault, FaultSize, at_theta
 from validation.faults.bases import BASES, HARD_BASES, BaseFit, base_fit, sample
 from validation.faults.fault import changes
 from validation.faults.thin import CAREFUL, THIN, compare_thinly, right_cause
@@ -28,18 +33,13 @@ from validation.references.recorded import RecordedLmerFit
 from validation.tolerances import FALSE_ALARM_RATE
 from validation.verdict import Verdict
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-#: Probability that a comparison of two right fits fails: likelihood fits and the tests between them are deterministic,
-#: so never; of posteriors gates 3 and 5 may each fail with the stated rate.
-STATED_RATES = {"likelihood": 0.0, "posterior": 2 * FALSE_ALARM_RATE, "anova": 0.0, "results": 0.0}
-
+#: What is compared, in words, and the probability that a comparison of two right ones fails: likelihood fits and the
+#: tests between them are deterministic, so never; of posteriors gates 3 and 5 may each fail with the stated rate.
 _KINDS = {
-    "likelihood": "likelihood fits",
-    "posterior": "posteriors",
-    "anova": "likelihood-ratio tests",
-    "results": "means and predictions",
+    "likelihood": ("likelihood fits", 0.0),
+    "posterior": ("posteriors", 2 * FALSE_ALARM_RATE),
+    "anova": ("likelihood-ratio tests", 0.0),
+    "results": ("means and predictions", 0.0),
 }
 #: Level of the test whether there are more false alarms than stated.
 _ALPHA = 0.01
@@ -109,8 +109,8 @@ class FalseAlarms(NamedTuple):
     alarms: int
     comparisons: int
     inconclusive: int
-    rate: float | None  # none where nothing was compared
-    interval: tuple[float, float] | None  # of the rate, 95% (Clopper and Pearson)
+    rate: float
+    interval: tuple[float, float]  # of the rate, 95% (Clopper and Pearson)
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,14 @@ class SelfTest:
             if o.trouble
         ]
         found += [
-            f"{fault} ({_KINDS[kind]}): changes nothing in any base model"
+            f"{fault} ({_KINDS[kind][0]}): changes nothing in any base model"
             for kind, fault in dict.fromkeys((o.kind, o.fault) for o in self.outcomes)
             if not any(o.changed for o in self.outcomes if (o.kind, o.fault) == (kind, fault))
         ]
         if not self.outcomes:
             found.append("no fault was planted")
-        for kind, rate in STATED_RATES.items():
-            _, alarms, runs, *_ = self.false_alarms(kind)
-            if runs and binomtest(alarms, runs, rate, alternative="greater").pvalue < _ALPHA:
+        for kind, (rate, alarms, runs, *_) in self.false_alarms.items():
+            if binomtest(alarms, runs, rate, alternative="greater").pvalue < _ALPHA:
                 found.append(f"{alarms} false alarms in {runs} clean comparisons ({kind}); the stated rate is {rate:g}")
         return tuple(found)
 
@@ -153,34 +152,35 @@ class SelfTest:
         """The outcomes of faults that change something."""
         return [o for o in self.outcomes if o.changed]
 
-    def false_alarms(self, kind: str) -> FalseAlarms:
-        """False alarms of a kind, and their rate."""
-        runs = [run for run in self.clean if run.kind == kind]
-        alarms, inconclusive = sum(run.alarm for run in runs), sum(run.verdict == "inconclusive" for run in runs)
-        if not runs:
-            return FalseAlarms(STATED_RATES[kind], 0, 0, 0, None, None)
-        low, high = binomtest(alarms, len(runs)).proportion_ci(0.95)
-        rate, interval = alarms / len(runs), (float(low), float(high))
-        return FalseAlarms(STATED_RATES[kind], alarms, len(runs), inconclusive, rate, interval)
+    @cached_property
+    def false_alarms(self) -> dict[str, FalseAlarms]:
+        """False alarms of each kind that was compared, and their rate."""
+        found = {}
+        for kind, (_, stated) in _KINDS.items():
+            if runs := [run for run in self.clean if run.kind == kind]:
+                alarms, inconclusive = (
+                    sum(run.alarm for run in runs),
+                    sum(run.verdict == "inconclusive" for run in runs),
+                )
+                low, high = binomtest(alarms, len(runs)).proportion_ci(0.95)
+                rate, interval = alarms / len(runs), (float(low), float(high))
+                found[kind] = FalseAlarms(stated, alarms, len(runs), inconclusive, rate, interval)
+        return found
 
     def to_json(self) -> dict[str, object]:
         """Everything, as plain data."""
         return {
             "ok": self.ok,
-            "problems": list(self.problems),
+            "problems": self.problems,
             "seed": self.seed,
             "seconds": round(self.seconds, 2),
-            "planted": [{**asdict(o), "causes": list(o.causes), "named": o.named} for o in self.outcomes],
-            "false_alarms": {kind: self.false_alarms(kind)._asdict() for kind in STATED_RATES},
-            "clean": [{**asdict(run), "failed": list(run.failed)} for run in self.clean],
+            "planted": [{**asdict(o), "named": o.named} for o in self.outcomes],
+            "false_alarms": {kind: found._asdict() for kind, found in self.false_alarms.items()},
+            "clean": [asdict(run) for run in self.clean],
         }
 
-    def table(self) -> "Table":
+    def table(self) -> Table:
         """The outcomes by fault, as a rich table."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
         table.add_column("row", justify="right")
         for heading in ("fault", "planted into", "caught", "named", "smallest size caught"):
@@ -226,14 +226,12 @@ class SelfTest:
         places = dict.fromkeys(f"{o.fault} in {o.base}" for o in self.outcomes if not o.changed)
         if places:
             lines.append(f"Not planted, for it changes nothing there: {'; '.join(places)}.")
-        for kind in STATED_RATES:
-            stated, alarms, runs, inconclusive, rate, interval = self.false_alarms(kind)
-            if rate is not None and interval is not None:
-                lines.append(
-                    f"{runs} clean comparisons of {_KINDS[kind]}: {alarms} false alarms, {rate:.1%} (95% interval "
-                    f"{interval[0]:.1%} to {interval[1]:.1%}; stated rate {stated:.0%})"
-                    + (f", {inconclusive} inconclusive." if inconclusive else ".")
-                )
+        for kind, (stated, alarms, runs, inconclusive, rate, interval) in self.false_alarms.items():
+            lines.append(
+                f"{runs} clean comparisons of {_KINDS[kind][0]}: {alarms} false alarms, {rate:.1%} (95% interval "
+                f"{interval[0]:.1%} to {interval[1]:.1%}; stated rate {stated:.0%})"
+                + (f", {inconclusive} inconclusive." if inconclusive else ".")
+            )
         lines += [f"Problem: {problem}." for problem in self.problems]
         lines.append("The self-test passed." if self.ok else "The self-test FAILED.")
         return "\n".join(lines)
@@ -275,75 +273,78 @@ def plant(fault: Fault, base: BaseFit, search: bool = False, thin: str = "") -> 
         comparison = judged(planted)
         changed = comparison.verdict.failed or changes(base, planted)
         if search and sized and comparison.verdict.failed:
-            smallest = _smallest(
-                lambda size: judged(fault.plant(base, size)).verdict.failed, sized.planted, sized.least
-            )
+            smallest = _smallest(lambda size: judged(fault.plant(base, size)).verdict.failed, sized)
     except Exception as error:  # a fault that cannot be planted is a defect of the self-test, and is shown as one
         return replace(outcome, error=f"{type(error).__name__}: {error}")
     causes = tuple(cause.name for cause in comparison.causes)
     return replace(outcome, caught=comparison.verdict.failed, causes=causes, smallest=smallest, changed=changed)
 
 
-def _smallest(caught: Callable[[float], bool], largest: float, least: float, steps: int = 7) -> float:
-    """Smallest size that is caught, within a factor of two or so: bisection on the logarithm."""
-    if caught(least):
-        return least
-    low, high = np.log(least), np.log(largest)
-    for _ in range(steps):
-        middle = (low + high) / 2
-        if caught(float(np.exp(middle))):
-            high = middle
-        else:
-            low = middle
-        if high - low < 0.7:
-            break
-    return float(np.exp(high))
+def _smallest(caught: Callable[[float], bool], sized: FaultSize) -> float:
+    """Smallest size that is caught, of those from the least on that double up to the one planted, which is."""
+    doublings = int(np.ceil(np.log2(sized.planted / sized.least)))
+    sizes = np.geomspace(sized.least, sized.planted, doublings + 1).tolist()
+    return float(sizes[bisect_left(sizes, True, hi=doublings, key=caught)])
 
 
 # ---------------------------------------------------------------------------------------------------- clean runs
 
-_LIKELIHOOD_CHANGES = ("another start", "another optimizer", "another program", "rows in another order", "threads")
+
+def _with_threads(base: BaseFit[RecordedLmerFit], rng: np.random.Generator) -> RecordedLmerFit:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=2):
+        return base.refit(data=base.data.assign(unused=pd.Series(rng.normal(size=len(base.data)), base.data.index)))
+
+
+def _by_judge(base: BaseFit[RecordedLmerFit], rng: np.random.Generator) -> RecordedLmerFit:
+    pieces = pieces_of(base.fit)
+    return _by_nelder_mead(base, lambda theta: solve(pieces, theta, base.reml).objective)
+
+
+def _tested_again(base: BaseFit[Any], rng: np.random.Generator) -> list[Any]:
+    data = _shuffled(base.data, rng)  # all models on the same data
+    return [fit.update(data=data) for fit in base.fit]
+
+
+def _reported_again(base: BaseFit[pd.DataFrame], rng: np.random.Generator) -> pd.DataFrame:
+    import pyimpl
+
+    report = BASES["results"][base.name].report
+    assert report is not None  # all of that kind have one
+    return report(pyimpl.lmer(base.formula, _shuffled(base.data, rng), start=[0.3]))
+
+
+def _shuffled(data: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    return data.sample(frac=1.0, random_state=int(rng.integers(2**31)))
+
+
+#: How else a right fit (or right tests, or tables) is made of a base model's data, by kind and name of what differs.
+CHANGES: dict[str, dict[str, Callable[[BaseFit[Any], np.random.Generator], Any]]] = {
+    "likelihood": {
+        "another start": lambda base, rng: base.refit(
+            start=base.fit.theta.to_numpy() * np.exp(rng.normal(0, 0.7, len(base.fit.theta))) + 0.05
+        ),
+        "another optimizer": lambda base, rng: _by_nelder_mead(base, base.fit.devfun),
+        "another program": _by_judge,
+        "rows in another order": lambda base, rng: base.refit(data=_shuffled(base.data, rng)),
+        "threads": _with_threads,
+    },
+    "posterior": {
+        "another seed": lambda base, rng: sample(base.formula, base.data, base.seed + 500_000, base.draws),
+    },
+    "anova": {"rows in another order": _tested_again},
+    "results": {"rows in another order, another start": _reported_again},
+}
 
 
 def clean_run(kind: str, name: str, change: str, seed: int, draws: int = 1000) -> CleanRun:
     """Compare two right fits (or tests) of data of their own."""
     base: BaseFit = base_fit.__wrapped__(kind, name, seed, draws)  # fresh data each time: nothing of them is kept
-    report = BASES[kind][name].report
-    other: Any
-    if report is not None:
-        import pyimpl
-
-        other = report(pyimpl.lmer(base.formula, base.data.sample(frac=1.0, random_state=seed), start=[0.3]))
-    elif kind == "posterior":
-        other = sample(base.formula, base.data, seed + 500_000, draws)
-    elif kind == "anova":
-        order = np.random.default_rng([seed, 5]).permutation(len(base.data))
-        other = [fit.update(data=base.data.iloc[order]) for fit in base.fit]
-    else:
-        other = _other_right_fit(base, change)
-    comparison = _compared(kind, base, other, seed)
+    rng = np.random.default_rng([seed, zlib.crc32(change.encode())])
+    comparison = _compared(kind, base, CHANGES[kind][change](base, rng), seed)
     failed = tuple(check.id for check in comparison.checks if check.verdict.failed)
     return CleanRun(kind, name, change, seed, str(comparison.verdict), failed)
-
-
-def _other_right_fit(base: BaseFit[RecordedLmerFit], change: str) -> RecordedLmerFit:
-    rng = np.random.default_rng([base.seed, zlib.crc32(change.encode())])
-    if change == "another start":
-        theta = base.fit.theta.to_numpy() * np.exp(rng.normal(0, 0.7, len(base.fit.theta))) + 0.05
-        return base.refit(start=theta)
-    if change == "another optimizer":
-        return _by_nelder_mead(base, base.fit.devfun)
-    if change == "another program":
-        pieces = pieces_of(base.fit)
-        return _by_nelder_mead(base, lambda theta: solve(pieces, theta, base.reml).objective)
-    if change == "rows in another order":
-        return base.refit(data=base.data.sample(frac=1.0, random_state=int(rng.integers(2**31))))
-    if change == "threads":
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        with threadpool_limits(limits=2):
-            return base.refit(data=base.data.assign(unused=pd.Series(rng.normal(size=len(base.data)), base.data.index)))
-    raise ValueError(f"no clean change {change!r}")
 
 
 def _by_nelder_mead(base: BaseFit[RecordedLmerFit], objective: Callable[[np.ndarray], float]) -> RecordedLmerFit:
@@ -360,76 +361,42 @@ def _by_nelder_mead(base: BaseFit[RecordedLmerFit], objective: Callable[[np.ndar
 # ---------------------------------------------------------------------------------------------------- the whole
 
 
-@dataclass(frozen=True)
-class _Task:
-    kind: str
-    base: str
-    seed: int
-    draws: int
-    fault: int = -1  # position in its list; −1 is a clean run
-    search: bool = False
-    change: str = ""
-    thin: str = ""
+def _planted(kind: str, place: int, name: str, seed: int, draws: int, search: bool, thin: str) -> Outcome:
+    return plant(FAULTS[kind][place], base_fit(kind, name, seed, draws), search, thin)
 
 
-def _work(task: _Task) -> Outcome | CleanRun:
-    if task.fault < 0:
-        return clean_run(task.kind, task.base, task.change, task.seed, task.draws)
-    base = base_fit(task.kind, task.base, task.seed, task.draws)
-    return plant(FAULTS[task.kind][task.fault], base, task.search, task.thin)
+def _thins(name: str, turn: int, quick: bool) -> list[str]:
+    """The thin candidates that answer of a fault in a model of likelihood fits: all, none, or one in turn."""
+    if quick or name in HARD_BASES:
+        return [[*THIN][turn % len(THIN)]]
+    return [*THIN] if name in _THIN_BASES else []
 
 
-def _tasks(seed: int, quick: bool, clean: int) -> list[_Task]:
-    """Every fault in the models that can have it (of each row one, in one, where it is to be quick), and clean runs."""
-    tasks: list[_Task] = []
+#: Kinds of the clean comparisons, in turn.
+_TURNS = ("likelihood", "posterior", "likelihood", "anova", "likelihood", "posterior", "likelihood", "results",
+          "likelihood", "posterior")  # fmt: skip
+
+
+def _tasks(seed: int, quick: bool, clean: int) -> Iterator[Callable[[], Outcome | CleanRun]]:
+    """Every fault in the models that can have it, whole and through thin candidates; then the clean comparisons.
+
+    To be quick: of each row one fault, in one model, through one thin candidate in turn.
+    """
     draws = 500 if quick else 1000
-    plain = {kind: [name for name in bases if name not in HARD_BASES] for kind, bases in BASES.items()}
     for kind, faults in FAULTS.items():
-        rows: set[int] = set()
-        for position, fault in enumerate(faults):
-            chosen = [name for name in plain[kind] if fault.applies(BASES[kind][name].tags)]
-            if not chosen:
-                raise ValueError(f"no base model can have the fault {fault.name!r}")
-            if quick:
-                chosen = [] if fault.number in rows else chosen[:1]
-                rows.add(fault.number)
-            tasks += [
-                _Task(kind, name, seed, draws, position, search=not quick and place == 0)
-                for place, name in enumerate(chosen)
-            ]
-    tasks += _careful_tasks(seed, draws, quick)
-    posteriors, tests, tables = (max(1, round(share * clean)) if clean > 2 else 0 for share in (0.3, 0.1, 0.1))
-    clean_runs = (
-        ("likelihood", clean - posteriors - tests - tables, 1000, ""),
-        ("posterior", posteriors, 5000, "another seed"),
-        ("anova", tests, 9000, "rows in another order"),
-        ("results", tables, 12000, "rows in another order, another start"),
-    )
-    for kind, count, first_seed, change in clean_runs:
-        names = plain[kind]
-        for i in range(count):
-            what = change or _LIKELIHOOD_CHANGES[(i // len(names) + i) % len(_LIKELIHOOD_CHANGES)]
-            tasks.append(_Task(kind, names[i % len(names)], seed + first_seed + i, draws, change=what))
-    return tasks
-
-
-def _careful_tasks(seed: int, draws: int, quick: bool) -> list[_Task]:
-    """Faults through thin candidates, and into hard models: whole and, in turn, through one thin candidate."""
-    faults, thins = list(enumerate(FAULTS["likelihood"])), list(THIN)
-    if quick:
-        chosen = [
-            (_THIN_BASES[0], position, [thins[place % len(thins)]])
-            for place, (position, _) in enumerate(faults[:: len(faults) // len(thins)])
-        ]
-    else:
-        chosen = [(name, position, thins) for name in _THIN_BASES for position, _ in faults]
-        chosen += [(name, i, ["", thins[i % len(thins)]]) for name in HARD_BASES for i, _ in faults]
-    return [
-        _Task("likelihood", name, seed, draws, position, thin=thin)
-        for name, position, answered in chosen
-        if FAULTS["likelihood"][position].applies(BASES["likelihood"][name].tags)
-        for thin in answered
-    ]
+        first_of_row = {fault.number: place for place, fault in reversed([*enumerate(faults)])}
+        for turn, place in enumerate(sorted(first_of_row.values()) if quick else range(len(faults))):
+            names = [name for name, base in BASES[kind].items() if faults[place].applies(base.tags)]
+            for name in names[:1] if quick else names:
+                for thin in ["", *(_thins(name, turn, quick) if kind == "likelihood" else [])]:
+                    search = not (quick or thin) and name == names[0]
+                    yield partial(_planted, kind, place, name, seed, draws, search, thin)
+    kinds = [kind for kind, _ in zip(cycle(_TURNS), range(clean), strict=False)]
+    for number, (kind, bases) in enumerate(BASES.items()):
+        names, ways = [name for name in bases if name not in HARD_BASES], list(CHANGES[kind])
+        for i in range(kinds.count(kind)):
+            name, change = names[i % len(names)], ways[(i // len(names) + i) % len(ways)]
+            yield partial(clean_run, kind, name, change, seed + 1000 + 4000 * number + i, draws)
 
 
 def run(
@@ -445,14 +412,10 @@ def run(
         clean = 10 if quick else 200
     if clean < 0:
         raise ValueError(f"the number of clean comparisons cannot be {clean}; give 0 or more")
-    if jobs < 1:
-        raise ValueError(f"jobs={jobs}; give the number of processes, 1 or more")
-    from joblib import Parallel, delayed
-
-    tasks = _tasks(seed, quick, clean)
+    tasks = list(_tasks(seed, quick, clean))
     began = time.perf_counter()
     results: list[Outcome | CleanRun] = []
-    for found in Parallel(n_jobs=jobs, return_as="generator")(delayed(_work)(task) for task in tasks):
+    for found in Parallel(n_jobs=jobs, return_as="generator")(delayed(task)() for task in tasks):
         results.append(found)
         if progress is not None:
             words = found.fault if isinstance(found, Outcome) else f"clean: {found.change}"

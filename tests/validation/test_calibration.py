@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pyimpl.design.design import Design, build_design
 from pyimpl.models.stan_lmer import StanLmerFit, normal
 from tests.pyimpl.posterior_cases import sampled
-from validation.calibration import MODELS, Calibration, Model, _one, priors_of, sbc
+from validation.calibration import MODELS, PRIORS, Calibration, Model, _one, sbc
 from validation.cli import app
 from validation.errors import InputError
 from validation.verdict import Verdict
@@ -140,6 +140,6 @@ def test_few_draws_of_a_hard_posterior_are_warned_of_and_not_refused():
     def fit(design, seed, **options):
         return sampled(design, seed=seed, **options)
 
-    _, ranks, warned = _one(build_design(model.formula, model.data()), priors_of(), 1, 32, 100, fit)
+    ranks, warned = _one(build_design(model.formula, model.data()), PRIORS, 1, 32, 100, fit)
     assert warned
     assert all(0 <= rank <= 100 for rank in ranks.values())

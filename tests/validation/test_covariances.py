@@ -148,7 +148,7 @@ def test_another_structure_is_told_apart(fits, sleep, reference, candidate):
 def test_another_structure_is_proved_through_thin_candidates(fits, sleep, reference, candidate, cause, thin):
     """They do not say which structure they have: the judge computes the others, and finds their numbers."""
     right = RecordedLmerFit.of(fits[reference], live=True)
-    base = BaseFit("structured", str(fits[reference].formula), sleep, True, frozenset(), right)
+    base = BaseFit("structured", str(fits[reference].formula), sleep, True, right)
     comparison = compare_thinly(base, RecordedLmerFit.of(fits[candidate], live=True), thin)
     assert comparison.verdict.failed
     assert comparison.causes[0].name == cause, comparison

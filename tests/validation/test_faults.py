@@ -138,7 +138,7 @@ def test_on_live_fits_with_several_terms():
     data = datasets.load("Penicillin", package="lme4")
     formula = "diameter ~ 1 + (1 | plate) + (1 | sample)"
     live = lme4.lmer(formula, data, REML=True, control="tight")
-    base = BaseFit("Penicillin", formula, data, True, frozenset(), RecordedLmerFit.of(live, live=True))
+    base = BaseFit("Penicillin", formula, data, True, RecordedLmerFit.of(live, live=True))
     names = {
         "other criterion, silently", "SDs relative to sigma", "optimizer stopped early", "two levels swapped",
         "N log(2 pi) lost", "unshrunken BLUPs", "coef for ranef", "marginal fitted values", "single precision",

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from validation import selftest
-from validation.faults import FAULTS
-from validation.faults.bases import base_fit, likelihood_base
+from validation.faults import FAULTS, FaultSize
+from validation.faults.bases import BASES, HARD_BASES, base_fit, likelihood_base
 from validation.faults.fault import _right, changes
 from validation.selftest import CleanRun, Outcome, SelfTest, _smallest, clean_run, plant
 
@@ -64,7 +64,7 @@ def test_false_alarms_beyond_the_stated_rate_fail():
     assert SelfTest((outcome(),), clean(3, 60), 1).ok  # 1.2 expected
     assert not SelfTest((outcome(),), clean(7, 60), 1).ok
     assert not SelfTest((outcome(),), clean(1, 100, "likelihood"), 1).ok
-    found = SelfTest((outcome(),), clean(3, 60), 1).false_alarms("posterior")
+    found = SelfTest((outcome(),), clean(3, 60), 1).false_alarms["posterior"]
     low, high = found.interval
     assert low < found.rate == 0.05 < high
 
@@ -80,9 +80,10 @@ def test_json_and_table_have_everything():
 
 
 def test_the_smallest_size_is_found_by_bisection():
-    found = _smallest(lambda size: size > 1e-4, 1.0, 1e-9, steps=30)
-    assert 1e-4 < found < 3e-4
-    assert _smallest(lambda size: True, 1.0, 1e-9) == 1e-9
+    size = FaultSize(1.0, 1e-9, "")
+    assert 1e-4 < _smallest(lambda size: size > 1e-4, size) < 3e-4
+    assert _smallest(lambda size: True, size) == 1e-9
+    assert _smallest(lambda size: False, size) == 1.0  # which is caught: that was seen before
 
 
 def test_a_fault_is_planted_and_its_smallest_size_looked_for():
@@ -133,11 +134,11 @@ def test_a_right_fit_is_told_from_every_fault_by_its_own_numbers(kind, name):
     base = base_fit(kind, name, 2, 100)
     assert not changes(base, _right(base))
     for fault in FAULTS[kind][:: 5 if kind == "posterior" else 1]:
-        if fault.applies(base.tags):
+        if fault.applies(BASES[kind][name].tags):
             assert changes(base, fault.plant(base)), fault.name
 
 
-@pytest.mark.parametrize("change", selftest._LIKELIHOOD_CHANGES)
+@pytest.mark.parametrize("change", selftest.CHANGES["likelihood"])
 def test_clean_runs_raise_no_alarm(change):
     assert clean_run("likelihood", "crossed", change, 77).verdict == "agrees"
 
@@ -155,9 +156,24 @@ def test_a_blind_judge_is_found_out(monkeypatch):
     assert plant(fault, likelihood_base("slopes")).trouble == "not caught"
 
 
+def test_every_fault_has_a_model_that_is_not_hard():
+    for kind, faults in FAULTS.items():
+        for fault in faults:
+            assert any(fault.applies(base.tags) for name, base in BASES[kind].items() if name not in HARD_BASES), fault
+
+
+@pytest.mark.parametrize("clean", [1, 2, 10, 37])
+def test_so_many_clean_comparisons_are_made_as_are_asked_for(clean):
+    made = [task for task in selftest._tasks(1, True, clean) if task.func is clean_run]
+    assert len(made) == clean
+    assert {task.args[0] for task in made} == (
+        set(BASES) if clean >= 10 else {"likelihood", "posterior"} if clean > 1 else {"likelihood"}
+    )
+
+
 @pytest.mark.parametrize("options", [{"clean": -1}, {"jobs": 0}])
 def test_bad_input_is_refused(options):
-    with pytest.raises(ValueError, match=r"cannot be -1|jobs=0"):
+    with pytest.raises(ValueError, match=r"cannot be -1|n_jobs == 0"):
         selftest.run(**options)
 
 

@@ -131,7 +131,7 @@ def test_a_factors_coefficients_under_other_levels_names(keys):
 @pytest.mark.parametrize("keys", [("fixef", "se"), ()])
 def test_an_indicator_coded_1_and_2_is_not_taken_for_contrasts(keys):
     formula, data = "score ~ late + (1 | school)", simulate(1, "intercept")
-    base = BaseFit("coded", formula, data, True, frozenset(), fit_lmer(formula, data, True))
+    base = BaseFit("coded", formula, data, True, fit_lmer(formula, data, True))
     for shift, cause in ((1.0, "coding-centred"), (-0.5, "coding-sum")):
         other = base.refit(data=data.assign(late=data["late"] + shift))
         made = compare_answers(base, answer_of(other, keys)) if keys else compare_fits(base.fit, other, data=data)
@@ -182,7 +182,7 @@ def test_least_squares_are_told_and_of_two_models_with_the_same_numbers_neither(
     data = simulate(1, "singular")
     formula = "score ~ ses + (1 | school) + (1 | rater)"
     data["score"] += np.where(data["rater"].cat.codes % 2 == 0, 5.0, -5.0)
-    base = BaseFit("two", formula, data, True, frozenset(), fit_lmer(formula, data, True))
+    base = BaseFit("two", formula, data, True, fit_lmer(formula, data, True))
     (cause,) = compare_answers(base, least_squares(base)).causes
     assert cause.name == "unknown"
     # of one quantity: what was compared is said, and what more would tell

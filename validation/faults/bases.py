@@ -26,40 +26,28 @@ if TYPE_CHECKING:
 FitT = TypeVar("FitT")
 
 
-def tags_in(text: str) -> frozenset[str]:
-    """Tags that are separated by commas."""
-    return frozenset(filter(None, text.split(", ")))
-
-
 class Base(NamedTuple):
     """A model of simulated data: what kind it is, and what its right fit is made of."""
 
     formula: str  # of likelihood-ratio tests several, fewest parameters first, separated by semicolons
     reml: bool
-    tags: frozenset[str]
+    tags: str  # what faults may need of it, separated by commas
     of: str = ""  # the base whose data it has; its own where empty
     change: Callable[[pd.DataFrame], pd.DataFrame] = lambda data: data  # what is done to these
     #: what is reported after the fit, where that is compared
-    report: "Callable[[LmerFit], pd.DataFrame] | None" = None
+    report: "Callable[[LmerFit], Any] | None" = None
 
-
-def _base(formula: str, reml: bool, tags: str, of: str = "", **more: Any) -> Base:
-    return Base(formula, reml, tags_in(tags), of, **more)
-
-
-_ONE = "one term, one effect"
 
 LIKELIHOOD_BASES = {
-    "slopes": _base("score ~ ses + (ses | school)", False,
-                    "slopes, two effects, one term, predictor, slope of predictor"),
-    "intercept": _base("score ~ ses + (1 | school)", True, f"{_ONE}, predictor"),
-    "categorical": _base("score ~ arm + ses + (1 | school)", False, f"{_ONE}, categorical, predictor"),
-    "crossed": _base("score ~ ses + (1 | school) + (1 | rater)", True, "crossed, several terms, one effect, predictor"),
-    "nested": _base("score ~ arm + (1 | school/room)", True, "nested, several terms, one effect, categorical"),
-    "singular": _base("score ~ ses + (1 | school)", True, f"singular, {_ONE}, predictor"),
-    "far from 0": _base("score ~ ses + (1 | school)", False, f"far, {_ONE}, predictor"),
-    "weighted": _base("score ~ ses + offset(handicap) + (1 | school)", False, f"weighted, {_ONE}, predictor"),
-}  # fmt: skip
+    "slopes": Base("score ~ ses + (ses | school)", False, "slopes, two effects, predictor, slope of predictor"),
+    "intercept": Base("score ~ ses + (1 | school)", True, "predictor"),
+    "categorical": Base("score ~ arm + ses + (1 | school)", False, "categorical, predictor"),
+    "crossed": Base("score ~ ses + (1 | school) + (1 | rater)", True, "crossed, several terms, predictor"),
+    "nested": Base("score ~ arm + (1 | school/room)", True, "nested, several terms, categorical"),
+    "singular": Base("score ~ ses + (1 | school)", True, "singular, predictor"),
+    "far from 0": Base("score ~ ses + (1 | school)", False, "far, predictor"),
+    "weighted": Base("score ~ ses + offset(handicap) + (1 | school)", False, "weighted, predictor"),
+}
 
 _SPACED = {"score": "test score", "ses": "home status", "school": "the school"}
 
@@ -70,53 +58,60 @@ def _spaced(data: pd.DataFrame) -> pd.DataFrame:
     return named.assign(**{"the school": levels})
 
 
-def _from_0(data: pd.DataFrame) -> pd.DataFrame:
-    return data.assign(score=data["score"] - 50.0)
+def _with(**columns: Callable[[pd.DataFrame], pd.Series]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Data with further columns, or with others."""
+    return lambda data: data.assign(**columns)
 
+
+_from_0 = _with(score=lambda data: data["score"] - 50.0)
 
 #: Models in which much is degenerate, redundant or oddly scaled. Of a fault in them the judge names the right cause or
 #: none.
 HARD_BASES = {
-    "no fixed effects": _base("score ~ 0 + (1 | school)", True, f"{_ONE}, no fixed effects", "intercept",
-                              change=_from_0),
-    "no fixed effects, slopes": _base("score ~ 0 + (ses | school)", False, "one term, two effects, no fixed effects",
-                                      "slopes", change=_from_0),
-    "an effect in two terms": _base("score ~ ses + (1 | school) + (ses | school)", True,
-                                    "several terms, two effects, shared effect", "slopes"),
-    "independent terms": _base("score ~ ses + (1 | school) + (0 + ses | school)", False, "several terms, predictor",
-                               "slopes"),
-    "aliased": _base("score ~ late + ses + twice + (1 | school)", True, f"{_ONE}, aliased", "intercept",
-                     change=lambda data: data.assign(twice=2.0 * data["ses"])),
-    "wild scales": _base("score ~ people + micro + (1 | school)", False, _ONE, "intercept",
-                         change=lambda data: data.assign(people=1e7 * data["ses"], micro=1e-6 * data["late"])),
-    "wild scales, slopes": _base("score ~ people + (people | school)", True, "one term, two effects", "slopes",
-                                 change=lambda data: data.assign(people=1e4 * data["ses"])),
-    "names with spaces": _base("`test score` ~ `home status` + (1 | `the school`)", True, _ONE, "intercept",
-                               change=_spaced),
-    "hertz": _base("score ~ ses + (1 | school)", True, f"{_ONE}, predictor", "intercept",
-                   change=lambda data: data.assign(score=2.4e9 + 1e7 * data["score"])),
-    "nanoseconds": _base("score ~ ses + (1 | school)", False, f"{_ONE}, predictor", "intercept",
-                         change=lambda data: data.assign(score=1e-9 * data["score"])),
+    "no fixed effects": Base("score ~ 0 + (1 | school)", True, "no fixed effects", "intercept", _from_0),
+    "no fixed effects, slopes": Base("score ~ 0 + (ses | school)", False, "two effects, no fixed effects", "slopes",
+                                     _from_0),
+    "an effect in two terms": Base("score ~ ses + (1 | school) + (ses | school)", True,
+                                   "several terms, two effects, shared effect", "slopes"),
+    "independent terms": Base("score ~ ses + (1 | school) + (0 + ses | school)", False, "several terms, predictor",
+                              "slopes"),
+    "aliased": Base("score ~ late + ses + twice + (1 | school)", True, "aliased", "intercept",
+                    _with(twice=lambda data: 2.0 * data["ses"])),
+    "wild scales": Base("score ~ people + micro + (1 | school)", False, "", "intercept",
+                        _with(people=lambda data: 1e7 * data["ses"], micro=lambda data: 1e-6 * data["late"])),
+    "wild scales, slopes": Base("score ~ people + (people | school)", True, "two effects", "slopes",
+                                _with(people=lambda data: 1e4 * data["ses"])),
+    "names with spaces": Base("`test score` ~ `home status` + (1 | `the school`)", True, "", "intercept", _spaced),
+    "hertz": Base("score ~ ses + (1 | school)", True, "predictor", "intercept",
+                  _with(score=lambda data: 2.4e9 + 1e7 * data["score"])),
+    "nanoseconds": Base("score ~ ses + (1 | school)", False, "predictor", "intercept",
+                        _with(score=lambda data: 1e-9 * data["score"])),
 }  # fmt: skip
 
 POSTERIOR_BASES = {
-    "intercept": _base("score ~ ses + (1 | school)", False, "one effect, predictor"),
-    "slopes": _base("score ~ ses + stage + (ses | school)", False, "two effects, predictor, slopes, categorical"),
+    "intercept": Base("score ~ ses + (1 | school)", False, "predictor"),
+    "slopes": Base("score ~ ses + stage + (ses | school)", False, "predictor, slopes, categorical"),
 }
 
 ANOVA_BASES = {
-    "random slope": _base("score ~ ses + (1 | school); score ~ ses + (ses | school)", True,
-                          "reml, variances, slopes", "slopes"),
-    "fixed effects": _base("score ~ ses + (1 | school); score ~ ses + late + arm + (1 | school)", False, "ml",
-                           "categorical"),
-    "three models": _base("score ~ ses + (1 | school); score ~ ses + (1 | school) + (1 | rater); "
-                          "score ~ ses + late + (1 | school) + (1 | rater)", True, "reml, variances", "crossed"),
-    "missing values": _base("score ~ 1 + (1 | school); score ~ ses + (1 | school)", False, "other rows", "intercept"),
+    "random slope": Base("score ~ ses + (1 | school); score ~ ses + (ses | school)", True, "reml, variances, slopes",
+                         "slopes"),
+    "fixed effects": Base("score ~ ses + (1 | school); score ~ ses + late + arm + (1 | school)", False, "ml",
+                          "categorical"),
+    "three models": Base("score ~ ses + (1 | school); score ~ ses + (1 | school) + (1 | rater); "
+                         "score ~ ses + late + (1 | school) + (1 | rater)", True, "reml, variances", "crossed"),
+    "missing values": Base("score ~ 1 + (1 | school); score ~ ses + (1 | school)", False, "other rows", "intercept"),
 }  # fmt: skip
 
 
+#: What packages call the columns of a table, and what the faults of tables do.
+_COLUMNS = {"emmean": "estimate", "ses.trend": "estimate", "predicted": "estimate", "std.error": "SE",
+            "conf.low": "lower.CL", "conf.high": "upper.CL"}  # fmt: skip
+
+
 def _table(tags: str, report: "Callable[[LmerFit], Any]") -> Base:
-    return _base("score ~ arm + ses * stage + (1 | school)", True, tags, "categorical", report=report)
+    formula = "score ~ arm + ses * stage + (1 | school)"
+    return Base(formula, True, tags, "categorical", report=lambda fit: report(fit).rename(columns=_COLUMNS))
 
 
 #: What is reported after a fit of data so small that t's quantiles are not the normal's.
@@ -145,10 +140,9 @@ class BaseFit(Generic[FitT]):
     formula: str
     data: pd.DataFrame
     reml: bool
-    tags: frozenset[str]
     #: for likelihood-ratio tests the models, fewest parameters first; for what is reported after a fit the table
     fit: FitT
-    options: Mapping[str, pd.Series] = field(default_factory=dict)  # weights
+    options: Mapping[str, str] = field(default_factory=dict)  # the column of the weights
     seed: int = 1
     draws: int = 0  # of a posterior
     sigma: float = float("nan")  # residual standard deviation of the fit behind a table
@@ -166,10 +160,8 @@ class BaseFit(Generic[FitT]):
         self, formula: str | None = None, data: pd.DataFrame | None = None, reml: bool | None = None, **options: object
     ) -> RecordedLmerFit:
         """Fit again with something changed (likelihood fits)."""
-        data = self.data if data is None else data
-        own = {name: series.loc[data.index] for name, series in self.options.items() if name not in options}
-        given = {name: value for name, value in {**own, **options}.items() if value is not None}
-        return fit_lmer(formula or self.formula, data, self.reml if reml is None else reml, **given)
+        data, reml = self.data if data is None else data, self.reml if reml is None else reml
+        return fit_lmer(formula or self.formula, data, reml, **{**self.options, **options})
 
     def again(self, data: pd.DataFrame | None = None, **options: object) -> "PlantedPosterior":
         """Sample again by another seed, with something changed (posteriors)."""
@@ -253,26 +245,29 @@ def _reported(verb: str) -> Callable[["PlantedPosterior"], Any]:
 class PlantedPosterior:
     """A posterior as plain data, meeting as much of ``validation.contract.BayesianFit`` as the judge asks for."""
 
-    formula: str
-    names: tuple[str, ...]  # R's columns
-    draws: np.ndarray  # shape (parameters, chains, draws)
-    #: rows used; length of the unconstrained vector
-    rows: int
-    num_upars: int
-    log_prob: Callable[[np.ndarray], float | np.ndarray]  # log density at unconstrained points
-    at: Callable[[int, int], np.ndarray]  # ``at(n, seed)``: draws on the unconstrained scale
-    response: np.ndarray
     origin: "StanLmerFit"  # what was sampled
+    draws: "xr.DataArray"  # parameter (R's columns) x chain x draw
+    log_prob: Callable[[np.ndarray], float | np.ndarray]  # log density at unconstrained points
+    unconstrained_draws: Callable[[int, int], np.ndarray]  # ``unconstrained_draws(n, seed)``
     #: what ``VarCorr()``, ``fixef()``, ``se()``, ``sigma()`` and ``ranef()`` give
-    reports: Mapping[str, object] = field(default_factory=dict)
+    reports: Mapping[str, object]
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters."""
+        return list(self.draws["parameter"].to_numpy())
 
     def of(self, name: str) -> np.ndarray:
         """The draws of a parameter, chains x draws."""
-        return self.draws[self.names.index(name)]
+        return self.draws.sel(parameter=name).to_numpy()
+
+    formula = property(lambda fit: str(fit.origin.formula))
+    num_upars = property(lambda fit: int(fit.origin.num_upars))
+    response = property(lambda fit: np.asarray(fit.origin.design.y, dtype=float))
 
     def nobs(self) -> int:
         """Rows used."""
-        return self.rows
+        return int(self.origin.nobs())
 
     VarCorr = _reported("VarCorr")
     fixef = _reported("fixef")
@@ -280,19 +275,14 @@ class PlantedPosterior:
     sigma = _reported("sigma")
     ranef = _reported("ranef")
 
-    def unconstrained_draws(self, n: int, seed: int) -> np.ndarray:
-        """Draws on the unconstrained scale."""
-        return self.at(n, seed)
-
     @property
     def posterior(self) -> "xr.DataTree":
         """The draws as a DataTree."""
         import xarray as xr
 
-        draws = (("chain", "draw", "parameter"), np.moveaxis(self.draws, 0, -1))
         diverging = (("chain", "draw"), np.zeros(self.draws.shape[1:], dtype=bool))
         groups = {
-            "posterior": xr.Dataset({"draws": draws}, coords={"parameter": list(self.names)}),
+            "posterior": xr.Dataset({"draws": self.draws}),
             "sample_stats": xr.Dataset({"diverging": diverging}),
             "observed_data": xr.Dataset({"y": ("row", self.response)}),
         }
@@ -301,32 +291,25 @@ class PlantedPosterior:
 
 def sample(formula: str, data: pd.DataFrame, seed: int, draws: int, **options: object) -> PlantedPosterior:
     """Sample by ``pyimpl.stan_lmer`` and freeze."""
+    import xarray as xr
+
     import pyimpl
 
     with warnings.catch_warnings(action="ignore"):  # validity is gate 2's to judge
         fit = cast("Callable[..., StanLmerFit]", pyimpl.stan_lmer)(formula, data, seed=seed, iter=2 * draws, **options)
     names, values = draws_of(fit)
-    return PlantedPosterior(
-        formula=str(fit.formula),
-        names=tuple(names),
-        draws=values,
-        rows=int(fit.nobs()),
-        num_upars=int(fit.num_upars),
-        log_prob=fit.log_prob,
-        at=fit.unconstrained_draws,
-        response=np.asarray(fit.design.y, dtype=float),
-        origin=fit,
-        reports={verb: getattr(fit, verb)() for verb in ("VarCorr", "fixef", "se", "sigma", "ranef")},
-    )
+    array = xr.DataArray(values, {"parameter": names}, ("parameter", "chain", "draw"))
+    reports = {verb: getattr(fit, verb)() for verb in ("VarCorr", "fixef", "se", "sigma", "ranef")}
+    return PlantedPosterior(fit, array, fit.log_prob, fit.unconstrained_draws, reports)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)  # of one seed there are 28
 def base_fit(kind: str, name: str, seed: int = 1, draws: int = 1000) -> BaseFit[Any]:
     """The right fit (or fits, or table) of a base, and the data behind it; ``draws`` are those of a posterior."""
     base = BASES[kind][name]
     sizes = {"posterior": (9, 9), "results": (7, 6)}.get(kind, (18, 11))
     data = base.change(simulate(seed, base.of or name, *sizes))
-    options = {"weights": data["w"]} if "weighted" in base.tags else {}
+    options = {"weights": "w"} if "weighted" in base.tags else {}
     fit: Any
     sigma = float("nan")
     if kind == "likelihood":
@@ -337,7 +320,7 @@ def base_fit(kind: str, name: str, seed: int = 1, draws: int = 1000) -> BaseFit[
         fit = tuple(_lmer(formula, data, base.reml) for formula in base.formula.split("; "))
     if base.report is not None:
         fit, sigma = base.report(fit[0]), fit[0].sigma()
-    return BaseFit(name, base.formula, data, base.reml, base.tags, fit, options, seed, draws, sigma)
+    return BaseFit(name, base.formula, data, base.reml, fit, options, seed, draws, sigma)
 
 
 likelihood_base, posterior_base, anova_base, results_base = (partial(base_fit, kind) for kind in BASES)

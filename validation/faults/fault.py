@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from validation.faults.bases import BASES, BaseFit, PlantedPosterior, tags_in
+from validation.faults.bases import BASES, BaseFit, PlantedPosterior
 from validation.judge.likelihood_ratio import table_of_fits
 from validation.quantities import prediction_quantities, quietly
 from validation.references.recorded import RecordedLmerFit
@@ -42,14 +42,15 @@ class Fault:
     expected: str  # ``Cause.name`` that must come first
     make: Callable[..., object]  # ``make(base)``, or ``make(base, size)`` where it is ``sized``
     kind: str = "likelihood"  # of comparison that must catch it: likelihood, posterior, anova or results
-    #: tags that a base model must, and must not, have for the fault to be one
-    needs: frozenset[str] = frozenset()
-    without: frozenset[str] = frozenset()
+    #: tags that a base model must, and must not, have for the fault to be one, separated by commas
+    needs: str = ""
+    without: str = ""
     sized: FaultSize | None = None
 
-    def applies(self, tags: frozenset[str]) -> bool:
+    def applies(self, tags: str) -> bool:
         """Whether a base model with these tags can have the fault."""
-        return self.needs <= tags and not (self.without & tags)
+        needs, without, has = (set(filter(None, text.split(", "))) for text in (self.needs, self.without, tags))
+        return needs <= has and not without & has
 
     def plant(self, base: object, size: float | None = None) -> object:
         """The wrong fit of a base; of its usual size where none is given, and none matters where it is not sized."""
@@ -63,32 +64,21 @@ FAULTS: dict[str, list[Fault]] = {kind: [] for kind in BASES}
 
 
 def fault(
-    number: int,
-    name: str,
-    expected: str,
-    *,
-    kind: str = "likelihood",
-    needs: str = "",
-    without: str = "",
-    sized: FaultSize | None = None,
-    how: Callable[..., object] | None = None,
+    number: int, name: str, expected: str, *, how: Callable[..., object] | None = None, **more: Any
 ) -> Callable[[FunctionT], FunctionT]:
     """Register a function as a fault: of a base, and of a size where it has one, it makes the wrong fit.
 
     Parameters
     ----------
-    number, name, expected, kind, sized
+    number, name, expected, more
         As of :class:`Fault`.
-    needs, without : str
-        Tags, separated by commas.
     how : callable
         Where the function only says what changes: ``how(function, base)``, or with a size, makes the wrong fit.
     """
 
     def register(function: FunctionT) -> FunctionT:
-        make = function if how is None else partial(how, function)
-        new = Fault(number, name, expected, make, kind, tags_in(needs), tags_in(without), sized)
-        insort(FAULTS[kind], new, key=lambda known: known.number)
+        new = Fault(number, name, expected, function if how is None else partial(how, function), **more)
+        insort(FAULTS[new.kind], new, key=lambda known: known.number)
         return function
 
     return register
@@ -124,26 +114,21 @@ def _numbers(fit: object, base: BaseFit) -> object:
         parts["objective"] = [fit.devfun(point) for point in (theta, theta + 0.1)]
         parts["predictor"] = prediction_quantities(fit, base.data).table
     if isinstance(fit, PlantedPosterior):
-        points = base.fit.at(20, base.seed)
-        parts["at"], parts["log_prob"] = fit.at(20, base.seed), [fit.log_prob(point) for point in points]
+        points = base.fit.unconstrained_draws(20, base.seed)
+        parts["unconstrained_draws"] = fit.unconstrained_draws(20, base.seed)
+        parts["log_prob"] = [fit.log_prob(point) for point in points]
     return parts
 
 
 def _same(left: Any, right: Any) -> bool:
-    if left is right:
-        return True
-    if isinstance(left, pd.DataFrame) and isinstance(right, pd.DataFrame):  # VarCorr's is a table of its own
-        return _same(dict(left.items()), dict(right.items()))
+    # by columns: VarCorr's is a table of its own
+    left, right = (dict(side.items()) if isinstance(side, pd.DataFrame) else side for side in (left, right))
     if type(left) is not type(right):
         return False
     if isinstance(left, Mapping):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, pd.Series):
-        return left.index.equals(right.index) and _same(left.to_numpy(), right.to_numpy())
-    if sp.issparse(left):
-        return _same(left.toarray(), right.toarray())
-    first, second = np.asarray(left), np.asarray(right)
-    if first.shape != second.shape:
+    first, second = (side.toarray() if sp.issparse(side) else np.asarray(side) for side in (left, right))
+    if first.shape != second.shape or (isinstance(left, pd.Series) and not left.index.equals(right.index)):
         return False
     if first.dtype.kind not in "fiub" or second.dtype.kind not in "fiub":
         return list(map(str, first.ravel())) == list(map(str, second.ravel()))  # of labels some are missing

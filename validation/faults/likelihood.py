@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,6 @@ from validation.faults.bases import BaseFit
 from validation.faults.fault import FaultSize, fault
 from validation.references.recorded import RecordedLmerFit
 from validation.references.whole import at_theta, criteria_of
-
-_Table = TypeVar("_Table", pd.DataFrame, pd.Series, np.ndarray)
 
 
 def _optimum(fit: RecordedLmerFit, reml: bool) -> RecordedLmerFit:
@@ -99,14 +97,9 @@ fault(6, "a variance put to 0", "boundary", without="singular")(
 of_modes(8, "BLUPs reversed", "permuted-levels", without="singular")(lambda frame, fit: frame[::-1])
 of_modes(2, "BLUPs over sigma", "modes-relative", without="singular")(lambda frame, fit: frame / fit.sigma())
 of_modes(8, "all BLUPs' signs", "sign-flipped", without="singular")(lambda frame, fit: -frame)
-
-
-@of_modes(8, "one BLUP's sign", "sign-flipped", without="singular")
-def _one_flipped(frame: pd.DataFrame, fit: RecordedLmerFit) -> pd.DataFrame:
-    frame.iloc[int(np.argmax(np.abs(frame.iloc[:, 0])))] *= -1
-    return frame
-
-
+of_modes(8, "one BLUP's sign", "sign-flipped", without="singular")(
+    lambda frame, fit: frame.mul(np.where(frame.iloc[:, 0].abs() == frame.iloc[:, 0].abs().max(), -1.0, 1.0), axis=0)
+)
 of_modes(8, "BLUPs shifted by one", "permuted-levels", without="singular")(lambda frame, fit: np.roll(frame, 1, axis=0))
 of_modes(8, "effects swapped", "permuted-effects", needs="two effects")(lambda frame, fit: frame.iloc[:, ::-1])
 
@@ -127,8 +120,7 @@ def _swapped_pair(frame: pd.DataFrame, fit: RecordedLmerFit, size: float) -> pd.
 @changed(10, "N log(2 pi) lost", "constant-offset")
 def _constant_lost(fit: RecordedLmerFit) -> dict[str, Any]:
     offset = fit.nobs() * math.log(2 * math.pi)
-    scalars = criteria_of(fit, fit.deviance() - offset)
-    return {"scalars": scalars, "objective": lambda theta: fit.devfun(theta) - offset}
+    return {"scalars": criteria_of(fit, fit.deviance() - offset), "objective": lambda theta: fit.devfun(theta) - offset}
 
 
 @changed(10, "log|X'X| lost in logLik", "constant-offset", without="weighted")
@@ -167,21 +159,16 @@ def _unshrunken(fit: RecordedLmerFit) -> dict[str, Any]:
     """Each level's own least-squares estimate (the other terms' BLUPs taken off) in place of its BLUP."""
     pieces = pieces_of(fit)
     solution = solve(pieces, fit.theta.to_numpy(), fit.reml)
-    marginal = pieces.y - solution.marginal
-    root = np.ones(marginal.size) if pieces.weights is None else np.sqrt(pieces.weights)
+    root = 1.0 if pieces.weights is None else np.sqrt(pieces.weights)
+    # What is left of the response is explained by the level's own columns besides what its BLUP explains already.
+    residual = root * (pieces.y - solution.fitted)
+    places = pieces.by_level(np.arange(pieces.Z.shape[1]))
     modes = {group: frame.copy() for group, frame in fit.modes.items()}
-    start = 0
-    for term in pieces.terms:
-        columns = slice(start, start + term.J * term.p)
-        start += term.J * term.p
-        others = solution.b.copy()
-        others[columns] = 0.0
-        residual = root * (marginal - pieces.Z @ others)
-        for j, level in enumerate(term.levels):
-            block = pieces.Z[:, columns.start + j * term.p : columns.start + (j + 1) * term.p].toarray()
-            used = np.flatnonzero(np.abs(block).sum(axis=1))
-            own = np.linalg.lstsq(root[used, None] * block[used], residual[used], rcond=None)[0]
-            modes[term.group].loc[level, list(term.effects)] = own
+    for term, columns in zip(pieces.terms, places, strict=True):
+        for level, of_level in zip(term.levels, columns, strict=True):
+            block = np.reshape(root, (-1, 1)) * pieces.Z[:, of_level].toarray()
+            more = np.linalg.lstsq(block, residual, rcond=None)[0]
+            modes[term.group].loc[level, list(term.effects)] += more
     return {"modes": modes}
 
 
@@ -189,28 +176,25 @@ def _unshrunken(fit: RecordedLmerFit) -> dict[str, Any]:
 of_modes(11, "coef for ranef", "coef-for-ranef")(
     lambda frame, fit: frame + fit.fixef().reindex(frame.columns, fill_value=0.0).to_numpy()
 )
+changed(11, "marginal fitted values", "marginal-fitted", without="singular")(
+    lambda fit: {"fits": pd.Series(solve(pieces_of(fit), fit.theta.to_numpy(), fit.reml).marginal, fit.y.index)}
+)
 
 
-@changed(11, "marginal fitted values", "marginal-fitted", without="singular")
-def _marginal_fitted(fit: RecordedLmerFit) -> dict[str, Any]:
-    solution = solve(pieces_of(fit), fit.theta.to_numpy(), fit.reml)
-    return {"fits": pd.Series(solution.marginal, index=fit.y.index)}
+def _rounded(values: Any) -> Any:
+    return values.astype(np.float32).astype(float)
 
 
 @changed(12, "single precision", "single-precision")
 def _single_precision(fit: RecordedLmerFit) -> dict[str, Any]:
-
-    def rounded(frame: _Table) -> _Table:
-        return frame.astype(np.float32).astype(float)
-
     components = fit.components.copy()
-    components[["vcov", "sdcor"]] = rounded(components[["vcov", "sdcor"]])
+    components[["vcov", "sdcor"]] = _rounded(components[["vcov", "sdcor"]])
     return {
         "scalars": {name: float(np.float32(value)) for name, value in fit.scalars.items()},
         "components": components,
-        "modes": {group: rounded(frame) for group, frame in fit.modes.items()},
-        "mode_variances": {group: rounded(np.asarray(array)) for group, array in fit.mode_variances.items()},
-        **{name: rounded(getattr(fit, name)) for name in ("coefficients", "covariance", "theta", "fits")},
+        "modes": {group: _rounded(frame) for group, frame in fit.modes.items()},
+        "mode_variances": {group: _rounded(array) for group, array in fit.mode_variances.items()},
+        **{name: _rounded(getattr(fit, name)) for name in ("coefficients", "covariance", "theta", "fits")},
     }
 
 
@@ -279,14 +263,12 @@ of_covariances(2, "covariances for correlations", "scale-covariance", needs="two
 of_covariances(7, "correlation reported as 0", "correlation-not-reported", needs="two effects")(
     lambda t, fit: {"sdcor": 0.0}
 )
-
-
-@changed(12, "a lost level", "missing-numbers")
-def _lost_level(fit: RecordedLmerFit) -> dict[str, Any]:
-    variances = {group: np.asarray(array)[:-1] for group, array in fit.mode_variances.items()}
-    return {"modes": {group: frame.iloc[:-1] for group, frame in fit.modes.items()}, "mode_variances": variances}
-
-
+changed(12, "a lost level", "missing-numbers")(
+    lambda fit: {
+        "modes": {group: frame.iloc[:-1] for group, frame in fit.modes.items()},
+        "mode_variances": {group: array[:-1] for group, array in fit.mode_variances.items()},
+    }
+)
 of_modes(8, "BLUPs in alphabetical order", "permuted-levels", without="singular")(
     lambda frame, fit: frame.iloc[np.argsort(frame.index.astype(str))]
 )
@@ -319,25 +301,15 @@ changed(10, "residual df for Satterthwaite's", "p-values-residual-df", without="
 )
 changed(10, "z tests for Satterthwaite's", "p-values-z", without="singular")(lambda fit: _p_values(fit, 1e12))
 changed(10, "one-sided p-values", "p-values-one-sided")(lambda fit: _p_values(fit, tails=1.0))
-
-
-@changed(11, "conditional for marginal predictions", "conditional-for-marginal", without="singular")
-def _conditional_for_marginal(fit: RecordedLmerFit) -> dict[str, Any]:
-
-    def predict(newdata: pd.DataFrame | None = None, **options: object) -> pd.Series:
-        return fit.fitted() if newdata is None else fit.predict(newdata, **options)
-
-    return {"predictor": predict}
+changed(11, "conditional for marginal predictions", "conditional-for-marginal", without="singular")(
+    lambda fit: {"predictor": lambda new=None, **how: fit.fitted() if new is None else fit.predict(new, **how)}
+)
 
 
 @changed(11, "an unseen level gets the first one's effect", "new-levels", without="singular, nested")
 def _first_level_for_new(fit: RecordedLmerFit) -> dict[str, Any]:
     extra = float(np.sum([frame.to_numpy()[0, 0] for frame in fit.modes.values()]))
-
-    def predict(newdata: pd.DataFrame | None = None, **options: object) -> pd.Series:
-        return fit.predict(newdata, **options) + (0.0 if newdata is None else extra)
-
-    return {"predictor": predict}
+    return {"predictor": lambda new=None, **how: fit.predict(new, **how) + (0.0 if new is None else extra)}
 
 
 changed(12, "covariances not given", "missing-numbers")(lambda fit: {"covariance": fit.covariance.iloc[:-1, :-1]})

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,31 +17,27 @@ from validation.faults.fault import FaultSize, fault
 planted = partial(fault, kind="posterior")
 
 
+def _with(parts: Callable[[PlantedPosterior], Mapping[str, Any]], base: BaseFit) -> PlantedPosterior:
+    """The right model sampled again, with other parts."""
+    right = base.again()
+    return replace(right, **parts(right))
+
+
+changed = partial(planted, how=_with)
+
+
 # ---------------------------------------------------------------------------------------------------- the model
 
 
-class _Scales(NamedTuple):
-    """Mean and sd of the response, and sds of the predictors."""
-
-    mean: float
-    sd: float
-    x: np.ndarray
-
-
-def _scales(base: BaseFit, ddof: int = 1) -> _Scales:
-    y, x = base.fit.response, base.fit.origin.spec.x
-    return _Scales(float(y.mean()), float(y.std(ddof=ddof)), np.asarray(x.std(axis=0, ddof=ddof), dtype=float))
-
-
-#: What makes a prior of the data's scales, and of 1 and the fault's size.
-_Prior: TypeAlias = Callable[[_Scales, float], object]
+#: What makes a prior of the response's values, and of 1 and the fault's size.
+_Prior: TypeAlias = Callable[[pd.Series, float], object]
 
 
 def _priors(argument: str, cause: str) -> Callable[..., Callable[[_Prior], _Prior]]:
     """Register other priors of an argument of ``stan_lmer`` as faults."""
 
     def sampled(prior: _Prior, base: BaseFit, size: float = 0.0) -> PlantedPosterior:
-        return base.again(None, **{argument: prior(_scales(base), 1 + size)})
+        return base.again(None, **{argument: prior(pd.Series(base.fit.response), 1 + size)})
 
     return partial(planted, 9, expected=cause, how=sampled)
 
@@ -53,9 +49,9 @@ def _share(planted_at: float) -> FaultSize:
 _OVER_1 = FaultSize(1.0, 1e-9, "over 1")
 
 of_intercept = _priors("prior_intercept", "prior-intercept")
-of_intercept("intercept prior scale", sized=_share(3.0))(lambda y, k: normal(y.mean, 2.5 * y.sd * k))
-of_intercept("intercept prior of rstanarm before 2020")(lambda y, k: normal(0, 10 * y.sd))
-of_intercept("student_t for normal, intercept")(lambda y, k: student_t(3, y.mean, 2.5 * y.sd))
+of_intercept("intercept prior scale", sized=_share(3.0))(lambda y, k: normal(y.mean(), 2.5 * y.std() * k))
+of_intercept("intercept prior of rstanarm before 2020")(lambda y, k: normal(0, 10 * y.std()))
+of_intercept("student_t for normal, intercept")(lambda y, k: student_t(3, y.mean(), 2.5 * y.std()))
 of_coefficients = _priors("prior", "prior-coefficients")
 of_coefficients("autoscale off")(lambda y, k: normal(0, 2.5))
 of_coefficients("coefficients' prior scale", sized=_share(1.0))(lambda y, k: normal(0, 2.5 * k, autoscale=True))
@@ -63,18 +59,18 @@ of_coefficients("coefficients' prior scale", sized=_share(1.0))(lambda y, k: nor
 
 @planted(9, "sd with ddof 0", "prior-ddof")
 def _ddof(base: BaseFit) -> PlantedPosterior:
-    y = _scales(base, ddof=0)
+    y, x = base.fit.response, base.fit.origin.spec.x  # arrays, whose std() has ddof 0
     return base.again(
-        prior=normal(0, 2.5 * y.sd / _scales(base).x),
-        prior_intercept=normal(y.mean, 2.5 * y.sd),
-        prior_aux=exponential(1 / y.sd),
+        prior=normal(0, 2.5 * y.std() / x.std(axis=0, ddof=1)),
+        prior_intercept=normal(y.mean(), 2.5 * y.std()),
+        prior_aux=exponential(1 / y.std()),
     )
 
 
 of_sigma = _priors("prior_aux", "prior-sigma")
-of_sigma("rate taken for a scale (sigma)")(lambda y, k: exponential(y.sd))
-of_sigma("sigma's prior scale", sized=_share(0.5))(lambda y, k: exponential(k / y.sd))
-of_sigma("half-normal for exponential (sigma)")(lambda y, k: normal(0, y.sd))
+of_sigma("rate taken for a scale (sigma)")(lambda y, k: exponential(y.std()))
+of_sigma("sigma's prior scale", sized=_share(0.5))(lambda y, k: exponential(k / y.std()))
+of_sigma("half-normal for exponential (sigma)")(lambda y, k: normal(0, y.std()))
 of_covariance = _priors("prior_covariance", "prior-covariance")
 of_covariance("decov scale", sized=_OVER_1)(lambda y, k: decov(scale=k))
 of_covariance("decov shape", sized=_OVER_1)(lambda y, k: decov(shape=k))
@@ -88,12 +84,11 @@ def _dropped_rows(base: BaseFit, size: float) -> PlantedPosterior:
     return base.again(base.data.drop(used[:: max(2, round(len(used) / size))][: max(1, round(size))]))
 
 
-@planted(4, "missing value as a level, sampled", "missing-as-level")
-def _missing_as_level(base: BaseFit) -> PlantedPosterior:
-    school = base.data["school"].astype(object).fillna("nan").astype("category")
-    return base.again(base.data.assign(school=school))
-
-
+planted(4, "missing value as a level, sampled", "missing-as-level")(
+    lambda base: base.again(
+        base.data.assign(school=base.data["school"].astype(object).fillna("nan").astype("category"))
+    )
+)
 planted(3, "another reference level, sampled", "coding-reference-level", needs="categorical")(
     lambda base: base.again(base.data.assign(stage=base.data["stage"].cat.reorder_categories(["late", "early"])))
 )
@@ -105,110 +100,97 @@ planted(7, "correlation lost, sampled", "correlation-lost", needs="slopes")(
 # ---------------------------------------------------------------------------------------------------- the density
 
 
-def _parts(fit: PlantedPosterior, u: np.ndarray) -> dict[str, np.ndarray]:
-    """The parts of unconstrained vectors by name, a row each (STAN_LMER_MODEL.md, section 1)."""
-    return {name: u[:, at] for name, at in fit.origin._full.slices.items()}
+#: The parts of unconstrained vectors by name: an array's last axis (STAN_LMER_MODEL.md, section 1).
+_Parts: TypeAlias = dict[str, np.ndarray]
 
 
-def _at_points(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], float | np.ndarray]:
-    """A log density of one point or several, of what takes several."""
-
-    def log_prob(points: np.ndarray) -> float | np.ndarray:
-        found = values(np.atleast_2d(np.asarray(points, dtype=float)))
-        return float(found[0]) if np.ndim(points) == 1 else found
-
-    return log_prob
+def _parts(fit: PlantedPosterior, u: np.ndarray) -> _Parts:
+    return {name: u[..., at] for name, at in fit.origin._full.slices.items()}
 
 
-def _with_term(extra: Callable[[Any, dict[str, np.ndarray]], np.ndarray], base: BaseFit) -> PlantedPosterior:
+def _with_term(extra: Callable[[Any, _Parts], np.ndarray], base: BaseFit) -> PlantedPosterior:
     """A term is added to the log density; the draws stay right, as no number of them would show it."""
-    right = base.again()
-    spec = right.origin.spec
-    return replace(right, log_prob=_at_points(lambda u: right.log_prob(u) + extra(spec, _parts(right, u))))
+    return _with(lambda fit: {"log_prob": lambda u: fit.log_prob(u) + extra(fit.origin.spec, _parts(fit, u))}, base)
 
 
 of_density = partial(planted, 9, how=_with_term)
 
 
-@of_density("intercept prior not centred", "prior-not-centred")
-def _not_centred(spec: Any, u: dict[str, np.ndarray]) -> np.ndarray:
-    gamma, shift = u["gamma"][:, 0], (u["z_beta"] * spec.coef.scale) @ spec.xbar
-    mean, scale = float(spec.intercept.mean[0]), float(spec.intercept.scale[0])
-    return np.asarray(-0.5 * (((gamma - shift - mean) / scale) ** 2 - ((gamma - mean) / scale) ** 2))
+def _shift(spec: Any, u: _Parts) -> np.ndarray:
+    """From the intercept at 0 to that at the predictors' means."""
+    return np.asarray((u["z_beta"] * spec.coef.scale) @ spec.xbar)
+
+
+def _of_intercept(spec: Any, intercept: np.ndarray) -> np.ndarray:
+    """Log density of its prior, less a constant."""
+    return np.asarray(-0.5 * ((intercept - float(spec.intercept.mean[0])) / float(spec.intercept.scale[0])) ** 2)
+
+
+of_density("intercept prior not centred", "prior-not-centred")(
+    lambda spec, u: _of_intercept(spec, u["gamma"][..., 0] - _shift(spec, u)) - _of_intercept(spec, u["gamma"][..., 0])
+)
 
 
 # Exponential(1) on a² in place of a: −a² + log(2a) for −a
 @of_density("prior on the variance for the sd", "prior-sigma")
-def _variance_prior(spec: Any, u: dict[str, np.ndarray]) -> np.ndarray:
-    a = np.exp(u["aux"][:, 0])
+def _variance_prior(spec: Any, u: _Parts) -> np.ndarray:
+    a = np.exp(u["aux"][..., 0])
     return np.asarray(a - a**2 + np.log(2 * a))
 
 
-of_density("Jacobian of log sigma lost", "prior-sigma")(lambda spec, u: -u["aux"][:, 0])
+of_density("Jacobian of log sigma lost", "prior-sigma")(lambda spec, u: -u["aux"][..., 0])
 
 
 # β ~ N(0, s a) in place of N(0, s)
 @of_density("coefficients' prior times sigma", "prior-coefficients")
-def _scaled_by_sigma(spec: Any, u: dict[str, np.ndarray]) -> np.ndarray:
-    z, log_a = u["z_beta"], u["aux"][:, 0]
-    return np.asarray(-0.5 * np.sum(z**2, axis=1) * (np.exp(-2 * log_a) - 1) - z.shape[1] * log_a)
+def _scaled_by_sigma(spec: Any, u: _Parts) -> np.ndarray:
+    z, log_a = u["z_beta"], u["aux"][..., 0]
+    return np.asarray(-0.5 * np.sum(z**2, axis=-1) * (np.exp(-2 * log_a) - 1) - z.shape[-1] * log_a)
 
 
 of_density("student_t for normal, coefficients", "prior-coefficients")(
-    lambda spec, u: np.sum(stats.t.logpdf(u["z_beta"], 3) - stats.norm.logpdf(u["z_beta"]), axis=1)
+    lambda spec, u: np.sum(stats.t.logpdf(u["z_beta"], 3) - stats.norm.logpdf(u["z_beta"]), axis=-1)
 )
 
 
 def _moved(
-    base: BaseFit,
+    fit: PlantedPosterior,
     at: str,
-    move: Callable[[Any, dict[str, np.ndarray]], np.ndarray],
-    own: Callable[[Any, np.ndarray, np.ndarray], np.ndarray],
-) -> PlantedPosterior:
-    """The right density at points of which a part is moved, and a term of the old and the new part."""
-    right = base.again()
-    spec, place = right.origin.spec, right.origin._full.slices[at]
+    move: Callable[[Any, _Parts], np.ndarray],
+    own: Callable[[Any, np.ndarray], np.ndarray],
+) -> dict[str, Any]:
+    """The right density at points of which a part is moved, that part's own term where it was and not where it is."""
+    spec, place = fit.origin.spec, fit.origin._full.slices[at]
+
+    def moved(u: np.ndarray, sign: float) -> np.ndarray:
+        to = u.copy()
+        to[..., place] += sign * move(spec, _parts(fit, u))[..., None]
+        return to
 
     def log_prob(u: np.ndarray) -> np.ndarray:
-        moved = u.copy()
-        moved[:, place] += move(spec, _parts(right, u))[:, None]
-        return np.asarray(right.log_prob(moved)) + own(spec, u[:, place], moved[:, place])
+        to = moved(u, 1.0)
+        return np.asarray(fit.log_prob(to)) + own(spec, u[..., place]) - own(spec, to[..., place])
 
-    def points(n: int, seed: int) -> np.ndarray:
-        u = right.at(n, seed).copy()
-        u[:, place] -= move(spec, _parts(right, u))[:, None]
-        return u
-
-    return replace(right, log_prob=_at_points(log_prob), at=points)
+    draws = fit.unconstrained_draws
+    return {"log_prob": log_prob, "unconstrained_draws": lambda n, seed: moved(draws(n, seed), -1.0)}
 
 
 # the random effects' sd is τ in place of τσ
-planted(9, "tau without sigma", "prior-random-effects")(
-    lambda base: _moved(
-        base,
+changed(9, "tau without sigma", "prior-random-effects")(
+    lambda fit: _moved(
+        fit,
         "tau",
-        lambda spec, u: -(u["aux"][:, 0] + math.log(float(spec.aux.scale[0]))),
-        lambda spec, old, new: np.sum(-np.exp(old) + old + np.exp(new) - new, axis=1),
+        lambda spec, u: -(u["aux"][..., 0] + math.log(float(spec.aux.scale[0]))),
+        lambda spec, log_tau: np.sum(log_tau - np.exp(log_tau), axis=-1),
     )
 )
-
-
 # the intercept that is sampled is the one at 0
-@planted(9, "predictors not centred", "prior-not-centred")
-def _uncentred(base: BaseFit) -> PlantedPosterior:
-
-    def own(spec: Any, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-        mean, scale = float(spec.intercept.mean[0]), float(spec.intercept.scale[0])
-        return np.asarray(-0.5 * (((old - mean) / scale) ** 2 - ((new - mean) / scale) ** 2).sum(axis=1))
-
-    return _moved(base, "gamma", lambda spec, u: (u["z_beta"] * spec.coef.scale) @ spec.xbar, own)
-
-
-@planted(12, "density in single precision", "single-precision")
-def _single_density(base: BaseFit) -> PlantedPosterior:
-    right = base.again()
-    single = _at_points(lambda u: np.asarray(right.log_prob(u), dtype=np.float32).astype(float))
-    return replace(right, log_prob=single)
+changed(9, "predictors not centred", "prior-not-centred")(
+    lambda fit: _moved(fit, "gamma", _shift, lambda spec, gamma: _of_intercept(spec, gamma).sum(axis=-1))
+)
+changed(12, "density in single precision", "single-precision")(
+    lambda fit: {"log_prob": lambda u: np.asarray(fit.log_prob(u), dtype=np.float32).astype(float)}
+)
 
 
 # ---------------------------------------------------------------------------------------------------- the draws
@@ -217,8 +199,10 @@ def _single_density(base: BaseFit) -> PlantedPosterior:
 def _with_draws(change: Callable[[PlantedPosterior], Mapping[str, np.ndarray]], base: BaseFit) -> PlantedPosterior:
     """Other draws of some parameters, chains x draws."""
     right = base.again()
-    changed = change(right)
-    return replace(right, draws=np.array([changed.get(name, right.of(name)) for name in right.names]))
+    draws = right.draws.copy()
+    for name, values in change(right).items():
+        draws.loc[name] = values
+    return replace(right, draws=draws)
 
 
 of_draws = partial(planted, how=_with_draws)
@@ -252,12 +236,9 @@ of_draws(2, "Sigma relative to sigma squared", "scale-relative-variance")(
 of_draws(12, "a chain copied", "copied-draws")(
     lambda fit: {name: fit.of(name)[[0, 0, *range(2, fit.draws.shape[1])]] for name in fit.names}
 )
-
-
-@of_draws(12, "halves of chains copied", "copied-draws")
-def _half_copied(fit: PlantedPosterior) -> Mapping[str, np.ndarray]:
-    number = fit.draws.shape[2]
-    return {name: fit.of(name)[:, np.arange(number) % (number // 2)] for name in fit.names}
+of_draws(12, "halves of chains copied", "copied-draws")(
+    lambda fit: {name: np.tile(fit.of(name)[:, : fit.draws.shape[2] // 2], 2) for name in fit.names}
+)
 
 
 @of_draws(8, "intercept and sigma in an order of their own", "torn-apart")
@@ -278,13 +259,10 @@ def _centred_intercept(fit: PlantedPosterior) -> Mapping[str, np.ndarray]:
     return {"(Intercept)": fit.of("(Intercept)") + np.einsum("k,kcd->cd", spec.xbar, slopes)}
 
 
-def _with_reports(change: Callable[[PlantedPosterior], dict[str, object]], base: BaseFit) -> PlantedPosterior:
-    """Right draws are reported otherwise."""
-    right = base.again()
-    return replace(right, reports={**right.reports, **change(right)})
-
-
-reported = partial(planted, 2, how=_with_reports)
+# right draws are reported otherwise
+reported = partial(
+    planted, 2, how=lambda change, base: _with(lambda fit: {"reports": {**fit.reports, **change(fit)}}, base)
+)
 _Statistic: TypeAlias = Callable[[np.ndarray], float]
 
 
@@ -322,13 +300,7 @@ reported("VarCorr: means of the correlations", "summary-correlation-mean", needs
 )
 reported("means for medians", "summary-fixef-mean")(lambda fit: {"fixef": _of_coefficients(fit, np.mean)})
 reported("sds for MAD_SD", "summary-se-sd-ddof0")(lambda fit: {"se": _of_coefficients(fit, np.std)})
-
-
-def _without(lost: Callable[[str], bool], base: BaseFit) -> PlantedPosterior:
-    right = base.again()
-    rows = [i for i, name in enumerate(right.names) if not lost(name)]
-    return replace(right, names=tuple(right.names[i] for i in rows), draws=right.draws[rows])
-
-
-planted(12, "unseen level's effects lost", "missing-parameters", how=_without)(lambda name: "_NEW_" in name)
-planted(12, "a coefficient lost", "missing-parameters", how=_without)(lambda name: name == "ses")
+changed(12, "unseen level's effects lost", "missing-parameters")(
+    lambda fit: {"draws": fit.draws.sel(parameter=[name for name in fit.names if "_NEW_" not in name])}
+)
+changed(12, "a coefficient lost", "missing-parameters")(lambda fit: {"draws": fit.draws.drop_sel(parameter="ses")})

@@ -111,26 +111,12 @@ of_tests(12, "test: AIC and BIC not given", "missing-numbers")(
 
 # ---------------------------------------------------------------------------------------------------- after a fit
 
-_ESTIMATES = ("emmean", "estimate", "predicted")
-_ERRORS = ("SE", "std.error")
-_ENDS = (("lower.CL", "upper.CL"), ("conf.low", "conf.high"))
-
-
-def _names(table: pd.DataFrame) -> tuple[str, str, tuple[str, str]]:
-    """What the estimates, their errors and the intervals' ends are called."""
-    estimate = next(name for name in table.columns if name in _ESTIMATES or name.endswith(".trend"))
-    error = next(name for name in _ERRORS if name in table)
-    return estimate, error, next((pair for pair in _ENDS if pair[0] in table), _ENDS[0])
-
 
 def _with_errors(change: Callable[[pd.Series, BaseFit], pd.Series], base: BaseFit) -> pd.DataFrame:
     """Other standard errors, and the intervals that they make."""
-    estimate, error, ends = _names(base.fit)
-    se = base.fit[error].astype(float)
-    wrong = change(se, base)
-    out = base.fit.assign(**{error: wrong})
-    for end in ends if ends[0] in base.fit else ():
-        out[end] = base.fit[estimate] + (base.fit[end] - base.fit[estimate]) * wrong / se
+    out, estimate = base.fit.assign(SE=change(base.fit["SE"], base)), base.fit["estimate"]
+    for end in base.fit.columns.intersection(["lower.CL", "upper.CL"]):
+        out[end] = estimate + (base.fit[end] - estimate) * out["SE"] / base.fit["SE"]
     return out
 
 
@@ -145,10 +131,9 @@ errors, p_values = partial(of_results, 10, how=_with_errors), partial(of_results
 
 def _with_quantiles(base: BaseFit, level: float, df: float | None = None) -> pd.DataFrame:
     """Intervals of another level, or by other degrees of freedom than the table's own."""
-    estimate, error, (low, high) = _names(base.fit)
     own = base.fit["df"].to_numpy(float) if "df" in base.fit else np.inf
-    half = stats.t.ppf(0.5 + level / 2, own if df is None else df) * base.fit[error]
-    return base.fit.assign(**{low: base.fit[estimate] - half, high: base.fit[estimate] + half})
+    half = stats.t.ppf(0.5 + level / 2, own if df is None else df) * base.fit["SE"]
+    return base.fit.assign(**{"lower.CL": base.fit["estimate"] - half, "upper.CL": base.fit["estimate"] + half})
 
 
 of_results(10, "differences the other way round", "reversed", needs="tests")(
@@ -158,19 +143,17 @@ of_results(10, "differences the other way round", "reversed", needs="tests")(
 
 @of_results(10, "numbers under other levels", "levels-swapped")
 def _levels_swapped(base: BaseFit) -> pd.DataFrame:
-    estimate = _names(base.fit)[0]
     numbers = [name for name in base.fit.columns if pd.api.types.is_float_dtype(base.fit[name]) and name != "ses"]
-    out = base.fit.copy()
-    first, last = base.fit[estimate].to_numpy().argmin(), base.fit[estimate].to_numpy().argmax()
+    out, estimates = base.fit.copy(), base.fit["estimate"].to_numpy()
+    first, last = estimates.argmin(), estimates.argmax()
     out.loc[[first, last], numbers] = base.fit.loc[[last, first], numbers].to_numpy()
     return out
 
 
 @of_results(10, "one number off", "one-row", needs="three rows", sized=FaultSize(0.05, 1e-4, "standard errors"))
 def _one_row_off(base: BaseFit, size: float) -> pd.DataFrame:
-    estimate, error, _ = _names(base.fit)
     out = base.fit.copy()
-    out.loc[1, estimate] += size * out.loc[1, error]
+    out.loc[1, "estimate"] += size * out.loc[1, "SE"]
     return out
 
 
