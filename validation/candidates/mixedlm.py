@@ -35,9 +35,14 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
         else:
             components.append((name, terms, block.cov))
     levels: dict[str, list[str]] = {}
+    theta_names = []  # its θ runs along the rows of each factor's Λ, lme4's down the columns
     for structure in found.matrices.random_structures:
-        _, spell = r_group(structure.grouping_factor, formula, separator="/")
+        group, spell = r_group(structure.grouping_factor, formula, separator="/")
         levels.setdefault(structure.grouping_factor, [spell(str(level)) for level in structure.level_map])
+        effects = [_r_name(effect, data, codings) for effect in structure.term_names]
+        for i, row in enumerate(effects):
+            below = range(i + 1) if structure.correlated else [i]
+            theta_names += [f"{group}.{row}" if i == j else f"{group}.{row}.{effects[j]}" for j in below]
 
     def frames(values: Any) -> dict[str, pd.DataFrame]:
         return {
@@ -46,15 +51,6 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
             )
             for name, block in values.items()
         }
-
-    # Its θ runs along the rows of each factor's Λ, lme4's down the columns.
-    theta_names = []
-    for structure in found.matrices.random_structures:
-        group, _ = r_group(structure.grouping_factor, formula)
-        effects = [_r_name(effect, data, codings) for effect in structure.term_names]
-        for i, row in enumerate(effects):
-            below = range(i + 1) if structure.correlated else [i]
-            theta_names += [f"{group}.{row}" if i == j else f"{group}.{row}.{effects[j]}" for j in below]
 
     return {
         "fixef": {_r_name(name, data, codings): value for name, value in found.fixef().items()},

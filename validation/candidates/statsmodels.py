@@ -20,9 +20,8 @@ def fit(formula: str, data: pd.DataFrame, REML: bool = True, **options: object) 
     if options:
         raise NotImplementedError(f"MixedLM has no {', '.join(options)}")
     fixed, bars = take_apart(formula)
-    groups = {group for _, group in bars}
     if len(bars) != 1:
-        raise NotImplementedError(f"MixedLM has one grouping factor, not {', '.join(sorted(groups))}")
+        raise NotImplementedError(f"MixedLM has one grouping factor, not {', '.join(sorted({g for _, g in bars}))}")
     ((effects, group),) = bars
     labels = group_labels(data, group)
     used = data.assign(__group=labels).dropna(subset=["__group"])

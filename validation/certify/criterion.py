@@ -141,11 +141,6 @@ class Evaluation:
     solutions: list[Solution]  # of each block
 
 
-def identity(q: int) -> arb_mat:
-    """The unit matrix."""
-    return arb_mat([[int(i == j) for j in range(q)] for i in range(q)])
-
-
 def part(matrix: arb_mat, rows: slice, columns: slice) -> arb_mat:
     """Some rows and columns of a matrix."""
     return arb_mat([row[columns] for row in matrix.tolist()[rows]])
@@ -172,7 +167,7 @@ def eliminate(balls: Balls, covariances: Mapping[int, arb_mat]) -> tuple[arb, ar
     log_det, S, solutions = arb(0), balls.C, []
     for block in balls.blocks:
         Sigma = _spread(covariances, block.columns)
-        M = identity(len(block.columns)) + block.A * Sigma
+        M = 1 + block.A * Sigma  # 1 is the unit matrix here
         G = M.solve(block.B)
         log_det += M.det().log()
         S = S - block.B.transpose() * (Sigma * G)

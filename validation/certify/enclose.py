@@ -25,7 +25,7 @@ import numpy as np
 from flint import arb, arb_mat, fmpq, fmpq_mat
 
 from pyimpl.design.design import Design
-from validation.certify.criterion import Balls, Evaluation, ExactSums, evaluate, identity, part
+from validation.certify.criterion import Balls, Evaluation, ExactSums, evaluate, part
 from validation.covariances import FREE, Structure, triangle
 
 #: Newton steps before giving up: convergence is quadratic, and a start good to 6 digits needs 5 for 100 of them.
@@ -257,7 +257,7 @@ def _krawczyk(criterion: _Criterion, centre: list[arb]) -> tuple[list[arb], floa
             H = criterion(box).hessian
         except ZeroDivisionError:
             return None
-        contraction = identity(len(centre)) - Y * H
+        contraction = 1 - Y * H
         off = contraction * arb_mat([[side - middle] for side, middle in zip(box, centre, strict=True)])
         image = [middle - move + rest for middle, move, rest in zip(centre, step, off.entries(), strict=True)]
         return (image, H) if all(value.is_finite() for value in image) else None

@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from flint import acb, arb, arb_mat, fmpq, fmpq_mat
+from flint import arb, arb_mat, fmpq, fmpq_mat
 from scipy.special import logsumexp
 
 from pyimpl.design.design import Design
-from validation.certify.criterion import ExactSums, eliminate, exact_sums, identity, less_explained, part
+from validation.certify.criterion import ExactSums, eliminate, exact_sums, less_explained, part
 from validation.certify.remainder import LARGEST_WEIGHT, LEAST_REACH, MARGIN, POWERS, Shape, axis, bounds
 from validation.options import Progress, silent
 
@@ -87,7 +87,7 @@ class CollapsedModel:
         self.n, self.p, self.mean_y, self.sd_y = n, p, arb(means[p]), sds[p]
         #: prior sds of (γ, β): the intercept's column counts as one of sd 1
         scales = [self.sd_y * 5 / 2 / sd for sd in sds[:p]]
-        to_W = identity(p + 1)
+        to_W = arb_mat(p + 1, p + 1, 1)
         for k, scale in enumerate([*scales, arb(1)]):
             to_W[k, k] = scale
             if k:
@@ -141,23 +141,14 @@ class Settings:
 
 def share_below(distance: arb, step: arb) -> arb:
     """½ + Si(π·distance/step)/π."""
-    return (1 + 2 * acb(arb.pi() * distance / step).si().real / arb.pi()) / 2
-
-
-def _widened(matrix: arb_mat, radius: float) -> arb_mat:
-    """Every element with a larger radius; ``matrix + ball`` adds to the diagonal alone."""
-    return arb_mat([[value + arb(0, radius) for value in row] for row in matrix.tolist()])
+    return (1 + 2 * (arb.pi() * distance / step).si() / arb.pi()) / 2
 
 
 class Integrals:
     """Enclosed integrals of the density (times e^−top): lattice sums, with what they leave out as radius."""
 
     def __init__(
-        self,
-        model: CollapsedModel,
-        log_evidence: float,
-        settings: Settings,
-        progress: Progress = silent,
+        self, model: CollapsedModel, log_evidence: float, settings: Settings, progress: Progress = silent
     ) -> None:
         """Integrate a model that was made at the precision in force.
 
@@ -206,7 +197,6 @@ class Integrals:
         self.planes: list[defaultdict[tuple[int, int], arb]] = [defaultdict(arb) for _ in range(m)]
         self.beyond: defaultdict[tuple[int, int], float] = defaultdict(float)
         self.at_s: dict[int, tuple[arb, arb]] = {}
-        self.identity = identity(p)
         self._sum(progress)
         self._widen()
 
@@ -266,7 +256,7 @@ class Integrals:
         for k in range(first, last + 1):
             square, log_s = self._at(k)
             inverse = 1 / square
-            A = self.identity + node.XX * inverse
+            A = 1 + node.XX * inverse
             covariance = A.inv()
             h = node.Xr * inverse
             mean = covariance * h
@@ -331,14 +321,16 @@ class Integrals:
 
     def _widen(self) -> None:
         """Add to each integral what the sums may lack of it."""
-        plain = self._remainder(None, 0)
+        p, plain = self.model.p, self._remainder(None, 0)
         self.remainder = plain / float(self.total.mid())
         self.total += arb(0, plain)
         for (term, _), sums in self.effects.items():
             for k, power in enumerate((1, 2)):
                 size = 1.22 * self.model.n * math.exp(power * self.shape.log_sigma0)
                 sums[k] += arb(0, size * self._remainder(term, power))
-        self.x, self.xx = _widened(self.x, plain), _widened(self.xx, plain)
+        # matrices of balls: a ball alone would be added to the diagonal
+        self.x += arb_mat(p, 1, [arb(0, plain)] * p)
+        self.xx += arb_mat(p, p, [arb(0, plain)] * (p * p))
         self.loss = arb(0, plain) + self.loss.union(0)
 
     def _log_sds(self, term: int | None) -> list[tuple[arb, arb]]:

@@ -202,7 +202,7 @@ def certify_posterior(case: Case, progress: Progress = silent) -> CertifiedPoste
         model_hash(case.formula, data),
         tuple(rows),
         proof,
-        provenance(case, "numpy", "python-flint", "scipy"),
+        provenance(case),
     )
 
 

@@ -15,7 +15,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations_with_replacement, pairwise
 from typing import TypeAlias
 
@@ -30,7 +29,7 @@ from pyimpl.covariance.base import Covariance
 from pyimpl.design.design import Design
 from pyimpl.posterior.labels import Sigma_labels, level_label
 from validation.certify.values import Computed, labelled
-from validation.quantities import Key
+from validation.quantities import Key, named
 from validation.references.certified import LOG_EVIDENCE, Certificate
 
 #: Decimal digits, for fits other than the enclosure's 96; for posteriors.
@@ -48,6 +47,8 @@ DEGREE, PANELS, REACH = 4, 8, 0.5
 
 #: Share of the integral over 1/σ² that is left out at either end, and of the largest density in τ what is small.
 TAIL = 1e-26
+
+_RULE = GaussLegendre(mp)
 
 #: A row of a sparse matrix: column -> element.
 _Row: TypeAlias = dict[int, mpf]
@@ -72,8 +73,8 @@ def recompute(certificate: Certificate, design: Design) -> Recomputed:
     with mpmath.workdps(PRECISION):
         model = _Model(design, certificate.reml)
         stored: dict[Key, tuple[str, str]] = {row[:5]: row[5:] for row in certificate.rows}
-        what, names = ("theta", design.theta_names) if design.structure is None else ("par", design.par_names)
-        theta = [mpf(stored[what, None, name, None, None][0]) for name in names]
+        searched = "theta" if design.structure is None else "par"
+        theta = [mpf(stored[named(searched, term=name)][0]) for name in design.par_names]
         failures: list[str] = []
         step = float(_newton_step(model, theta, failures))
         found = model.values(theta)
@@ -232,9 +233,8 @@ class _Model:
         return labelled(self.design, self.reml, computed)
 
 
-def exactly(values: np.ndarray) -> np.ndarray:
-    """Doubles as mpf, in an array of objects."""
-    return np.vectorize(lambda value: mpf(float(value)), otypes=[object])(values)
+#: Doubles as mpf, in an array of objects.
+exactly = np.vectorize(lambda value: mpf(float(value)), otypes=[object])
 
 
 def _structured(covariance: Covariance, par: list[mpf]) -> list[_Row]:
@@ -366,10 +366,4 @@ def _moments(name: str, mean: mpf, square: mpf, shift: mpf = 0) -> Iterator[tupl
 def _panels(edges: Sequence[mpf]) -> Iterator[tuple[mpf, mpf]]:
     """Nodes and weights of Gauss-Legendre panels."""
     for low, high in pairwise(edges):
-        half, middle = (high - low) / 2, (high + low) / 2
-        yield from ((middle + half * x, half * w) for x, w in _rule(mp.prec))
-
-
-@cache
-def _rule(bits: int) -> list[tuple[mpf, mpf]]:
-    return GaussLegendre(mp).calc_nodes(DEGREE, bits)
+        yield from _RULE.get_nodes(low, high, DEGREE, mp.prec)

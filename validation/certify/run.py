@@ -97,7 +97,7 @@ def certify_case(case: Case) -> Certificate:
         points,
         proof,
         (),
-        provenance(case, "python-flint", "mpmath", "numpy"),
+        provenance(case),
     )
     again = recompute(certificate, design)
     if not again.passed:
@@ -141,12 +141,12 @@ def check_case(case: Case, directory: Path | None = None) -> Recomputed:
     return recompute(stored, build_design(case.formula, data))
 
 
-def provenance(case: Case, *packages: str) -> dict[str, str]:
+def provenance(case: Case) -> dict[str, str]:
     """Where certified values come from: when, by which versions, of which data."""
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in packages},
+        **{name: metadata.version(name) for name in ("python-flint", "mpmath", "numpy", "scipy")},
         "dataset": f"{case.package}::{case.dataset}" if case.dataset else "made by validation.suite",
     }
 

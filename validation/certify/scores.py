@@ -80,18 +80,15 @@ def score(fit: LinearMixedFit, name: str, directory: Path | None = None) -> dict
     known = certificate.table().rename(columns={"value": "reference"}).astype({"reference": float})
     found = likelihood_quantities(fit, certificate.reml).table.rename(columns={"value": "candidate"})
     keys = list(certified.COLUMNS[:5])
-    return _digits(QUANTITIES, known.merge(found[[*keys, "candidate"]], on=keys, how="left"))
+    return score_table(known.merge(found[[*keys, "candidate"]], on=keys, how="left"), QUANTITIES)
 
 
-def score_table(compared: pd.DataFrame) -> dict[str, float]:
+def score_table(compared: pd.DataFrame, titles: Mapping[str, tuple[str, ...]] = PEER_QUANTITIES) -> dict[str, float]:
     """Digits of a candidate, from the table of its comparison with certified values; the rules are those of `score`.
 
-    Of each of :data:`PEER_QUANTITIES` the worst element counts; NaN where a number is missing.
+    Of each kind of number the worst element counts; NaN where one is missing.
     """
-    return _digits(PEER_QUANTITIES, compared[compared["reference"].notna()])
-
-
-def _digits(titles: Mapping[str, tuple[str, ...]], compared: pd.DataFrame) -> dict[str, float]:
+    compared = compared[compared["reference"].notna()]
     out = {}
     for title, quantities in titles.items():
         rows = compared[compared["quantity"].isin(quantities)]

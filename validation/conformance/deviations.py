@@ -65,13 +65,14 @@ class Deviation:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.cases)
 
     def means(self, row: Row) -> bool:
-        """Whether a row is of its quantities and checks."""
-        return row.quantity in (self.quantities or [row.quantity]) and row.check in (self.checks or [row.check])
+        """Whether a row has failed and is of its quantities and checks."""
+        own = row.quantity in (self.quantities or [row.quantity]) and row.check in (self.checks or [row.check])
+        return row.verdict.failed and own and not self.error
 
     def covers_row(self, row: Row) -> bool:
-        """Whether a failed row is one that is meant and no larger than known."""
+        """Whether a row is one that is meant, and its difference no larger than known."""
         known = not math.isfinite(row.scaled) or (self.at_most is not None and row.scaled <= self.at_most)
-        return not self.error and self.means(row) and known
+        return self.means(row) and known
 
     def covers_error(self, kind: str) -> bool:
         """Whether an exception of the candidate, if any, is the one that is meant."""
@@ -147,7 +148,7 @@ def problems_of(deviation: Deviation, results: Sequence["Result"], names: Collec
     hits: dict[str, bool] = {}
     rows: list[Row] = []
     for result in concerned:
-        own = [] if deviation.error else [r for r in result.rows if r.verdict.failed and deviation.means(r)]
+        own = [r for r in result.rows if deviation.means(r)]
         hits[result.case.name] = bool(own) or deviation.covers_error(result.error.partition(":")[0])
         rows += own
     largest = max((r.scaled for r in rows if math.isfinite(r.scaled)), default=0.0)

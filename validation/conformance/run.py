@@ -319,7 +319,7 @@ def _allow(comparison: Comparison, name: str, deviations: Sequence[Deviation]) -
     """Take known deviations out of the verdict; the rows stay in the table as they are."""
     concerned = [deviation for deviation in deviations if deviation.covers_case(name)]
     rows = rows_of(comparison.table)
-    hits = [{d.number for d in concerned if r.verdict.failed and d.covers_row(r)} for r in rows]
+    hits = [{d.number for d in concerned if d.covers_row(r)} for r in rows]
     if not any(hits):
         return comparison, ()
     table = table_of(

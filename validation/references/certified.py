@@ -6,7 +6,7 @@ that holds the exact number.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -142,25 +142,21 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
 
     values: dict[Key, float] = {row[:5]: float(row[5]) for row in certificate.rows}
     names, terms, structured = list(design.coef_names), design.terms, design.structure is not None
+
+    def series(quantity: str, labels: Sequence[str]) -> pd.Series:
+        return pd.Series({name: values[named(quantity, term=name)] for name in labels}, dtype=float)
+
     titles = {"Estimate": "fixef", "Std. Error": "se", "t value": "t"}
-    coefficients = {title: [values[named(quantity, term=name)] for name in names] for title, quantity in titles.items()}
+    coefficients = pd.DataFrame({title: series(quantity, names) for title, quantity in titles.items()}, index=names)
     # one triangle is stored
     vcov = np.array([[values.get(named("vcov", None, one, other), 0.0) for other in names] for one in names])
-    theta, par = (
-        pd.Series({name: values[named(quantity, term=name)] for name in labels}, dtype=float)
-        for quantity, labels in (("theta", design.theta_names), ("par", design.par_names if structured else ()))
-    )
-    searched = par if structured else theta
-    b = [
-        values[named("ranef", term.group, effect, None, level)]
-        for term in terms
-        for level in term.levels
-        for effect in term.effects
-    ]
-    fits = design.X @ np.array(coefficients["Estimate"]) + design.Z @ np.array(b)
+    theta = series("theta", design.theta_names)
+    searched = series("par", design.par_names) if structured else theta
+    modes, variances = _modes(terms, values)
+    b = np.concatenate([modes[term.group][list(term.effects)].to_numpy().ravel() for term in terms])
+    fits = design.X @ coefficients["Estimate"].to_numpy() + design.Z @ b
     if design.offset is not None:
         fits = fits + design.offset
-    modes, variances = _modes(terms, values)
     # as in VarCorr() the file has the variances of a term before its covariances
     roots = {"variance": "sd", "covariance": "cor"}
     components = [
@@ -168,7 +164,7 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
     ]
     criterion, npar = values[named("REMLcrit" if certificate.reml else "deviance")], len(names) + searched.size + 1
     return RecordedLmerFit(
-        formula=certificate.formula if not design.formula else design.formula,
+        formula=design.formula,
         reml=certificate.reml,
         scalars={
             **{name: values[named(name)] for name in ("sigma", "logLik", "AIC", "BIC")},
@@ -178,7 +174,7 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
             "df_residual": float(design.N - npar),
         },
         groups=pd.Series({term.group: term.J for term in terms}, dtype="int64"),
-        coefficients=pd.DataFrame(coefficients, index=names),
+        coefficients=coefficients,
         covariance=pd.DataFrame(vcov + np.tril(vcov, -1).T, index=names, columns=names),
         components=components_from_json(components),
         theta=theta,
@@ -187,15 +183,13 @@ def _fit(certificate: Certificate, design: Any) -> RecordedLmerFit:
         mode_variances=variances,
         effects=dict(zip(design.unique_groups, (list(term.effects) for term in terms), strict=True)),
         factors=design.flist,
-        X=pd.DataFrame(design.X.copy(), index=design.index, columns=names),
-        Z=design.Z.copy(),
-        y=pd.Series(design.y.copy(), index=design.index),
+        X=pd.DataFrame(design.X, index=design.index, columns=names),
+        Z=design.Z,
+        y=pd.Series(design.y, index=design.index),
         fits=pd.Series(fits, index=design.index),
         points=tuple((name, point, float(value)) for name, point, value, _ in certificate.points),
-        printed="",
-        optimizer={"optimizer": "certified", "feval": 0, "conv": 0, "message": "", "gradient": np.zeros(theta.size)},
         provenance={**certificate.provenance, "proof": dict(certificate.proof)},
-        par=par if structured else None,
+        par=searched if structured else None,
         structures=covariance_structures(design) if structured else None,
     )
 
