@@ -21,7 +21,7 @@ from validation import tolerances
 from validation.certify import scores
 from validation.conformance.output import ResultData, RunData, by_case, markdown, read_runs, version_of
 from validation.references import certified
-from validation.report.markdown import table
+from validation.report.wording import table
 
 HERE = Path(__file__).resolve().parent
 

@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError:
         errors().say("Error: the current folder is gone; change to one that is there.")
         sys.exit(BAD_INPUT)
+    _start_r_ahead(given)
     try:
         app(args=given, prog_name="mlmparity")
     except KeyboardInterrupt:
@@ -86,6 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Whoever read our output (`mlmparity cases | head`) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(OK)
+
+
+def _start_r_ahead(given: Sequence[str]) -> None:
+    """Let R start before the arguments are parsed, where the command will ask live R: nothing takes as long."""
+    words = {word.removeprefix("--against=") for word in given}
+    if given[:1] in (["compare"], ["validate"]) and not {"recorded", "certified", "-h", "--help"} & words:
+        bayes = "--bayes" in given if given[0] == "compare" else "--no-bayes" not in given
+        start_r("live", bayes)
 
 
 def _guarded(function: Callable[..., int]) -> Callable[..., None]:
@@ -129,7 +138,6 @@ def validate(
     debug: Debug = False,
 ) -> int:
     """Fit the cases with R and in Python, diff them, and write the report."""
-    start_r(against, bayes)
     from validation.campaign import choose
     from validation.references.choose import choose_source
 
@@ -223,7 +231,6 @@ def compare(
         raise InputError(
             f"{' and '.join(lacking)} is missing: give --data and --formula, or the names of cases (`mlmparity cases`)"
         )
-    start_r(against, bayes)
     from validation.campaign import own_works
     from validation.cases import with_reference
     from validation.reading.files import read_file
@@ -289,8 +296,7 @@ def conformance(
     from validation.conformance import output as command
 
     if features or table:
-        text = command.features() if features else command.markdown(command.read_runs(table or []))
-        results().say(text)
+        results().say(command.features() if features else command.markdown(command.read_runs(table or [])))
         return OK
     return exit_code(
         command.judge(
@@ -302,8 +308,6 @@ def conformance(
             report=output,
             seed=seed,
             quiet=quiet,
-            out=results(),
-            err=errors(),
         )
     )
 
@@ -374,7 +378,7 @@ def certify(
     """Prove the suite's optima in ball arithmetic, and write their values to 20 digits."""
     from validation.certify.command import CertifyCommand, chosen
 
-    command = CertifyCommand(chosen(list(cases or [])), bayes, directory, results(), errors(), quiet)
+    command = CertifyCommand(chosen(list(cases or [])), bayes, directory, quiet)
     return command.score() if digits else command.check() if check else command.write(anew)
 
 

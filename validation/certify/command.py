@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from pyimpl.extras import need
 from validation.cases import SUITE, Case, select
+from validation.console import VisibleConsole
 from validation.progress import tracker
 from validation.verdict import DISAGREES, OK
 
@@ -26,12 +25,7 @@ class CertifyCommand:
     cases: tuple[Case, ...]
     bayes: bool  # their posteriors, too
     directory: Path | None  # of the references; the package's own where not given
-    output: Console
-    errors: Console
     quiet: bool
-
-    def _print(self, text: str) -> None:
-        self.output.print(text, markup=False, soft_wrap=True)
 
     def write(self, anew: bool) -> int:
         """Certify, and write what is not there yet, or everything anew."""
@@ -39,13 +33,13 @@ class CertifyCommand:
         from validation.certify.posteriors import certify_posteriors
         from validation.certify.run import certify
 
-        with tracker(1, quiet=self.quiet, console=self.errors) as track:
+        with tracker(1, quiet=self.quiet) as track:
             track.start("Certifying")
             written = certify(self.cases, self.directory, track, anew)
             if self.bayes:
                 written += certify_posteriors(self.cases, self.directory, track, anew)
         for path in written if not self.quiet else ():
-            self._print(str(path))
+            VisibleConsole().say(str(path))
         return OK
 
     def check(self) -> int:
@@ -60,16 +54,16 @@ class CertifyCommand:
             there, posteriors = available_posteriors(self.directory), by_posterior(self.cases)
             work += [(name, check_posterior, case) for name, case in posteriors.items() if name in there]
         failed = False
-        with tracker(len(work), quiet=self.quiet, console=self.errors) as track:
+        with tracker(len(work), quiet=self.quiet) as track:
             for name, recompute, case in work:
                 track.start(f"Recomputing {name}")
                 found = recompute(case, self.directory)
                 track.finish()
                 failed |= not found.passed
                 if not found.passed:
-                    self._print("\n  ".join([f"{name}: NOT confirmed", *found.failures[:MOST_FAILURES]]))
+                    VisibleConsole().say("\n  ".join([f"{name}: NOT confirmed", *found.failures[:MOST_FAILURES]]))
                 elif not self.quiet:
-                    self._print(f"{name}: {found.confirmed}")
+                    VisibleConsole().say(f"{name}: {found.confirmed}")
         return DISAGREES if failed else OK
 
     def score(self) -> int:
@@ -78,11 +72,11 @@ class CertifyCommand:
         from validation.references.choose import choose_source
 
         choose_source("live")
-        with tracker(1 + self.bayes, quiet=self.quiet, console=self.errors) as track:
+        with tracker(1 + self.bayes, quiet=self.quiet) as track:
             track.start("Scoring")
             content = score_cases(self.cases, self.directory, track)
             if self.bayes:
                 track.start("Judging samplers")
                 score_posteriors(self.cases, self.directory, track)
-        self._print(f"{markdown(content)}\nIn each cell: {' · '.join(SIDES)}.")
+        VisibleConsole().say(f"{markdown(content)}\nIn each cell: {' · '.join(SIDES)}.")
         return OK

@@ -25,7 +25,7 @@ from validation.quantities import QUANTILES, draws_of, likelihood_quantities, po
 from validation.references import certified
 from validation.references.provenance import provenance
 from validation.references.store import DIRECTORY, load
-from validation.report.markdown import table
+from validation.report.wording import table
 
 #: What is scored: name -> quantities of ``validation.quantities``.
 QUANTITIES: dict[str, tuple[str, ...]] = {

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
 import pandas as pd
-from rich.console import Console
-from rich.text import Text
 
 from validation.cases import FEATURES, all_cases, available, with_reference
 from validation.comparison import Check, Comparison, Side
@@ -24,6 +22,7 @@ from validation.conformance.candidate import SHIPPED, Candidate, CandidateError
 from validation.conformance.deviations import problems_of, read_deviations
 from validation.conformance.isolated import TIME_LIMIT, isolated_candidate
 from validation.conformance.run import Result, Status, overall_status, run
+from validation.console import VisibleConsole
 from validation.files import FileError, read_json, write_or_print
 from validation.judge.rows import DOUBLE_DIGITS
 from validation.options import DEFAULT_SEED
@@ -32,8 +31,7 @@ from validation.progress import tracker
 from validation.quantities import records
 from validation.references.choose import Source, choose_source
 from validation.report.json import package_version
-from validation.report.markdown import escaped, table
-from validation.report.wording import cell
+from validation.report.wording import VERDICT_MARKS, cell, escaped, table
 from validation.verdict import Verdict
 
 SCHEMA, SCHEMA_VERSION = "mlmparity-conformance", 1
@@ -43,8 +41,6 @@ _MOST_FAILED = 4
 
 #: So many cases that are not claimed, too.
 _MOST_NAMES = 6
-
-_STYLES = {Verdict.AGREES: "green", Verdict.DISAGREES: "red", Verdict.MALFORMED: "red"}
 
 
 def features() -> str:
@@ -85,29 +81,26 @@ def judge(
     report: Path | None,
     seed: int | None,
     quiet: bool,
-    out: Console,
-    err: Console,
 ) -> Verdict:
     """Judge a candidate, print a line for each case, write what was asked for, and return the verdict.
 
     ``deviations`` is read; the JSON ``data`` (``-``: printed) and the report are files that are written.
     """
-    if str(data) == "-":
-        out = err  # standard output is for the JSON alone
+    out = VisibleConsole(stderr=str(data) == "-")  # standard output is for the JSON alone where that is printed
 
     def say(text: str, style: str = "", always: bool = False) -> None:
         if always or not quiet:
-            out.print(Text(text, style=style), soft_wrap=True)
+            out.say(text, style)
 
     def show(result: Result) -> None:
         if result.status not in (Status.NOT_CLAIMED, Status.NOT_RUN):
-            say(line(result), _STYLES.get(result.status.verdict, ""))
+            say(line(result), VERDICT_MARKS[result.status.verdict][1])
 
     known = read_deviations(deviations) if deviations is not None else ()
     settled = choose_source(source, certified_first=True)
     cases = with_reference(settled, names)
     began = time.monotonic()
-    with tracker(sum(not candidate.unclaimed(case.needs) for case in cases), quiet=quiet, console=err) as track:
+    with tracker(sum(not candidate.unclaimed(case.needs) for case in cases), quiet=quiet) as track:
         results = run(
             candidate,
             cases,

@@ -306,7 +306,6 @@ def style() -> "Iterator[None]":
         "ytick.color": INK,
         "xtick.labelsize": 7.5,
         "ytick.labelsize": 7.5,
-        "path.simplify": True,
     }
     with mpl.rc_context(cast(Any, settings)), warnings.catch_warnings():
         # Only the layout uses matplotlib's font; the browser draws the glyphs.

@@ -138,21 +138,18 @@ def _choose_rows(table: pd.DataFrame, all_rows: bool, most_main: int) -> tuple[p
     if all_rows or not len(table):
         return table, ""
     failed = failed_rows(table)
-    main = main_rows(table)
     # A number that several checks judge (z-score, size, truth) is shown once.
-    main = main.drop_duplicates(["quantity", "group", "term", "term2"])
-    main = main.loc[main.index.difference(failed.index)].head(most_main)
-    shown = pd.concat([failed.head(MOST_FAILURES), main])
-    remarks = []
-    if len(failed) > MOST_FAILURES:
-        remarks.append(f"{len(failed) - MOST_FAILURES:,} more failed rows")
-    rest = table.loc[table.index.difference(failed.index).difference(main.index)]
+    main = main_rows(table).drop_duplicates(["quantity", "group", "term", "term2"])
+    main = main.drop(failed.index, errors="ignore").head(most_main)
+    more, rest = len(failed) - MOST_FAILURES, table.drop([*failed.index, *main.index])
+    remarks = [f"{more:,} more failed rows"] if more > 0 else []
     if len(rest):
         tally = ", ".join(
             f"{count:,} {'agree' if count > 1 and verdict is Verdict.AGREES else verdict}"
             for verdict, count in counts(rest).items()
         )
         remarks.append(f"{len(rest):,} more rows ({tally})")
+    shown = pd.concat([failed.head(MOST_FAILURES), main])
     return shown, f"Not shown: {'; '.join(remarks)}." if remarks else ""
 
 

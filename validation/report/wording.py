@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -291,3 +291,14 @@ def ascii_fallback(text: str) -> str:
     text = "".join(spelled.get(character, character) for character in text)
     text = unicodedata.normalize("NFKD", text)
     return text.encode("ascii", "replace").decode("ascii")
+
+
+def escaped(text: object) -> str:
+    """Text that breaks neither a cell nor a line of a table in Markdown."""
+    return str(text).replace("|", "&#124;").replace("\n", " ")
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> list[str]:
+    """The lines of a table in Markdown; what would break a cell is written out."""
+    first, *others = (f"| {' | '.join(map(escaped, cells))} |" for cells in (head, *rows))
+    return [first, "|---" * len(head) + "|", *others]
