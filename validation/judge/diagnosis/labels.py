@@ -269,6 +269,8 @@ def permuted_modes(evidence: Evidence) -> Cause | None:
         wrong = np.abs(right - left) > Match.ROUGH * (float(np.std(left)) or 1.0)
         if not wrong.any() or not np.isfinite(right).all() or len(left) < 3:
             continue
+        if np.ptp(right) == 0.0:  # BLUPs that are all 0 are those of every effect without a variance
+            continue
         if _same(np.sort(left), np.sort(right)):
             order = _order_words(left, right, levels)
             return Finding(8, "permuted-levels", Strength.SAME_NUMBERS).told(

@@ -161,13 +161,16 @@ def boundary(evidence: Evidence) -> Cause | None:
         )
     if pieces is not None and (not said or singular[0] == singular[1]):
         assume(said or implied_by(evidence))
-        singular = float(pieces.on_boundary(own_theta).any()), float(pieces.on_boundary(known).any())
+        ours, theirs = pieces.on_boundary(own_theta), pieces.on_boundary(known)
+        singular = float((ours & ~theirs).any()), float((theirs & ~ours).any())  # at a bound that the other is not at
         said = False
     assume(all(map(math.isfinite, singular)) and singular[0] != singular[1])
     side, other = ("candidate", "reference") if singular[1] == 1.0 else ("reference", "candidate")
-    theta = known if side == "candidate" else own_theta
-    there = np.zeros(len(theta), dtype=bool) if pieces is None else pieces.on_boundary(theta)
+    theta, better = (known, own_theta) if side == "candidate" else (own_theta, known)
     # a correlation is there at -1 and 1
+    there = np.zeros(len(theta), dtype=bool)
+    if pieces is not None:
+        there = pieces.on_boundary(theta) & ~pieces.on_boundary(better)
     zeros = ", ".join(f"{name} is {round(value) or 0}" for name, value in zip(names[there], theta[there], strict=True))
     improvement, words = _improvement(evidence), ""
     if improvement is not None:
@@ -176,7 +179,7 @@ def boundary(evidence: Evidence) -> Cause | None:
     wrong = improvement is None or abs(improvement) > OPTIMUM.limit
     return Finding(6, "boundary", Strength.ANOTHER_MODEL if wrong else Strength.EQUAL_OPTIMA).told(
         f"The {side} puts a variance component on the boundary (0), the {other} does not",
-        f"{'isSingular() is true of' if said else 'the variances are singular for'} the {side} only"
+        f"{'isSingular() is true of' if said else 'elements of θ are at their bounds for'} the {side} only"
         f"{f' ({zeros})' if zeros else ''}{words}",
         "Treat 0 as a boundary that the optimizer can reach and leave again (lme4 bounds θ's diagonal below by 0), and "
         "restart from inside when it ends there; compare the objective at both θ.",
