@@ -201,7 +201,8 @@ def test_a_mistyped_key_is_refused():
 
 
 def test_theta_is_worked_out_from_the_covariance_matrices():
-    fit = lmer(*[getattr(case_of("three-effects-ml"), name) for name in ("formula", "data")], REML=False)
+    case = case_of("three-effects-ml")
+    fit = lmer(case.formula, case.load("recorded"), REML=False)
     answer = Answer({"VarCorr": fit.VarCorr(), "sigma": fit.sigma()}, fit.formula, pd.DataFrame(), False)
     theta = fit.getME("theta")
     assert list(answer.getME("theta").index) == list(theta.index)
