@@ -25,6 +25,7 @@ from validation.references.provenance import data_hash, provenance
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
 from validation.references.store import DIRECTORY, Record, model_hash, save, save_data
 from validation.references.whole import DEFAULT_OPTIMUM, TIGHT_OPTIMUM
+from validation.tolerances import RECORDED, VALIDITY
 
 #: Seed of the recording's first chunk; each chunk adds one.
 SEED = 20181
@@ -131,7 +132,7 @@ def _posterior(case: Case, data: pd.DataFrame, progress: Progress, partial: Path
         )
         if ess >= ESS_WANTED and together.shape[1] >= CHAINS_AT_LEAST:
             break
-    if ess < 0.8 * ESS_WANTED or not (summary["rhat"] < 1.01).all() or divergences:
+    if ess < RECORDED.ess or not (summary["rhat"] < VALIDITY.rhat).all() or divergences:
         raise NotConvergedError(
             f"{case.name}: {together.shape[1]} chains give a smallest bulk ESS of {ess:.0f} (wanted {ESS_WANTED}), a "
             f"largest R-hat of {summary['rhat'].max():.4f} and {divergences} divergences; nothing was written"

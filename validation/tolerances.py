@@ -317,6 +317,19 @@ class Validity:
 VALIDITY = Validity()
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What a reference that is recorded must satisfy: one that contradicts itself would judge by chance."""
+
+    follows: float = 1e-8  # of two ways of computing a number, in its own unit (standard errors, rows); seen: 4e-11
+    ess: float = 8000.0  # least bulk ESS of a posterior's main parameters: their MCSE is near 1 % of an sd
+    far: float = 8.0  # standard errors that the mean of the draws may be from the summary's, which has more of them
+    largest_error: float = 4.0  # posterior sd of a Monte Carlo error: a quantile of a long tail has more than one
+
+
+RECORDED = Recorded()
+
+
 #: A diagonal element of θ below this is on its boundary: lme4's own limit of ``isSingular``.
 SINGULAR = 1e-4
 

@@ -19,6 +19,7 @@ from r_scripts.variances import Block, ConditionalVariances
 from validation.algebra import by_row
 from validation.contract import LinearMixedFit
 from validation.covariances import structures_of
+from validation.tolerances import SINGULAR
 
 _T = TypeVar("_T")
 
@@ -215,7 +216,7 @@ class RecordedLmerFit(ReportedFit):
             raise NotRecordedError("predictions were not recorded; compare against live R (against='live')")
         return self.predictor(newdata, **options)
 
-    def isSingular(self, tol: float = 1e-4) -> bool:
+    def isSingular(self, tol: float = SINGULAR) -> bool:
         """Whether a parameter is nearer than ``tol`` to a bound: a diagonal element of Λ's template, a correlation."""
         if self.par is None:
             return bool((self.theta.to_numpy(dtype=float)[self.lower.to_numpy(dtype=float) == 0.0] < tol).any())

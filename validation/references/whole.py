@@ -17,6 +17,7 @@ from validation.covariances import parameters_of
 from validation.quantities import groups_of, records, split_parameter
 from validation.references.as_json import components_from_json
 from validation.references.recorded import RecordedLmerFit, RecordedStanFit, ReportedFit
+from validation.tolerances import RECORDED
 from validation.wellformed import whole
 
 #: Name of the point at which default lme4 ended.
@@ -32,13 +33,6 @@ _MOST_EFFECTS = 3000
 
 #: Points that are drawn, at most.
 _MOST_DRAWN = 100
-
-#: Difference of two ways of computing a number, in units of its own (standard errors, rows); 4e-11 at most here.
-_COMPUTED = 1e-8
-#: Standard errors of a mean that the draws may be away from the summary, which has more of them.
-_FAR = 8.0
-#: Posterior sd that a Monte Carlo error may have: a quantile of a long tail, of few effective draws, has more than one.
-_LARGEST_ERROR = 4.0
 
 
 def _demand(holds: bool, text: str) -> None:
@@ -63,7 +57,7 @@ def _follows(found: object, own: object, scale: object, what: str) -> None:
         _same(axis, own_axis, what)
     left, right = np.asarray(found, dtype=float), np.asarray(own, dtype=float)
     with np.errstate(invalid="ignore"):
-        close = np.abs(left - right) <= _COMPUTED * np.asarray(scale, dtype=float)
+        close = np.abs(left - right) <= RECORDED.follows * np.asarray(scale, dtype=float)
     alike = left.shape == right.shape and bool((close | (np.isnan(left) & np.isnan(right))).all())
     _demand(alike, f"{what}: the numbers contradict those that y, X, Z and theta give")
 
@@ -219,7 +213,7 @@ def check_recorded_stan(fit: RecordedStanFit) -> None:
         _demand(not variance or bool((values > 0.0).all()), f"{name} has draws that are not positive")
         mean, error, sd = fit.table.loc[str(name), ["mean", "mcse_mean", "sd"]].to_numpy(dtype=float)
         away = abs(float(values.mean()) - mean)
-        _demand(away <= _FAR * (error + sd / math.sqrt(len(values))), f"draws and summary of {name} do not fit")
+        _demand(away <= RECORDED.far * (error + sd / math.sqrt(len(values))), f"draws and summary of {name} do not fit")
     _demand(fit.points.ndim == 2 and fit.points.size > 0, "no points at which the density is known")
     _demand(fit.log_density.shape == (len(fit.points),), "points and densities do not fit each other")
     _finite(fit.points, "points")
@@ -256,5 +250,8 @@ def _check_summary(table: pd.DataFrame) -> None:
     _finite(errors, "Monte Carlo errors")
     _finite(sampled[["ess_bulk", "ess_tail", "rhat"]], "diagnostics")
     _demand(bool((sampled[["ess_bulk", "ess_tail", "rhat"]] > 0).all(axis=None)), "a diagnostic is not positive")
-    within = (errors >= 0) & errors.le(_LARGEST_ERROR * sampled["sd"], axis=0)
-    _demand(bool(within.all(axis=None)), f"a Monte Carlo error is negative, or above {_LARGEST_ERROR:g} posterior sd")
+    within = (errors >= 0) & errors.le(RECORDED.largest_error * sampled["sd"], axis=0)
+    _demand(
+        bool(within.all(axis=None)),
+        f"a Monte Carlo error is negative, or above {RECORDED.largest_error:g} posterior sd",
+    )
