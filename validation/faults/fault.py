@@ -131,6 +131,7 @@ def _same(left: Any, right: Any) -> bool:
     if first.shape != second.shape or (isinstance(left, pd.Series) and not left.index.equals(right.index)):
         return False
     if first.dtype.kind not in "fiub" or second.dtype.kind not in "fiub":
-        return list(map(str, first.ravel())) == list(map(str, second.ravel()))  # of labels some are missing
+        left, right = ([str(label) for label in side.ravel() if pd.notna(label)] for side in (first, second))
+        return left == right and bool((pd.isna(first) == pd.isna(second)).all())  # a missing label is None or NaN
     size = float(np.nanmax(np.abs(first), initial=0.0))
     return bool(np.allclose(first, second, rtol=0.0, atol=Match.CHAINED * size, equal_nan=True))
