@@ -133,5 +133,5 @@ def _same(left: Any, right: Any) -> bool:
     if first.dtype.kind not in "fiub" or second.dtype.kind not in "fiub":
         left, right = ([str(label) for label in side.ravel() if pd.notna(label)] for side in (first, second))
         return left == right and bool((pd.isna(first) == pd.isna(second)).all())  # a missing label is None or NaN
-    size = float(np.nanmax(np.abs(first), initial=0.0))
+    size = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))  # a bound of θ may be infinite
     return bool(np.allclose(first, second, rtol=0.0, atol=Match.CHAINED * size, equal_nan=True))
