@@ -132,7 +132,7 @@ def _posterior(case: Case, data: pd.DataFrame, progress: Progress, partial: Path
         )
         if ess >= ESS_WANTED and together.shape[1] >= CHAINS_AT_LEAST:
             break
-    if ess < RECORDED.ess or not (summary["rhat"] < VALIDITY.rhat).all() or divergences:
+    if ess < RECORDED.enough * ESS_WANTED or not (summary["rhat"] < VALIDITY.rhat).all() or divergences:
         raise NotConvergedError(
             f"{case.name}: {together.shape[1]} chains give a smallest bulk ESS of {ess:.0f} (wanted {ESS_WANTED}), a "
             f"largest R-hat of {summary['rhat'].max():.4f} and {divergences} divergences; nothing was written"

@@ -322,7 +322,7 @@ class Recorded:
     """What a reference that is recorded must satisfy: one that contradicts itself would judge by chance."""
 
     follows: float = 1e-8  # of two ways of computing a number, in its own unit (standard errors, rows); seen: 4e-11
-    ess: float = 8000.0  # least bulk ESS of a posterior's main parameters: their MCSE is near 1 % of an sd
+    enough: float = 0.8  # share of the bulk ESS aimed at (their MCSE is then near 1 % of an sd) that is recorded
     far: float = 8.0  # standard errors that the mean of the draws may be from the summary's, which has more of them
     largest_error: float = 4.0  # posterior sd of a Monte Carlo error: a quantile of a long tail has more than one
 
